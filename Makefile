@@ -1,0 +1,59 @@
+# Needs make and a Python 3.11 or newer with venv; everything else goes into .venv.
+# PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to demo, pytest, bench and soak.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CHECKED := $(wildcard src tests examples benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench soak clean renew
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
+	  while read -r target text; do printf 'make %-6s %s\n' "$$target" "$$text"; done
+
+demo: $(VENV)/installed  ## run the four examples in real processes and check them
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+test: lint  ## ruff, mypy --strict, then the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-test  ## ruff and mypy --strict only
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy --strict $(CHECKED)
+
+bench: $(VENV)/installed-bench  ## measure against multiprocessing.shared_memory and posix_ipc
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves
+	$(BIN)/python tests/soak.py $(ARGS)
+
+clean:  ## remove .venv, caches and built files
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment belongs to one interpreter and one directory (a moved clone breaks its scripts), so either being new renews it.
+MADE_WITH := $(PYTHON) $(CURDIR)
+ifneq ($(shell cat $(VENV)/made-with 2>/dev/null),$(MADE_WITH))
+$(VENV)/installed: renew
+endif
+
+$(VENV)/installed: pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "$(PYTHON) was not found; name a Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "namedmap needs Python 3.11 or newer, $(PYTHON) is older; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv or no ensurepip module (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(PIP) install -e .
+	@echo "$(MADE_WITH)" > $(VENV)/made-with
+	@touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	@echo "Installing what '$*' needs ..."
+	@$(PIP) install -e '.[$*]'
+	@touch $@

@@ -1,0 +1,33 @@
+"""The NT object manager in Python, on what Linux offers. A map:
+
+    status       errors: NTSTATUS, KernelError, the tables between errno, NTSTATUS and Win32
+    libc         foreign declarations
+    locks        byte-range locks that the operating system counts: guard, life
+    names        from a name to a scope and a file name
+    namespace    the directories of names; the sweep
+    control      the control page of an object file
+    security     security descriptor strings to owner, group and mode
+    objects      references, handles, named objects: create, open, close
+    handles      the handle table
+    processes    fork, inheritance, handles given to other processes
+
+    files        files; with sharing (share modes) and attributes
+    section      sections; with commitment (memory that is promised) and protection (page protections)
+    space        the address space: views and their pages; with arena (addresses), reserve (faults), mappings
+    views        mapping and flushing views
+    private      VirtualAlloc and VirtualFree
+    sync         mutexes, semaphores and events, as far as names go
+
+    api          the functions of the contract, which translate arguments and failures
+
+Each module imports only from those that this list has above it; `api` from all.
+"""
+
+import atexit
+
+from . import processes
+from .handles import table
+
+processes.install()
+# A normal exit leaves nothing behind. (After any other the kernel has released the locks, and the file is swept.)
+atexit.register(table.close_all)

@@ -1,0 +1,189 @@
+"""File mapping objects, and the names of the other kinds of object."""
+
+from typing import TypeVar
+
+from namedmap._kernel import protection, section, security, sync
+from namedmap._kernel.api.call import (
+    boolean,
+    dword,
+    handle,
+    inherits,
+    invalid,
+    optional_text,
+    set_last_error,
+    win32,
+)
+from namedmap._kernel.files import File
+from namedmap._kernel.handles import table
+from namedmap._kernel.names import ObjectName, parse
+from namedmap._kernel.objects import NamedObject
+from namedmap._kernel.section import Section
+from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
+from namedmap.types import SECURITY_ATTRIBUTES
+
+_INVALID_HANDLE_VALUE = -1
+_SEC_MASK = 0xDD800000  # the SEC_* that CreateFileMapping knows; the others make a bad protection
+_SEC_COMMIT = 0x08000000
+_FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
+_WRITE_RIGHTS = 0x2 | 0x10  # SECTION_MAP_WRITE, SECTION_EXTEND_SIZE
+
+Attributes = SECURITY_ATTRIBUTES | None
+SyncObject = TypeVar("SyncObject", sync.Mutant, sync.Semaphore, sync.Event)
+
+
+def created(held: NamedObject, access: int, existed: bool, attributes: Attributes) -> int:
+    """A handle to an object from a Create function, and the last error such a function sets."""
+    value = table.insert(held, access, inherit=inherits(attributes))
+    set_last_error(int(ERROR_ALREADY_EXISTS if existed else ERROR_SUCCESS))
+    return value
+
+
+def new_name(name: str | None) -> ObjectName | None:
+    """The name for a Create function: none for NULL and for the empty string."""
+    text = optional_text(name, "lpName")
+    return parse(text) if text else None
+
+
+def known_name(name: str | None) -> ObjectName:
+    """The name for an Open function."""
+    text = optional_text(name, "lpName")
+    if text is None:
+        raise invalid("lpName is NULL: give the name of the object to open")
+    if not text:
+        raise KernelError(
+            NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the empty name is the directory of names, not an object"
+        )
+    return parse(text)
+
+
+def descriptor(attributes: Attributes) -> security.Security:
+    return security.parse(None if attributes is None else attributes.lpSecurityDescriptor)
+
+
+@win32(None)
+def CreateFileMapping(
+    hFile: int,
+    lpFileMappingAttributes: Attributes,
+    flProtect: int,
+    dwMaximumSizeHigh: int,
+    dwMaximumSizeLow: int,
+    lpName: str | None,
+) -> int:
+    """Create a section over a file, or over the paging file (INVALID_HANDLE_VALUE), or open the one of this name.
+
+    `flProtect` is one PAGE_* and any SEC_* flags. The size is in bytes; 0 means the file's size. A file that is shorter
+    grows. Returns a handle with last error 0, or ERROR_ALREADY_EXISTS for a section that existed (size and protection
+    are then its own); None on failure: ERROR_INVALID_PARAMETER, ERROR_ACCESS_DENIED, ERROR_FILE_INVALID (empty file),
+    ERROR_NOT_ENOUGH_MEMORY (longer than a file that may not grow), ERROR_COMMITMENT_LIMIT, ERROR_DISK_FULL,
+    ERROR_INVALID_HANDLE (also: another kind of object has the name). Source: CreateFileMapping (Win32).
+    """
+    flags, file = dword(flProtect), handle(hFile)
+    protect, attributes = flags & ~_SEC_MASK, flags & _SEC_MASK
+    size = dword(dwMaximumSizeHigh) << 32 | dword(dwMaximumSizeLow)
+    if protect not in protection.SECTION:
+        raise invalid(
+            f"{protect:#x} is no protection that a section can have: use one of the PAGE_* except PAGE_NOACCESS"
+        )
+    file = 0 if file == _INVALID_HANDLE_VALUE else file
+    if not file and not size:
+        raise invalid("a section over the paging file needs a size above 0")
+    name, owner = new_name(lpName), descriptor(lpFileMappingAttributes)
+    found, existed = create_section(name, size, protect, attributes or _SEC_COMMIT, file, owner)
+    return created(found, protection.TABLE[protect].section_access, existed, lpFileMappingAttributes)
+
+
+def create_section(
+    name: ObjectName | None, size: int, protect: int, attributes: int, file: int, owner: security.Security
+) -> tuple[Section, bool]:
+    """The section for CreateFileMapping and NtCreateSection; `file` is a handle or 0."""
+    section.check_arguments(size, protect, attributes, bool(file))
+    if not file:
+        return section.create(name, size, protect, attributes, None, owner)
+    with table.reference(file, File, protection.TABLE[protect].file_access) as reference:
+        return section.create(name, size, protect, attributes, reference.object, owner)
+
+
+@win32(None)
+def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the section of this name.
+
+    Returns a handle with the access asked for (FILE_MAP_* or SECTION_*), or None: ERROR_FILE_NOT_FOUND,
+    ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE (another kind of object has the name). Source: OpenFileMapping (Win32).
+    """
+    access, inherit, name = dword(dwDesiredAccess), boolean(bInheritHandle), known_name(lpName)
+    if access == _FILE_MAP_COPY:
+        access = section.MAP_READ
+    elif access & _FILE_MAP_EXECUTE:
+        access = access & ~_FILE_MAP_EXECUTE | section.MAP_EXECUTE
+    granted = Section.map_access(access)
+    if not granted:
+        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for FILE_MAP_READ or more")
+    found = section.open_existing(name, writing=bool(granted & _WRITE_RIGHTS))
+    return table.insert(found, granted, inherit=inherit)
+
+
+def _open(cls: type[SyncObject], access: int, inherit: bool, name: str | None) -> int:
+    wanted, inheritable, parsed = cls.map_access(dword(access)), boolean(inherit), known_name(name)
+    if not wanted:
+        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for SYNCHRONIZE or more")
+    return table.insert(sync.open_existing(cls, parsed), wanted, inherit=inheritable)
+
+
+@win32(None)
+def CreateMutex(lpMutexAttributes: Attributes, bInitialOwner: bool, lpName: str | None) -> int:
+    """Create a mutex, or open the one of this name (last error ERROR_ALREADY_EXISTS, and not owned then).
+
+    Returns a handle or None: ERROR_INVALID_HANDLE if another kind of object has the name. Source: CreateMutex (Win32).
+    """
+    name, owned = new_name(lpName), boolean(bInitialOwner)
+    mutant, existed = sync.create_mutant(name, owned, descriptor(lpMutexAttributes))
+    return created(mutant, sync.Mutant.all_access, existed, lpMutexAttributes)
+
+
+@win32(None)
+def OpenMutex(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the mutex of this name; None on failure. Source: OpenMutex (Win32)."""
+    return _open(sync.Mutant, dwDesiredAccess, bInheritHandle, lpName)
+
+
+@win32(None)
+def CreateSemaphore(
+    lpSemaphoreAttributes: Attributes, lInitialCount: int, lMaximumCount: int, lpName: str | None
+) -> int:
+    """Create a semaphore, or open the one of this name (last error ERROR_ALREADY_EXISTS; the counts are its own).
+
+    Returns a handle or None: ERROR_INVALID_PARAMETER unless 0 <= initial <= maximum and maximum > 0, even if the name
+    exists. Source: CreateSemaphore (Win32).
+    """
+    initial, maximum = _long(lInitialCount), _long(lMaximumCount)
+    semaphore, existed = sync.create_semaphore(new_name(lpName), initial, maximum, descriptor(lpSemaphoreAttributes))
+    return created(semaphore, sync.Semaphore.all_access, existed, lpSemaphoreAttributes)
+
+
+def _long(value: int) -> int:
+    number = dword(value)
+    return number - 2**32 if number >= 2**31 else number
+
+
+@win32(None)
+def OpenSemaphore(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the semaphore of this name; None on failure. Source: OpenSemaphore (Win32)."""
+    return _open(sync.Semaphore, dwDesiredAccess, bInheritHandle, lpName)
+
+
+@win32(None)
+def CreateEvent(lpEventAttributes: Attributes, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
+    """Create an event, or open the one of this name (last error ERROR_ALREADY_EXISTS; type and state are its own).
+
+    Returns a handle or None. Source: CreateEvent (Win32).
+    """
+    name, manual, signalled = new_name(lpName), boolean(bManualReset), boolean(bInitialState)
+    event, existed = sync.create_event(name, manual, signalled, descriptor(lpEventAttributes))
+    return created(event, sync.Event.all_access, existed, lpEventAttributes)
+
+
+@win32(None)
+def OpenEvent(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the event of this name; None on failure. Source: OpenEvent (Win32)."""
+    return _open(sync.Event, dwDesiredAccess, bInheritHandle, lpName)

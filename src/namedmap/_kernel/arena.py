@@ -1,0 +1,100 @@
+"""Where views go: addresses that are multiples of 64 KiB, in a stretch of the address space that is ours alone.
+
+mmap aligns to pages; Windows promises 64 KiB, and programs rely on it. The kernel hands out addresses downward from the
+stack, so a stretch far below is free, and one mmap with MAP_FIXED_NOREPLACE per view is enough; a stray pointer past
+the end of a view then meets unmapped memory and not Python's heap. Where the stretch is not to be had (39-bit address
+spaces, address sanitizers) a larger piece is mapped and trimmed.
+"""
+
+import ctypes
+import errno
+import random
+
+from . import libc
+from .status import NTSTATUS, KernelError
+
+GRANULARITY = 0x10000
+LOWEST, HIGHEST = 0x10000, 0x7FFF_FFFE_FFFF
+
+_START, _END = 0x2000_0000_0000, 0x5000_0000_0000
+
+
+def round_up(size: int) -> int:
+    return -(-size // GRANULARITY) * GRANULARITY
+
+
+class Arena:
+    """Hands out addresses. Not safe between threads by itself: `space` has the lock."""
+
+    def __init__(self) -> None:
+        # A random start keeps the addresses as hard to guess as the kernel's own.
+        self._fresh = _START + random.SystemRandom().randrange(1 << 28) * GRANULARITY
+        self._freed: tuple[int, int] | None = None
+
+    def map(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """mmap at an address of the arena's choice."""
+        slot = round_up(length)
+        if self._freed is not None and self._freed[1] >= slot:
+            base, self._freed = self._freed[0], None
+            if map_at(base, length, prot, flags, fd, offset):
+                return base
+        for _ in range(8):
+            base, self._fresh = self._fresh, self._fresh + slot
+            if self._fresh > _END:
+                self._fresh = _START
+                continue
+            if map_at(base, length, prot, flags, fd, offset):
+                return base
+        return _map_trimmed(length, prot, flags, fd, offset)
+
+    def unmap(self, base: int, length: int) -> None:
+        libc.munmap(base, length)
+        self._freed = (base, round_up(length))
+
+
+def map_at(base: int, length: int, prot: int, flags: int, fd: int, offset: int) -> bool:
+    """mmap at exactly this address; False if something is there, or nothing may be."""
+    found = libc.mmap(base, length, prot, flags | libc.MAP_FIXED_NOREPLACE, fd, offset)
+    if found == base:
+        return True
+    if found != libc.MAP_FAILED:  # a kernel before 4.17 takes the address for a hint
+        libc.munmap(found, length)
+        return False
+    if ctypes.get_errno() in (errno.EEXIST, errno.EINVAL) or (ctypes.get_errno() == errno.EPERM and base < 0x100000):
+        return False
+    raise failed(length)
+
+
+def _map_trimmed(length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    span = length + GRANULARITY
+    found = libc.mmap(None, span, libc.PROT_NONE, libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE, -1, 0)
+    if found == libc.MAP_FAILED:
+        raise failed(length)
+    base = round_up(found)
+    if libc.mmap(base, length, prot, flags | libc.MAP_FIXED, fd, offset) == libc.MAP_FAILED:
+        error = failed(length)
+        libc.munmap(found, span)
+        raise error
+    if base > found:
+        libc.munmap(found, base - found)
+    if found + span > base + length:
+        libc.munmap(base + length, found + span - base - length)
+    return base
+
+
+def failed(length: int) -> KernelError:
+    """The error for the mmap that has just failed in this thread."""
+    code = ctypes.get_errno()
+    if code == errno.ENOMEM:
+        return KernelError(
+            NTSTATUS.STATUS_NO_MEMORY,
+            f"cannot map {length:,} bytes: no address space is left, or too many views are mapped (vm.max_map_count)",
+        )
+    if code in (errno.EPERM, errno.EACCES):
+        return KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED,
+            "the file's filesystem or permissions do not allow such a mapping (for execution: mounted noexec)",
+        )
+    if code == errno.ENODEV:
+        return KernelError(NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION, "the file's filesystem cannot map files")
+    return KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"mmap refused {length:,} bytes (errno {code})")

@@ -1,0 +1,94 @@
+"""Commitment: refusing at creation what could not be touched later.
+
+`SEC_COMMIT` promises memory. Space in the filesystem is taken with posix_fallocate, which fails cleanly where a page
+fault would end in SIGBUS. Memory limits are another matter: an allocation above a cgroup's limit, or above what the
+machine has, ends in an OOM kill and not in an error. They are looked at beforehand, for large sections only.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from .status import NTSTATUS, KernelError, from_oserror
+
+#: Sections from this size are checked against memory limits, in bytes.
+LARGE = 32 << 20
+
+_UNLIMITED = 1 << 60
+
+
+def check(size: int, what: object) -> None:
+    """Raise KernelError if `size` bytes of memory are more than this process can get."""
+    if size < LARGE:
+        return
+    for limit, available, remedy in _limits():
+        if size > available:
+            raise KernelError(
+                NTSTATUS.STATUS_COMMITMENT_LIMIT,
+                f"{what} needs {size:,} bytes, but only {max(available, 0):,} of {limit:,} bytes of memory are free: "
+                f"{remedy}",
+            )
+
+
+def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
+    """The error for a failed allocation of a section's space."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        space = os.statvfs(fd)
+        return KernelError(
+            NTSTATUS.STATUS_COMMITMENT_LIMIT,
+            f"{what} needs {size:,} bytes, but the filesystem of its object file has "
+            f"{space.f_bavail * space.f_frsize:,} free: enlarge it (mount -o remount,size=… /dev/shm; "
+            "docker run --shm-size=…), or set NAMEDMAP_ROOT to a directory elsewhere",
+        )
+    failure = from_oserror(error, f"{what}: cannot allocate {size:,} bytes")
+    if error.errno in (errno.EFBIG, errno.ENOMEM):
+        return KernelError(NTSTATUS.STATUS_COMMITMENT_LIMIT, failure.detail)
+    return failure
+
+
+def _limits() -> Iterator[tuple[int, int, str]]:
+    """(limit, bytes available below it, remedy) for the machine and for each cgroup this process is in."""
+    with contextlib.suppress(OSError, KeyError, ValueError, IndexError):
+        with open("/proc/meminfo", encoding="ascii") as file:
+            memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
+        yield (
+            memory["MemTotal"] + memory["SwapTotal"],
+            memory["MemAvailable"] + memory["SwapFree"],
+            "the machine has no more",
+        )
+    with contextlib.suppress(OSError):
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            entries = [line.rstrip("\n").split(":", 2) for line in file]
+        for _, controllers, path in entries:
+            if controllers == "":
+                yield from _walk(("/sys/fs/cgroup", "/sys/fs/cgroup/unified"), path, "memory.max", "memory.current", "")
+            elif "memory" in controllers.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+                yield from _walk(("/sys/fs/cgroup/memory",), path, *names)
+
+
+def _walk(mounts: tuple[str, ...], path: str, limit: str, usage: str, stat: str) -> Iterator[tuple[int, int, str]]:
+    for mount in mounts:
+        # A container without its own cgroup namespace sees the host's path, which does not exist under its mount.
+        directory = mount + path.rstrip("/") if os.path.isdir(mount + path) else mount
+        while directory.startswith(mount):
+            with contextlib.suppress(OSError, ValueError):
+                bound = _read(f"{directory}/{limit}")
+                if bound < _UNLIMITED:
+                    free = bound - _read(f"{directory}/{usage}") + _reclaimable(f"{directory}/memory.stat", stat)
+                    yield bound, free, f"raise the memory limit of this cgroup or container ({directory})"
+            directory = os.path.dirname(directory)
+
+
+def _read(path: str) -> int:
+    with open(path, encoding="ascii") as file:
+        text = file.read().strip()
+    return _UNLIMITED if text == "max" else int(text)
+
+
+def _reclaimable(path: str, prefix: str) -> int:
+    """Page cache of files on disk, which the kernel drops before it kills."""
+    wanted = (f"{prefix}active_file", f"{prefix}inactive_file")
+    with open(path, encoding="ascii") as file:
+        return sum(int(line.split()[1]) for line in file if line.split()[0] in wanted)

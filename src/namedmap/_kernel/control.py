@@ -1,0 +1,131 @@
+"""The control page: the last 4096 bytes of an object file. Its layout is an ABI, listed byte by byte in docs/design.md.
+
+It is always read with pread, never through a mapping, so that no truncated or hostile file can raise SIGBUS here; it is
+believed only after `parse` has checked every length in it against the size of the file.
+"""
+
+import binascii
+import os
+import struct
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .status import NTSTATUS, KernelError
+
+MAGIC = b"NAMEDMAP"
+VERSION = 1
+CONTROL_SIZE = 4096
+STATE_OFFSET = 128  # state words of mutex, semaphore and event: bytes 128-255 of the page
+TEXT_OFFSET = 256
+
+_HEADER = struct.Struct("<8sIIIIIIQQQQQIIQQIIQ")
+_CRC = struct.Struct("<I12x")  # padded to STATE_OFFSET
+_CRC_OFFSET = _HEADER.size
+_STATE = struct.Struct("<IIii")  # sequence, flags, count, maximum
+
+FLAG_FILE_BACKED = 1
+FLAG_RESERVE = 2
+
+
+class Kind(IntEnum):
+    """The kinds of object that share the namespace."""
+
+    SECTION = 1
+    MUTANT = 2
+    SEMAPHORE = 3
+    EVENT = 4
+
+
+@dataclass(slots=True)
+class Control:
+    """What a control page says. Sizes in bytes."""
+
+    kind: Kind
+    name: str = ""
+    flags: int = 0
+    protection: int = 0  # PAGE_* of a section
+    attributes: int = 0  # SEC_* of a section, as NtQuerySection reports them
+    size: int = 0  # of a section
+    requested: int = 0  # the size that was asked for, before rounding to pages
+    data_length: int = 0  # of the data area at offset 0 of this file; 0 when the data is another file's
+    bitmap_length: int = 0  # of the commit bitmap behind the data; SEC_RESERVE only
+    backing_path: str = ""
+    backing_device: int = 0
+    backing_inode: int = 0
+    creator_uid: int = 0
+    creator_pid: int = 0
+    created: int = 0  # nanoseconds since the epoch
+    state: tuple[int, int, int, int] = (0, 0, 0, 0)  # sequence, flags, count, maximum
+    backing_fd: int = -1  # of this process only: the creator's descriptor of the backing file
+
+    def stamp(self) -> None:
+        """Note who creates the object, and when."""
+        self.creator_uid, self.creator_pid, self.created = os.getuid(), os.getpid(), time.time_ns()
+
+    def build(self) -> tuple[int, bytes, int]:
+        """(offset in the file, bytes to write there, size of the file); what is not written is zero."""
+        name = self.name.encode("utf-8", "surrogatepass")
+        path = self.backing_path.encode("utf-8", "surrogateescape")
+        text = name + path
+        start = self.data_length + self.bitmap_length
+        inline = TEXT_OFFSET + len(text) <= CONTROL_SIZE
+        page_at = start if inline else start + -(-len(text) // CONTROL_SIZE) * CONTROL_SIZE
+        header = _HEADER.pack(
+            MAGIC, VERSION, self.kind, self.flags, self.protection, self.attributes, self.creator_uid,
+            self.size, self.requested, self.data_length, self.bitmap_length,
+            page_at + TEXT_OFFSET if inline else start,
+            len(name), len(path), self.backing_device, self.backing_inode, self.creator_pid, 0, self.created,
+        )  # fmt: skip
+        head = b"%b%b%b" % (header, _CRC.pack(binascii.crc32(header)), _STATE.pack(*self.state))
+        if inline:
+            return page_at, head.ljust(TEXT_OFFSET, b"\0") + text, page_at + CONTROL_SIZE
+        return start, text.ljust(page_at - start, b"\0") + head, page_at + CONTROL_SIZE
+
+
+def parse(fd: int, file_size: int, what: object) -> Control:
+    """Read and check the control page of an object file; `what` names it in errors."""
+    page = os.pread(fd, CONTROL_SIZE, file_size - CONTROL_SIZE) if file_size >= CONTROL_SIZE else b""
+    if len(page) < CONTROL_SIZE or page[:8] != MAGIC:
+        raise _corrupt(what, "it has no control page")
+    version = int.from_bytes(page[8:12], "little")
+    if version != VERSION:
+        raise KernelError(
+            NTSTATUS.STATUS_REVISION_MISMATCH,
+            f"{what} has format version {version}, this namedmap reads version {VERSION}: use one release on both sides",
+        )
+    header = page[: _HEADER.size]
+    if binascii.crc32(header) != int.from_bytes(page[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
+        raise _corrupt(what, "the checksum of its control page is wrong")
+    (_, _, kind, flags, protection, attributes, uid, size, requested, data, bitmap, text_at, name_length, path_length,
+     device, inode, pid, _, created) = _HEADER.unpack(header)  # fmt: skip
+    text_length = name_length + path_length
+    if (
+        kind not in Kind._value2member_map_
+        or data + bitmap + CONTROL_SIZE > file_size
+        or text_at + text_length > file_size
+        or (not flags & FLAG_FILE_BACKED and size > data)
+        or requested > size
+    ):
+        raise _corrupt(what, "the sizes in its control page do not fit the file")
+    text = _text(fd, page, text_at - (file_size - CONTROL_SIZE), text_at, text_length)
+    return Control(
+        kind=Kind(kind), name=text[:name_length].decode("utf-8", "replace"), flags=flags, protection=protection,
+        attributes=attributes, size=size, requested=requested, data_length=data, bitmap_length=bitmap,
+        backing_path=text[name_length:].decode("utf-8", "surrogateescape"), backing_device=device,
+        backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
+        state=_STATE.unpack_from(page, STATE_OFFSET),
+    )  # fmt: skip
+
+
+def _text(fd: int, page: bytes, offset_in_page: int, offset: int, length: int) -> bytes:
+    if offset_in_page >= 0:
+        return page[offset_in_page : offset_in_page + length]
+    return os.pread(fd, length, offset)
+
+
+def _corrupt(what: object, reason: str) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_FILE_CORRUPT,
+        f"{what} is in use but is no valid object file: {reason}. End the programs that hold it, or remove the file",
+    )

@@ -1,0 +1,164 @@
+"""The handle table of this process.
+
+A handle is an object, the access that was granted, and two flags. Its value is a multiple of 4; the lowest free value
+is used again first, as in NT. Values at and above FOREIGN were given to this process by another one (`processes`).
+"""
+
+import heapq
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+from .objects import KernelObject
+from .status import NTSTATUS, KernelError
+
+CURRENT_PROCESS = -1
+CURRENT_THREAD = -2
+FOREIGN = 0x40000000
+LIMIT = 1 << 31
+
+FLAG_INHERIT, FLAG_PROTECT = 1, 2
+
+Kernel = TypeVar("Kernel", bound=KernelObject)
+
+
+@dataclass(slots=True)
+class Handle:
+    """An entry of the table."""
+
+    object: KernelObject
+    access: int
+    flags: int = 0
+
+
+class Reference(Generic[Kernel]):
+    """A handle looked up for one call: the object stays, whatever another thread closes meanwhile."""
+
+    __slots__ = ("access", "object")
+
+    def __init__(self, entry: Kernel, access: int) -> None:
+        self.object = entry
+        self.access = access
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.object.release()
+
+
+class HandleTable:
+    """Values to handles. All methods are safe between threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._entries: dict[int, Handle] = {}
+        self._free: list[int] = []
+        self._next = 4
+        #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
+        self.receive: Callable[[], None] = lambda: None
+        #: Called after the set of inheritable handles has changed. Set by `processes`.
+        self.inheritance_changed: Callable[[], None] = lambda: None
+
+    def insert(self, entry: KernelObject, access: int, *, inherit: bool = False, value: int = 0) -> int:
+        """A new handle for one handle count of the object, which the table takes over."""
+        handle = Handle(entry, access, FLAG_INHERIT if inherit else 0)
+        with self.lock:
+            if not value:
+                value = heapq.heappop(self._free) if self._free else self._next
+                if value == self._next:
+                    self._next += 4
+            self._entries[value] = handle
+        if inherit:
+            self.inheritance_changed()
+        return value
+
+    def get(self, value: int) -> Handle:
+        """The entry for a handle value; the two low bits are ignored."""
+        # A Win32 handle may come sign-extended or cut to 32 bits; ours are below 2**31 in either form.
+        value &= ~3
+        entry = self._entries.get(value)
+        if entry is None and FOREIGN <= value < LIMIT:
+            self.receive()
+            entry = self._entries.get(value)
+        if entry is None:
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_HANDLE,
+                f"{value:#x} is no handle of this process: it was closed, or never opened",
+            )
+        return entry
+
+    def reference(self, value: int, cls: type[Kernel], access: int = 0) -> Reference[Kernel]:
+        """Look up a handle for a call that needs an object of this type and these rights. Use in a with-statement."""
+        entry = self.get(value)
+        found = entry.object
+        if not isinstance(found, cls):
+            raise KernelError(
+                NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
+                f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.type_name.lower()}",
+            )
+        if access & ~entry.access:
+            raise KernelError(
+                NTSTATUS.STATUS_ACCESS_DENIED,
+                f"handle {value:#x} was opened with access {entry.access:#x}; this needs {access:#x}",
+            )
+        with self.lock:
+            if self._entries.get(value & ~3) is not entry:
+                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+            found.retain()
+        return Reference(found, entry.access)
+
+    def close(self, value: int, *, forced: bool = False) -> None:
+        """Close a handle. Pseudo handles close without effect; a protected one only when forced."""
+        if value in (CURRENT_PROCESS, CURRENT_THREAD):
+            return
+        entry = self.get(value)
+        value &= ~3
+        if entry.flags & FLAG_PROTECT and not forced:
+            raise KernelError(
+                NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} is protected (HANDLE_FLAG_PROTECT_FROM_CLOSE)"
+            )
+        with self.lock:
+            if self._entries.get(value) is not entry:
+                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+            del self._entries[value]
+            if value < FOREIGN:
+                heapq.heappush(self._free, value)
+        if entry.flags & FLAG_INHERIT:
+            self.inheritance_changed()
+        entry.object.drop_handle()
+
+    def set_flags(self, value: int, mask: int, flags: int) -> None:
+        entry = self.get(value)
+        before = entry.flags
+        entry.flags = (before & ~mask) | (flags & mask)
+        if (before ^ entry.flags) & FLAG_INHERIT:
+            self.inheritance_changed()
+
+    def inheritable(self) -> dict[int, Handle]:
+        with self.lock:
+            return {value: entry for value, entry in self._entries.items() if entry.flags & FLAG_INHERIT}
+
+    def entries(self) -> list[Handle]:
+        with self.lock:
+            return list(self._entries.values())
+
+    def adopt(self, value: int, entry: KernelObject, access: int, flags: int) -> None:
+        """Enter a handle under a value that another process chose (inheritance)."""
+        with self.lock:
+            while self._next <= value < FOREIGN:
+                if self._next != value:
+                    heapq.heappush(self._free, self._next)
+                self._next += 4
+            self._entries[value] = Handle(entry, access, flags)
+
+    def close_all(self) -> None:
+        """At the end of the process: what is still open goes as if it had been closed."""
+        for value in list(self._entries):
+            entry = self._entries.pop(value, None)
+            if entry is not None:
+                entry.object.drop_handle()
+
+
+table = HandleTable()

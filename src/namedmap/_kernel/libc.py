@@ -1,0 +1,63 @@
+"""The foreign declarations: C functions and structures of Linux that the standard library does not offer.
+
+Nothing here decides anything. Every function has its argtypes and restype; names are the C library's. Pages of source:
+mmap(2), mprotect(2), msync(2), madvise(2), mlock(2), process_vm_readv(2), userfaultfd(2), ioctl_userfaultfd(2).
+"""
+
+import ctypes
+import os
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_ssize_t, c_ubyte, c_ulong, c_void_p
+
+PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
+MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
+MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x4000, 0x100000
+MS_SYNC = 4
+MADV_WILLNEED, MADV_DONTNEED = 3, 4
+MAP_FAILED = c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class iovec(ctypes.Structure):
+    _fields_ = (("iov_base", c_void_p), ("iov_len", c_size_t))
+
+
+mmap = _libc.mmap
+mmap.argtypes, mmap.restype = (c_void_p, c_size_t, c_int, c_int, c_int, c_long), c_void_p
+munmap = _libc.munmap
+munmap.argtypes, munmap.restype = (c_void_p, c_size_t), c_int
+mprotect = _libc.mprotect
+mprotect.argtypes, mprotect.restype = (c_void_p, c_size_t, c_int), c_int
+msync = _libc.msync
+msync.argtypes, msync.restype = (c_void_p, c_size_t, c_int), c_int
+madvise = _libc.madvise
+madvise.argtypes, madvise.restype = (c_void_p, c_size_t, c_int), c_int
+mlock = _libc.mlock
+mlock.argtypes, mlock.restype = (c_void_p, c_size_t), c_int
+munlock = _libc.munlock
+munlock.argtypes, munlock.restype = (c_void_p, c_size_t), c_int
+mincore = _libc.mincore
+mincore.argtypes, mincore.restype = (c_void_p, c_size_t, ctypes.POINTER(c_ubyte)), c_int
+process_vm_readv = _libc.process_vm_readv
+process_vm_readv.argtypes = (c_int, ctypes.POINTER(iovec), c_ulong, ctypes.POINTER(iovec), c_ulong, c_ulong)
+process_vm_readv.restype = c_ssize_t
+process_vm_writev = _libc.process_vm_writev
+process_vm_writev.argtypes, process_vm_writev.restype = process_vm_readv.argtypes, c_ssize_t
+read = _libc.read
+read.argtypes, read.restype = (c_int, c_void_p, c_size_t), c_ssize_t
+write = _libc.write
+write.argtypes, write.restype = (c_int, c_void_p, c_size_t), c_ssize_t
+pread = _libc.pread64
+pread.argtypes, pread.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
+pwrite = _libc.pwrite64
+pwrite.argtypes, pwrite.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
+renameat2 = _libc.renameat2
+renameat2.argtypes, renameat2.restype = (c_int, c_char_p, c_int, c_char_p, ctypes.c_uint), c_int
+syscall = _libc.syscall
+syscall.restype = c_long
+
+
+def error(call: str) -> OSError:
+    """The OSError for the C call that has just failed in this thread."""
+    code = ctypes.get_errno()
+    return OSError(code, f"{call}: {os.strerror(code)}")

@@ -1,0 +1,149 @@
+"""Byte-range locks of open file descriptions: how the operating system counts who holds an object.
+
+An OFD lock belongs to an open file description, not to a process: it goes when the last descriptor of that description
+is closed, however the process ends. (Classic POSIX locks go when the process closes *any* descriptor of the file, which
+makes them useless here.) All locks lie far past any data, where no program's own locks are. Source: fcntl(2).
+
+The map of the locks in an object file, one byte each except LIFE:
+
+    GUARD    exclusive: create, destroy, change state; shared: open
+    OWNER    exclusive: the process that owns a mutex
+    PASSAGE  shared: a description on its way to another process (inheritance, DuplicateHandle)
+    LIFE     shared, from LIFE to LIFE+n-1: a process with n handles. The length is a handle count that the kernel keeps.
+
+An object exists while anyone holds PASSAGE or LIFE. In a data file (one that sections and handles are made of) other
+bytes carry the share modes: see `sharing`.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import random
+import struct
+import time
+from collections.abc import Iterator
+
+from .status import NTSTATUS, KernelError
+
+GUARD = 1 << 62
+OWNER = GUARD + 1
+PASSAGE = GUARD + 2
+LIFE = GUARD + 3
+
+#: How long a guard is waited for, in seconds. A process stopped or killed inside an operation holds it for microseconds
+#: normally; one that holds it on purpose must not hang the others.
+GUARD_TIMEOUT = 5.0
+
+_SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
+_READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
+_UNLOCKED = struct.pack("h", _UNLOCK)
+_fcntl = fcntl.fcntl
+
+
+@functools.lru_cache(maxsize=256)
+def _flock(kind: int, start: int, length: int) -> bytes:
+    """struct flock: l_type, l_whence, l_start, l_len (0: to the end), l_pid."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+
+
+def try_lock(fd: int, start: int, length: int = 1, *, exclusive: bool = False) -> bool:
+    """Lock bytes without waiting; False when somebody else's lock is in the way. Converting is atomic."""
+    try:
+        _fcntl(fd, _SET, _flock(_WRITE if exclusive else _READ, start, length))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(fd: int, start: int, length: int = 1) -> None:
+    _fcntl(fd, _SET, _flock(_UNLOCK, start, length))
+
+
+def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
+    """Whether another description holds a lock, shared or exclusive, on any of the bytes."""
+    probe: bytes = _fcntl(fd, _GET, _flock(_WRITE, start, length))
+    return probe[:2] != _UNLOCKED
+
+
+def object_is_alive(fd: int) -> bool:
+    """Whether any other description, in any process, holds the object in this file."""
+    return held_elsewhere(fd, PASSAGE, LIFE + 1 - PASSAGE)
+
+
+def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:
+    """Take a guard byte, waiting at most GUARD_TIMEOUT; `str(what)` names the object in the error."""
+    if try_lock(fd, start, exclusive=exclusive):
+        return
+    deadline = time.monotonic() + GUARD_TIMEOUT
+    pause = 0.00005
+    while not try_lock(fd, start, exclusive=exclusive):
+        if time.monotonic() > deadline:
+            raise KernelError(
+                NTSTATUS.STATUS_LOCK_NOT_GRANTED,
+                f"{what} has been locked for {GUARD_TIMEOUT:g} s by {describe_holders(fd, start)}; "
+                "it may be stopped: continue or end it, then try again",
+            )
+        # Jitter, so that processes that collided once do not collide again in step.
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(pause * 2, 0.005)
+
+
+@contextlib.contextmanager
+def guarded(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> Iterator[None]:
+    """Hold a guard byte for the length of a with-block."""
+    take_guard(fd, what, start, exclusive=exclusive)
+    try:
+        yield
+    finally:
+        unlock(fd, start)
+
+
+def count_handles(fd: int) -> int:
+    """The handles to the object in this file over all processes, from the kernel's own list of locks.
+
+    0 where /proc/locks cannot be read or does not show them (some sandboxes).
+    """
+    info = os.fstat(fd)
+    file = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+    total = 0
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as listing:
+        for line in listing:
+            fields = line.split()
+            if len(fields) >= 8 and fields[-3] == file and int(fields[-2]) == LIFE:
+                total += int(fields[-1]) - LIFE + 1
+    return total
+
+
+def describe_holders(fd: int, start: int) -> str:
+    """Who holds a lock on a byte: "process 12 (python3 x.py)" where /proc tells, for error messages."""
+    info = os.fstat(fd)
+    mark = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino} "
+    found = [_describe_process(pid) for pid in _processes() if pid != os.getpid() and _locks(pid, mark, start)]
+    return " and ".join(found) or "a process that cannot be seen from here (another user's, or in another container)"
+
+
+def _processes() -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return []
+
+
+def _locks(pid: int, mark: str, start: int) -> bool:
+    # /proc/locks gives no pid for OFD locks; the fdinfo of the descriptor that carries the lock shows it.
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fdinfo"):
+            with contextlib.suppress(OSError), open(entry.path, encoding="ascii") as lines:
+                for line in lines:
+                    if line.startswith("lock:") and mark in line:
+                        first, last = line.split()[-2:]
+                        if int(first) <= start and (last == "EOF" or start <= int(last)):
+                            return True
+    return False
+
+
+def _describe_process(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        return f"process {pid} ({command[:80]})"
+    return f"process {pid}"

@@ -1,0 +1,135 @@
+r"""Where object files live, and the sweep that removes the dead ones.
+
+`Local\` is a directory of the user's own in the root; `Global\` is files with a prefix directly in the root, which is
+root-owned and sticky, so that no user can own the place where others' objects are. The root is /dev/shm, or the
+directory that the environment variable NAMEDMAP_ROOT names when the process first uses a name.
+"""
+
+import contextlib
+import errno
+import os
+import random
+import stat
+import time
+
+from . import locks
+from .names import ObjectName
+from .status import NTSTATUS, KernelError, from_oserror
+
+DEFAULT_ROOT = "/dev/shm"
+GLOBAL_PREFIX = "namedmap.global."
+#: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
+SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
+
+#: O_NONBLOCK: opening a FIFO that somebody put in an object's place must not wait for its other end.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class Namespace:
+    """The two directories of names, as one user sees them."""
+
+    def __init__(self, root: str, uid: int) -> None:
+        self.root = root
+        self.uid = uid
+        self.local = os.path.join(root, f"namedmap-{uid}")
+        self._global = os.path.join(root, GLOBAL_PREFIX)
+
+    def path(self, name: ObjectName) -> str:
+        """The path of the file for an object of this name."""
+        return self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
+
+    def prepare(self) -> None:
+        """Check the root and make the user's directory; a KernelError tells what is wrong and what to do."""
+        try:
+            info = os.stat(self.root)
+        except OSError as error:
+            raise self._unusable(error) from None
+        shared = info.st_mode & 0o022
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, self.uid) or (shared and not info.st_mode & 0o1000):
+            raise KernelError(
+                NTSTATUS.STATUS_ACCESS_DENIED,
+                f"{self.root} cannot hold named objects: it must be a directory that root or you own, and be sticky "
+                "(mode 1777) if others may write to it. Set NAMEDMAP_ROOT to one that is",
+            )
+        self._make_local()
+
+    def _make_local(self) -> None:
+        try:
+            os.mkdir(self.local, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise self._unusable(error) from None
+        info = os.lstat(self.local)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != self.uid or info.st_mode & 0o077:
+            raise KernelError(
+                NTSTATUS.STATUS_ACCESS_DENIED,
+                f"{self.local} is not a directory of mode 0700 that belongs to user {self.uid}: somebody else made it. "
+                "Have it removed, or set NAMEDMAP_ROOT",
+            )
+
+    def _unusable(self, error: OSError) -> KernelError:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        remedy = f"mount a tmpfs at {self.root}" if missing else f"make room in {self.root} or remount it writable"
+        failure = from_oserror(error, f"named objects cannot live in {self.root}")
+        failure.args = (f"{failure.detail}; {remedy}, or set NAMEDMAP_ROOT to a writable directory",)
+        if missing:
+            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, failure.args[0])
+        return KernelError(failure.status, failure.args[0])
+
+    def files(self) -> list[str]:
+        """The paths of all object files in both directories that this user may see; live and dead."""
+        found = []
+        with contextlib.suppress(OSError):
+            found = [os.path.join(self.local, entry) for entry in os.listdir(self.local)]
+        with contextlib.suppress(OSError):
+            found += [os.path.join(self.root, e) for e in os.listdir(self.root) if e.startswith(GLOBAL_PREFIX)]
+        return found
+
+    def sweep(self, limit: int | None = None, seconds: float | None = None) -> int:
+        """Remove files of objects that nobody holds; returns how many. Without bounds it looks at all."""
+        paths = self.files()
+        if limit is not None and len(paths) > limit:
+            # A random sample, so that every dead file is met in the end however many live ones there are.
+            paths = random.sample(paths, limit)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        removed = 0
+        for path in paths:
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            removed += _remove_if_dead(path, self.uid)
+        return removed
+
+
+def _remove_if_dead(path: str, uid: int) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | OPEN_FLAGS)
+    except OSError:
+        return False
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or not locks.try_lock(fd, locks.GUARD, exclusive=True):
+            return False
+        if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
+            os.unlink(path)
+            return True
+        return False
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+_current: Namespace | None = None
+
+
+def current() -> Namespace:
+    """The namespace of this process; made, checked and swept at first use."""
+    global _current
+    uid = os.geteuid()
+    if _current is None or _current.uid != uid:
+        fresh = Namespace(os.environ.get("NAMEDMAP_ROOT") or DEFAULT_ROOT, uid)
+        fresh.prepare()
+        _current = fresh
+        fresh.sweep(SWEEP_FILES, SWEEP_SECONDS)
+    return _current

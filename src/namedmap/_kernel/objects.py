@@ -1,0 +1,444 @@
+"""Kernel objects: references and handles; and named objects, which are files.
+
+A kernel object lives by two counts, as in NT. *Handles* keep its name; *references* (every handle, every mapped view,
+every call in progress) keep its memory. When the last handle of all processes goes, the name goes, at once; when the
+last reference of this process goes, its descriptors are closed.
+
+A named object is one small file, and the kernel counts its holders through locks (see `locks`). The algorithms:
+
+create   open the file, or make it with O_EXCL. Take the guard exclusively. If the file has no name any more, start
+         again. Somebody holds life: the object exists, join it. Nobody does: the file is dead or new, whatever is in
+         it; truncate, write the control page, take life. Drop the guard.
+open     the same with a shared guard; a file without life, or no file, means there is no such object.
+close    drop life under the exclusive guard; if nobody else holds it, unlink.
+
+A process that dies anywhere in between leaves at worst a file without life. The guard orders creators, openers and the
+last closer: whoever finds life under the guard takes his own before he lets go.
+
+One description per process and object: a second open in the same process finds the object in `_registry` by device and
+inode and adds a handle to it. That makes life's length the process's handle count. Locks do not exclude threads that
+share a description, hence the `threading.Lock` that goes with the guard.
+
+Unnamed objects are the same files without a name (memfd), so that they can be inherited and counted alike.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from typing import ClassVar, Self, TypeVar
+
+from . import control, locks, namespace
+from .control import Control, Kind
+from .names import ObjectName
+from .security import Security
+from .status import NTSTATUS, KernelError, from_oserror
+
+#: Guards handle and reference counts and the registry. Held for microseconds, never while a guard is waited for.
+lock = threading.RLock()
+
+ATTEMPTS = 1000
+
+
+class KernelObject:
+    """State common to everything that a handle can refer to."""
+
+    type_name: ClassVar[str]
+    #: What GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE and GENERIC_ALL mean for this type.
+    generic: ClassVar[tuple[int, int, int, int]]
+
+    def __init__(self) -> None:
+        # The creator's handle: HandleTable.insert takes it over, or the creator calls drop_handle.
+        self.handle_count = 1
+        self._references = 1
+
+    @property
+    def references(self) -> int:
+        return self._references
+
+    def retain(self) -> Self:
+        """Add a reference: a view, or a call in progress."""
+        with lock:
+            self._references += 1
+        return self
+
+    def release(self) -> None:
+        with lock:
+            self._references -= 1
+            last = not self._references
+        if last:
+            self._free()
+
+    def add_handle(self) -> None:
+        with lock:
+            self.handle_count += 1
+            self._references += 1
+
+    def drop_handle(self) -> None:
+        with lock:
+            self.handle_count -= 1
+            last = not self.handle_count
+        if last:
+            self._last_handle()
+        self.release()
+
+    def total_handles(self) -> int:
+        """Handles in all processes, as far as they can be counted."""
+        return self.handle_count
+
+    @property
+    def native_name(self) -> str:
+        return ""
+
+    def _last_handle(self) -> None:
+        """The last handle of this process has gone."""
+
+    def _free(self) -> None:
+        """The last reference has gone: close descriptors."""
+
+    @classmethod
+    def map_access(cls, access: int) -> int:
+        """Generic rights turned into the type's own; MAXIMUM_ALLOWED into all."""
+        if access < 0x02000000:  # no generic bit, the common case
+            return access
+        read, write, execute, everything = cls.generic
+        granted = access & 0x01FFFFFF
+        for bit, meaning in ((0x80000000, read), (0x40000000, write), (0x20000000, execute), (0x12000000, everything)):
+            if access & bit:
+                granted |= meaning
+        return granted
+
+
+class NamedObject(KernelObject):
+    """An object in an object file: section, mutant, semaphore or event."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, file: "ObjectFile", page: Control) -> None:
+        super().__init__()
+        self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
+        self.name = file.name
+        self.control = page
+        #: A second description, for children: see `processes`.
+        self.passage: int | None = None
+        #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
+        self.borrowed = False
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def allocate(cls, fd: int, page: Control, total: int) -> None:
+        """Give a new object file its size, in bytes."""
+        os.posix_fallocate(fd, 0, total)
+
+    def add_handle(self) -> None:
+        with lock:
+            super().add_handle()
+            locks.try_lock(self.fd, locks.LIFE, self.handle_count)
+
+    def drop_handle(self) -> None:
+        with lock:
+            if self.handle_count > 1:
+                if not self.borrowed:
+                    locks.unlock(self.fd, locks.LIFE + self.handle_count - 1)
+            else:
+                holders.discard(self)
+                if _registry.get(self.key) is self:
+                    del _registry[self.key]
+            self.handle_count -= 1
+            last = not self.handle_count
+        if last:
+            self._last_handle()
+        self.release()
+
+    def total_handles(self) -> int:
+        return max(self.handle_count, locks.count_handles(self.fd))
+
+    @property
+    def native_name(self) -> str:
+        return self.name.native if self.name else ""
+
+    def __str__(self) -> str:
+        """How errors call this object."""
+        return describe(type(self), self.name)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Hold the object's guard exclusively, against other threads and other processes."""
+        with self._mutex, locks.guarded(self.fd, self):
+            yield
+
+    def renew_mutex(self) -> None:
+        """In a forked child: another thread of the parent may have held the guard."""
+        self._mutex = threading.Lock()
+
+    def close_passage(self) -> None:
+        if self.passage is not None:
+            os.close(self.passage)
+            self.passage = None
+
+    def _last_handle(self) -> None:
+        self.close_passage()
+        if self.borrowed:
+            return
+        fd = self.fd
+        if self.path is None or not self.writable:
+            locks.unlock(fd, locks.LIFE, 0)
+            return
+        with self._mutex:
+            try:
+                locks.take_guard(fd, self)
+            except KernelError:
+                # A stopped or hostile process has the guard. The object ends all the same; its file is dead.
+                locks.unlock(fd, locks.LIFE, 0)
+                return
+            try:
+                locks.unlock(fd, locks.LIFE, 0)
+                # Somebody may have removed our file by hand, and another object may have its path now.
+                if not locks.object_is_alive(fd) and os.fstat(fd).st_nlink:
+                    os.unlink(self.path)
+            except OSError:
+                return  # nobody's to remove any more: a dead file at worst
+            finally:
+                locks.unlock(fd, locks.GUARD)
+
+    def close_backing(self) -> None:
+        """Let go of whatever else than the object file the object stands on."""
+
+    def _free(self) -> None:
+        self.close_backing()
+        os.close(self.fd)
+
+
+Named = TypeVar("Named", bound=NamedObject)
+
+_registry: dict[tuple[int, int], NamedObject] = {}
+#: All objects with a handle in this process, named or not.
+holders: set[NamedObject] = set()
+
+
+def describe(cls: type[NamedObject], name: ObjectName | None) -> str:
+    kind = cls.__name__.lower()
+    return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
+
+
+class ObjectFile:
+    """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
+
+    __slots__ = ("cls", "fd", "info", "key", "name", "path", "taken", "writable")
+
+    info: os.stat_result
+    key: tuple[int, int]
+
+    def __init__(
+        self, cls: type[NamedObject], name: ObjectName | None, fd: int, path: str | None, writable: bool
+    ) -> None:
+        self.cls, self.name, self.fd, self.path, self.writable = cls, name, fd, path, writable
+        self.taken = False
+
+    def __str__(self) -> str:
+        return describe(self.cls, self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.taken:
+            locks.unlock(self.fd, locks.GUARD)
+        else:
+            os.close(self.fd)
+
+    def lock(self, *, exclusive: bool) -> bool:
+        """Take the guard and look at the file; False if it has lost its name meanwhile."""
+        locks.take_guard(self.fd, self, exclusive=exclusive)
+        self.info = info = os.fstat(self.fd)
+        self.key = (info.st_dev, info.st_ino)
+        if not stat.S_ISREG(info.st_mode):
+            raise _not_a_file(self.path, str(self))
+        return info.st_nlink > 0
+
+    @classmethod
+    def find(cls, kind: type[NamedObject], name: ObjectName, path: str) -> Self | None:
+        """Open an object file that exists, for writing where that is allowed; None if there is none."""
+        for mode in (os.O_RDWR, os.O_RDONLY):
+            try:
+                return cls(kind, name, os.open(path, mode | namespace.OPEN_FLAGS), path, mode == os.O_RDWR)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno == errno.EACCES and mode == os.O_RDWR:
+                    continue
+                what = describe(kind, name)
+                if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV):
+                    raise _not_a_file(path, what) from None
+                raise from_oserror(error, f"cannot open {what} ({path})") from None
+        return None
+
+    @classmethod
+    def make(cls, kind: type[NamedObject], name: ObjectName, path: str, mode: int) -> Self | None:
+        """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
+        try:
+            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky directories.
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
+            return cls(kind, name, fd, path, True)
+        except FileExistsError:
+            return None
+        except FileNotFoundError:
+            namespace.current().prepare()
+            return None
+        except OSError as error:
+            raise from_oserror(error, f"cannot create {describe(kind, name)} ({path})") from None
+
+
+def _not_a_file(path: str | None, what: str) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_FILE_CORRUPT,
+        f"{what}: {path} is in the place of its object file, but is no regular file: find out whose it is, remove it",
+    )
+
+
+def create(cls: type[Named], name: ObjectName | None, page: Control, security: Security) -> tuple[Named, bool]:
+    """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed."""
+    if name is None:
+        fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
+        with ObjectFile(cls, None, fd, None, True) as file:
+            file.lock(exclusive=True)
+            return _initialise(cls, file, page, security), False
+    page.name = name.leaf
+    path = namespace.current().path(name)
+    for _ in range(ATTEMPTS):
+        made = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+        if made is None:
+            continue
+        with made as file:
+            if not file.lock(exclusive=file.writable):
+                continue
+            if locks.object_is_alive(file.fd):
+                return _join(cls, file), True
+            if _reusable(file):
+                return _initialise(cls, file, page, security), False
+    raise KernelError(
+        NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{describe(cls, name)}: {path} appears and disappears without end"
+    )
+
+
+def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
+    """Open the object of this name. Returns it with one handle counted."""
+    made = ObjectFile.find(cls, name, namespace.current().path(name))
+    if made is None:
+        raise _missing(cls, name)
+    with made as file:
+        if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
+            raise _missing(cls, name)
+        found = _join(cls, file)
+    if writing and not found.writable:
+        found.drop_handle()
+        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{found} may only be read: its owner granted no more")
+    return found
+
+
+def _missing(cls: type[NamedObject], name: ObjectName) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"no {describe(cls, name)} exists: nobody holds a handle to it"
+    )
+
+
+def find_case_insensitive(name: ObjectName) -> ObjectName:
+    """The name of a live object that differs in case only, else the name itself (OBJ_CASE_INSENSITIVE)."""
+    space = namespace.current()
+    if os.path.exists(space.path(name)):
+        return name
+    for path in space.files():
+        with contextlib.suppress(OSError, KernelError), open(path, "rb", buffering=0) as file:
+            if locks.object_is_alive(file.fileno()):
+                leaf = control.parse(file.fileno(), os.fstat(file.fileno()).st_size, path).name
+                same = ObjectName(name.is_global, leaf)
+                if leaf.upper() == name.leaf.upper() and space.path(same) == path:
+                    return same
+    return name
+
+
+def _join(cls: type[Named], file: ObjectFile) -> Named:
+    """One handle to the live object in this file, whose guard is held."""
+    with lock:
+        known = _registry.get(file.key)
+        if known is not None:
+            return _joined(cls, known, file)
+    page = control.parse(file.fd, file.info.st_size, file)
+    if page.kind is not cls.kind:
+        raise _wrong_kind(file, page.kind)
+    fresh = cls(file, page)
+    with lock:
+        # Another thread may have joined meanwhile: openers share the guard.
+        known = _registry.get(file.key)
+        if known is None:
+            return _hold(fresh, file)
+        fresh.close_backing()
+        return _joined(cls, known, file)
+
+
+def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
+    """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
+    with lock:
+        known = _registry.get(file.key)
+        if known is not None:
+            return _joined(cls, known, file)
+        return _hold(cls(file, page), file)
+
+
+def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
+    if not isinstance(known, cls):
+        raise _wrong_kind(file, known.kind)
+    known.add_handle()
+    return known
+
+
+def _hold(fresh: Named, file: ObjectFile) -> Named:
+    if not locks.try_lock(fresh.fd, locks.LIFE):
+        fresh.close_backing()
+        raise KernelError(
+            NTSTATUS.STATUS_LOCK_NOT_GRANTED,
+            f"{fresh} is locked against new holders by {locks.describe_holders(fresh.fd, locks.LIFE)}",
+        )
+    file.taken = True
+    _registry[fresh.key] = fresh
+    holders.add(fresh)
+    return fresh
+
+
+def _wrong_kind(what: object, kind: Kind) -> KernelError:
+    return KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.name.lower()}")
+
+
+def _reusable(file: ObjectFile) -> bool:
+    """Whether a dead file can be built on; if not it is removed, so that the next attempt makes a new one."""
+    if file.writable and file.info.st_uid == os.geteuid():
+        return True
+    try:
+        os.unlink(str(file.path))
+    except OSError as error:
+        failure = from_oserror(error, f"cannot create {file}: user {file.info.st_uid} left {file.path} behind")
+        raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
+    return False
+
+
+def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
+    """Write a new object into a file that nobody else can believe in yet: it has no life, and we have its guard."""
+    page.stamp()
+    offset, content, total = page.build()
+    try:
+        if file.info.st_size:
+            os.ftruncate(file.fd, 0)
+        if file.path is not None:
+            security.apply(file.fd, file.info)
+        cls.allocate(file.fd, page, total)
+        os.pwrite(file.fd, content, offset)
+        fresh = cls(file, page)
+        with lock:
+            return _hold(fresh, file)
+    except BaseException:
+        if file.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(file.path)
+        raise

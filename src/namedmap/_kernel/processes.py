@@ -1,0 +1,370 @@
+"""Handles that cross a process border: fork, inheritance through exec, and DuplicateHandle into another process.
+
+The rule is the same in all three: somebody's lock must keep the object alive at every instant, so a description that
+holds a lock of its own is made first and handed over; closing our copy of it does not take the lock from the receiver.
+
+fork      Before it, every object gets a spare description with life on it. The child puts it in the place of the
+          inherited one, whose locks are the parent's; the parent closes it. There is no instant at which the child's
+          handles hang on the parent's locks.
+exec      An object with an inheritable handle keeps a *passage*: a description with a PASSAGE lock whose descriptor is
+          not closed by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is
+          thus what bInheritHandles=TRUE is on Windows, and on Windows means the same.
+duplicate A process that calls GetCurrentProcessId binds a Unix socket named by its pid and start time. The sender puts
+          a passage into a message; while it is in flight the kernel holds it for the receiver, whatever becomes of the
+          sender. The receiver looks into the socket when it meets a handle value that it does not know.
+
+A File's description is handed over as it is: file object and file pointer are shared, as on Windows.
+"""
+
+import array
+import contextlib
+import json
+import os
+import secrets
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from . import control, locks, objects
+from .files import File
+from .handles import FOREIGN, LIMIT, Handle, table
+from .names import ObjectName
+from .objects import KernelObject, NamedObject, ObjectFile
+from .section import Section
+from .space import space
+from .status import NTSTATUS, KernelError
+from .sync import Event, Mutant, Semaphore
+
+_LIST_NAME = "namedmap-handles"
+_KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+Record = dict[str, Any]
+
+
+class Process(KernelObject):
+    """A process that handles can be duplicated into."""
+
+    type_name: ClassVar[str] = "Process"
+    generic = (0x20410, 0x20B2A, 0x121001, 0x1FFFFF)
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pid = pid
+        try:
+            self._fd = os.pidfd_open(pid)
+        except (OSError, OverflowError):
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
+
+    @property
+    def inbox(self) -> bytes:
+        return _inbox_name(self.pid)
+
+    def _free(self) -> None:
+        os.close(self._fd)
+
+
+class Thread(KernelObject):
+    """A thread, as far as a handle to it can be held."""
+
+    type_name: ClassVar[str] = "Thread"
+    generic = (0x20048, 0x20037, 0x121800, 0x1FFFFF)
+
+
+# -- fork --------------------------------------------------------------------------------------------------------------
+
+
+class _Fork:
+    """What must happen around os.fork; the locks stay taken from before until after it, in parent and child."""
+
+    def __init__(self) -> None:
+        self.spares: dict[NamedObject, int] = {}
+
+    def before(self) -> None:
+        table.lock.acquire()
+        space.lock.acquire()
+        objects.lock.acquire()
+        self.spares = {}
+        for held in objects.holders:
+            with contextlib.suppress(OSError):
+                self.spares[held] = _reopen(held)
+
+    def in_parent(self) -> None:
+        for spare in self.spares.values():
+            os.close(spare)
+        self._done()
+
+    def in_child(self) -> None:
+        global _inbox
+        for held in objects.holders:
+            spare = self.spares.get(held)
+            if spare is None:
+                held.borrowed = True
+            else:
+                os.dup2(spare, held.fd, inheritable=False)
+                os.close(spare)
+            held.renew_mutex()
+            held.close_passage()
+        self._done()
+        space.after_fork()
+        _list.forget()
+        if _inbox is not None:
+            _inbox.close()
+            _inbox = None
+        synchronise_inheritance()
+
+    def _done(self) -> None:
+        self.spares = {}
+        objects.lock.release()
+        space.lock.release()
+        table.lock.release()
+
+
+def _reopen(held: NamedObject) -> int:
+    """A new description of the object's file, holding life for as many handles as this process has."""
+    mode = os.O_RDWR if held.writable else os.O_RDONLY
+    fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
+    locks.try_lock(fd, locks.LIFE, held.handle_count)
+    return fd
+
+
+# -- handing over ------------------------------------------------------------------------------------------------------
+
+
+def _passage(held: NamedObject) -> int:
+    fd = os.open(f"/proc/self/fd/{held.fd}", (os.O_RDWR if held.writable else os.O_RDONLY) | os.O_CLOEXEC)
+    locks.try_lock(fd, locks.PASSAGE)
+    return fd
+
+
+def _describe(entry: Handle, value: int, fd: int, backing: int) -> Record:
+    """What a receiver needs to know of a handle, next to its descriptors."""
+    held = entry.object
+    record: Record = {"handle": value, "access": entry.access, "flags": entry.flags, "type": held.type_name}
+    if isinstance(held, NamedObject):
+        record |= {"path": held.path, "writable": held.writable, "name": held.name, "fd": fd, "backing": backing}
+    elif isinstance(held, File):
+        record |= {"path": held.path, "fd": fd}
+    elif isinstance(held, Process):
+        record |= {"pid": held.pid}
+    return record
+
+
+def _receive(record: Record, fd: int, backing: int) -> KernelObject:
+    """The object for a record and its descriptors, which are closed or taken over."""
+    cls = _KINDS.get(record["type"])
+    if cls is not None:
+        return _receive_named(cls, record, fd, backing)
+    if record["type"] == File.type_name:
+        os.set_inheritable(fd, False)
+        file: File = File.adopt(fd, record["path"])
+        return file
+    return Process(record["pid"]) if record["type"] == Process.type_name else Thread()
+
+
+def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
+    name = ObjectName(*record["name"]) if record["name"] else None
+    try:
+        mode = os.O_RDWR if record["writable"] else os.O_RDONLY
+        own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+        with ObjectFile(cls, name, own, record["path"], record["writable"]) as file:
+            file.lock(exclusive=False)
+            page = control.parse(own, file.info.st_size, file)
+            if backing >= 0:
+                os.set_inheritable(backing, False)
+                page.backing_fd = backing
+            held = objects.adopt(cls, file, page)
+        if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
+            os.close(backing)  # this process had the object already
+        return held
+    finally:
+        os.close(fd)  # only now: its lock has kept the object alive
+
+
+# -- inheritance through exec ------------------------------------------------------------------------------------------
+
+
+class _HandleList:
+    """The memfd that tells a child which handles it has inherited."""
+
+    def __init__(self) -> None:
+        self.fd: int | None = None
+
+    def publish(self, records: Sequence[Record]) -> None:
+        if not records:
+            self.forget()
+            return
+        fresh = os.memfd_create(_LIST_NAME, os.MFD_CLOEXEC)
+        os.write(fresh, json.dumps(records).encode("utf-8", "surrogateescape"))
+        if self.fd is None:
+            self.fd = fresh
+            os.set_inheritable(fresh, True)
+        else:
+            # In one step: a child that is started now sees the old list or the new one.
+            os.dup2(fresh, self.fd, inheritable=True)
+            os.close(fresh)
+
+    def forget(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+
+_list = _HandleList()
+
+
+def synchronise_inheritance() -> None:
+    """Bring descriptors and handle list in line with the handles' inherit flags."""
+    inheritable = table.inheritable()
+    wanted = {entry.object for entry in inheritable.values()}
+    for held in list(objects.holders):
+        if held in wanted and held.passage is None:
+            held.passage = _passage(held)
+            os.set_inheritable(held.passage, True)
+        elif held not in wanted:
+            held.close_passage()
+        if isinstance(held, Section) and held.file_backed:
+            os.set_inheritable(held.backing_fd, held in wanted)
+    records = []
+    for value, entry in inheritable.items():
+        held_object = entry.object
+        fd = backing = -1
+        if isinstance(held_object, NamedObject):
+            fd = -1 if held_object.passage is None else held_object.passage
+            backing = held_object.backing_fd if isinstance(held_object, Section) else -1
+        elif isinstance(held_object, File):
+            fd = held_object.fd
+        records.append(_describe(entry, value, fd, backing))
+    for entry in table.entries():
+        if isinstance(entry.object, File):
+            os.set_inheritable(entry.object.fd, entry.object in wanted)
+    _list.publish(records)
+
+
+def take_inherited() -> None:
+    """At start: adopt the handles that a parent left in this process."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{entry}").startswith(f"/memfd:{_LIST_NAME} "):
+                    _adopt_list(int(entry))
+
+
+def _adopt_list(fd: int) -> None:
+    raw = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    received: dict[int, KernelObject] = {}
+    for record in json.loads(raw.decode("utf-8", "surrogateescape")):
+        # Several handles to one object come with one descriptor.
+        shared = received.get(record.get("fd", -1))
+        with contextlib.suppress(KernelError, OSError):
+            if shared is not None:
+                shared.add_handle()
+                held = shared
+            else:
+                held = _receive(record, record.get("fd", -1), record.get("backing", -1))
+                if "fd" in record:
+                    received[record["fd"]] = held
+            table.adopt(record["handle"], held, record["access"], record["flags"])
+    synchronise_inheritance()
+
+
+# -- DuplicateHandle into another process ------------------------------------------------------------------------------
+
+_inbox: socket.socket | None = None
+
+
+def _inbox_name(pid: int) -> bytes:
+    # The start time tells a process from an earlier one with the same id.
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            started = file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
+    return f"\0namedmap-{pid}-{started}".encode()
+
+
+def open_inbox() -> None:
+    """Make this process reachable for handles that others duplicate into it."""
+    global _inbox
+    if _inbox is None:
+        inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        inbox.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        try:
+            inbox.bind(_inbox_name(os.getpid()))
+        except BaseException:
+            inbox.close()
+            raise
+        _inbox = inbox
+
+
+def send(entry: Handle, target: Process) -> int:
+    """Duplicate a handle into another process; returns its value there."""
+    value = FOREIGN + 4 * secrets.randbelow((LIMIT - FOREIGN) // 4)
+    held = entry.object
+    descriptors = []
+    if isinstance(held, NamedObject):
+        descriptors.append(_passage(held))
+        if isinstance(held, Section) and held.file_backed:
+            descriptors.append(os.dup(held.backing_fd))
+    elif isinstance(held, File):
+        descriptors.append(os.dup(held.fd))
+    record = _describe(entry, value, 0 if descriptors else -1, 1 if len(descriptors) > 1 else -1)
+    message = json.dumps(record).encode("utf-8", "surrogateescape")
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as out:
+            out.sendmsg([message], rights, 0, target.inbox)
+    except OSError as error:
+        raise KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED,
+            f"process {target.pid} takes no handles ({error.strerror}): it must use namedmap, have called "
+            "GetCurrentProcessId() once, be in the same network namespace, and use what was sent before",
+        ) from None
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    return value
+
+
+def receive() -> None:
+    """Adopt all handles that other processes have sent."""
+    while _inbox is not None:
+        try:
+            message, ancillary, _, _ = _inbox.recvmsg(
+                1 << 18, socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(8)
+            )
+        except BlockingIOError:
+            return
+        fds = array.array("i")
+        sender = -1
+        for _, kind, raw in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+            elif kind == socket.SCM_CREDENTIALS:
+                _, sender, _ = _CREDENTIALS.unpack(raw[: _CREDENTIALS.size])
+        try:
+            _accept(message, list(fds), sender)
+        except (KernelError, OSError, ValueError, KeyError, TypeError):
+            # A malformed message, or an object that is gone: the handle stays unknown.
+            continue
+
+
+def _accept(message: bytes, fds: list[int], sender: int) -> None:
+    if sender not in (0, os.geteuid()):
+        for fd in fds:
+            os.close(fd)
+        return
+    record = json.loads(message.decode("utf-8", "surrogateescape"))
+    held = _receive(record, fds[0] if fds else -1, fds[1] if len(fds) > 1 else -1)
+    table.adopt(record["handle"], held, record["access"], record["flags"])
+
+
+def install() -> None:
+    """Called once, when the object manager is imported."""
+    hooks = _Fork()
+    os.register_at_fork(before=hooks.before, after_in_parent=hooks.in_parent, after_in_child=hooks.in_child)
+    table.inheritance_changed = synchronise_inheritance
+    table.receive = receive
+    take_inherited()

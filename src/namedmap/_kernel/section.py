@@ -1,0 +1,346 @@
+"""Sections: memory that can be mapped, backed by the paging file (the object's own file) or by a file on disk.
+
+Source: NtCreateSection, CreateFileMapping (Win32), and the recorded behaviour.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import ClassVar
+
+from . import commitment, control, objects, protection, sharing
+from .control import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
+from .files import File
+from .names import ObjectName
+from .objects import NamedObject, ObjectFile
+from .security import Security
+from .status import NTSTATUS, KernelError, from_oserror
+
+PAGE = os.sysconf("SC_PAGESIZE")
+
+SEC_FILE, SEC_IMAGE, SEC_RESERVE, SEC_COMMIT = 0x00800000, 0x01000000, 0x04000000, 0x08000000
+SEC_NOCACHE, SEC_WRITECOMBINE, SEC_LARGE_PAGES, SEC_BASED = 0x10000000, 0x40000000, 0x80000000, 0x00200000
+_SEC_VALID = 0xDFE00000 & ~SEC_FILE  # what NtCreateSection accepts at all
+
+QUERY, MAP_WRITE, MAP_READ, MAP_EXECUTE, EXTEND = 1, 2, 4, 8, 16
+ALL_ACCESS = 0xF001F
+
+#: The end of user space: no section is larger.
+LARGEST = 1 << 47
+
+
+def round_to_page(size: int) -> int:
+    return -(-size // PAGE) * PAGE
+
+
+class Section(NamedObject):
+    """A section object."""
+
+    kind: ClassVar[Kind] = Kind.SECTION
+    type_name = "Section"
+    generic = (0x20005, 0x20002, 0x20008, ALL_ACCESS)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def __init__(self, file: ObjectFile, page: Control) -> None:
+        super().__init__(file, page)
+        self.size = page.size
+        self.protection = page.protection
+        self.reserve = bool(page.flags & FLAG_RESERVE)
+        self.backing_fd = -1
+        if page.flags & FLAG_FILE_BACKED:
+            self.backing_fd = page.backing_fd if page.backing_fd >= 0 else _open_backing(page, self)
+
+    @property
+    def file_backed(self) -> bool:
+        return self.backing_fd >= 0
+
+    @property
+    def data_fd(self) -> int:
+        """The descriptor that views are mapped from."""
+        return self.backing_fd if self.backing_fd >= 0 else self.fd
+
+    @property
+    def attributes(self) -> int:
+        return self.control.attributes
+
+    # -- create ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def allocate(cls, fd: int, page: Control, total: int) -> None:
+        what = f"section {page.name!r}" if page.name else "an unnamed section"
+        try:
+            if page.flags & FLAG_RESERVE:
+                os.ftruncate(fd, total)
+                start = page.data_length + page.bitmap_length
+                os.posix_fallocate(fd, start, total - start)
+            else:
+                commitment.check(page.data_length, what)
+                os.posix_fallocate(fd, 0, total)
+        except OSError as error:
+            raise commitment.failed(error, fd, total, what) from None
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def check_view(self, offset: int, length: int, protect: int) -> int:
+        """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
+        if not protection.allows(self.protection, protect):
+            raise KernelError(
+                NTSTATUS.STATUS_SECTION_PROTECTION,
+                f"{self} has protection {self.protection:#x}, which has no room for a view of {protect:#x}",
+            )
+        if offset >= self.size or length > self.size - offset:
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_VIEW_SIZE,
+                f"{self} has {self.size:,} bytes: a view of {length:,} at offset {offset:,} does not fit",
+            )
+        return length or self.size - offset
+
+    def commit(self, offset: int, length: int) -> None:
+        """Commit pages of a SEC_RESERVE section for every view in every process."""
+        first, last = offset // PAGE, -(-(offset + length) // PAGE)
+        if not self.writable:
+            raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} may only be read here")
+        commitment.check(length, self)
+        with self.guard():
+            try:
+                os.posix_fallocate(self.fd, first * PAGE, (last - first) * PAGE)
+            except OSError as error:
+                raise commitment.failed(error, self.fd, length, self) from None
+            start = first // 8
+            bits = bytearray(os.pread(self.fd, -(-last // 8) - start, self.control.data_length + start))
+            for page in range(first - start * 8, last - start * 8):
+                bits[page >> 3] |= 1 << (page & 7)
+            os.pwrite(self.fd, bits, self.control.data_length + start)
+
+    def committed_run(self, offset: int, length: int) -> tuple[bool, int]:
+        """Whether the page at offset is committed, and for how many bytes (at most length) that stays so."""
+        if not self.reserve:
+            return True, length
+        first, last = offset // PAGE, -(-(offset + length) // PAGE)
+        start = first // 8
+        bits = int.from_bytes(os.pread(self.fd, -(-last // 8) - start, self.control.data_length + start), "little")
+        bits >>= first - start * 8
+        state = bool(bits & 1)
+        if state:
+            bits = ~bits
+        run = (bits & -bits).bit_length() - 1 if bits else last - first
+        return state, min(run, last - first) * PAGE
+
+    def extend(self, size: int) -> None:
+        """Grow a section over a file (NtExtendSection), and the file with it; views that exist keep their length."""
+        if not self.file_backed:
+            raise KernelError(
+                NTSTATUS.STATUS_SECTION_NOT_EXTENDED,
+                f"{self} is backed by the paging file and cannot grow: reserve the largest size with "
+                "SEC_RESERVE and commit as needed, or create a new section",
+            )
+        if size <= self.size:
+            return
+        with self.guard():
+            _grow(self.backing_fd, size, self)
+            self.control.size = self.control.requested = size
+            offset, content, _ = self.control.build()
+            os.pwrite(self.fd, content, offset)
+            self.size = size
+
+    def refresh(self) -> None:
+        """Learn the size that another process may have extended the section to."""
+        if self.file_backed and self.name is not None:
+            self.size = self.control.size = control.parse(self.fd, os.fstat(self.fd).st_size, self).size
+
+    # -- close -------------------------------------------------------------------------------------------------------
+
+    def close_backing(self) -> None:
+        if self.backing_fd >= 0:
+            os.close(self.backing_fd)
+            self.backing_fd = -1
+
+
+def create(
+    name: ObjectName | None, size: int, protect: int, attributes: int, file: File | None, security: Security
+) -> tuple[Section, bool]:
+    """NtCreateSection without the handle: the section, new or of this name, and whether it existed.
+
+    The arguments have passed `check_arguments`. As on Windows the file is judged and grown before the name is looked up.
+    """
+    page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
+    try:
+        section, existed = objects.create(Section, name, page, security)
+    except BaseException:
+        _close(page)
+        raise
+    if existed:
+        _close(page)
+        section.refresh()
+    return section, existed
+
+
+def open_existing(name: ObjectName, *, writing: bool) -> Section:
+    """The section of this name."""
+    section = objects.open_existing(Section, name, writing=writing)
+    section.refresh()
+    return section
+
+
+def _close(page: Control) -> None:
+    if page.backing_fd >= 0:
+        os.close(page.backing_fd)
+
+
+def check_arguments(size: int, protect: int, attributes: int, has_file: bool) -> None:
+    """What NtCreateSection checks before it looks at the file."""
+    _check_attributes(attributes, has_file)
+    if protect not in protection.SECTION:
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, f"{protect:#x} is no protection that a section can have"
+        )
+    if size == 0 and not has_file:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_4, "a section over the paging file needs a size above 0")
+
+
+def _check_attributes(attributes: int, has_file: bool) -> None:
+    kind = attributes & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE)
+    if attributes & ~_SEC_VALID or kind not in (SEC_COMMIT, SEC_RESERVE, SEC_IMAGE):
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_PARAMETER_6,
+            f"section attributes {attributes:#x} need exactly one of SEC_COMMIT, SEC_RESERVE and SEC_IMAGE",
+        )
+    if attributes & SEC_LARGE_PAGES:
+        if has_file or not attributes & SEC_COMMIT:
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_PARAMETER_6, "SEC_LARGE_PAGES needs SEC_COMMIT and the paging file"
+            )
+        raise KernelError(
+            NTSTATUS.STATUS_PRIVILEGE_NOT_HELD, "SEC_LARGE_PAGES needs a privilege that nobody holds here: leave it out"
+        )
+    if attributes & SEC_IMAGE and not has_file:
+        raise KernelError(NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION, "SEC_IMAGE needs an executable file")
+
+
+def _memory_page(size: int, protect: int, attributes: int) -> Control:
+    length = round_to_page(size)
+    if length >= LARGEST:
+        raise KernelError(NTSTATUS.STATUS_SECTION_TOO_BIG, f"no address space holds {size:,} bytes")
+    reserve = bool(attributes & SEC_RESERVE)
+    bitmap = round_to_page(-(-length // PAGE // 8)) if reserve else 0
+    flags = FLAG_RESERVE if reserve else 0
+    return Control(Kind.SECTION, "", flags, protect, attributes, length, size, length, bitmap)
+
+
+def _file_page(file: File, size: int, protect: int, attributes: int) -> Control:
+    what = f"a section over {file.path!r}"
+    info = os.fstat(file.fd)
+    if not (stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode) or stat.S_ISCHR(info.st_mode)):
+        raise KernelError(NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION, f"{what}: only files can be mapped")
+    if attributes & SEC_IMAGE:
+        _refuse_image(file, what)
+    writes = protection.TABLE[protect].writes
+    try:
+        backing = os.open(f"/proc/self/fd/{file.fd}", (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, f"{what}: cannot open it again for mapping") from None
+    try:
+        length = _file_length(backing, info, size, writes, what)
+        sharing.mark_mapped(backing, writes)
+        path = os.readlink(f"/proc/self/fd/{backing}")
+    except BaseException:
+        os.close(backing)
+        raise
+    kept = attributes & ~(SEC_COMMIT | SEC_RESERVE) | SEC_FILE
+    page = Control(Kind.SECTION, "", FLAG_FILE_BACKED, protect, kept, length, length)
+    page.backing_path, page.backing_device, page.backing_inode = path, info.st_dev, info.st_ino
+    page.backing_fd = backing
+    return page
+
+
+def _file_length(fd: int, info: os.stat_result, size: int, writes: bool, what: str) -> int:
+    regular = stat.S_ISREG(info.st_mode)
+    present = info.st_size if regular else _device_length(fd)
+    if size == 0:
+        if present == 0:
+            raise KernelError(
+                NTSTATUS.STATUS_MAPPED_FILE_SIZE_ZERO, f"{what}: the file is empty and no size was given to grow it to"
+            )
+        return present
+    if size > present and regular:
+        if not writes:
+            raise KernelError(
+                NTSTATUS.STATUS_SECTION_TOO_BIG,
+                f"{what} of {size:,} bytes: the file has {present:,}, and only PAGE_READWRITE can grow it",
+            )
+        _grow(fd, size, what)
+    return size
+
+
+def _device_length(fd: int) -> int:
+    with contextlib.suppress(OSError):
+        return os.lseek(fd, 0, os.SEEK_END)
+    return 0
+
+
+def _grow(fd: int, size: int, what: object) -> None:
+    """Give the file its new size in real space, so that a full disk is an error here and not SIGBUS at a store."""
+    before = os.fstat(fd).st_size
+    if size <= before:
+        return
+    try:
+        if size >= 1 << 63:
+            raise OSError(errno.EFBIG, "File too large")
+        os.posix_fallocate(fd, before, size - before)
+    except OSError as error:
+        if os.fstat(fd).st_size != before:
+            os.ftruncate(fd, before)
+        if error.errno in (errno.EFBIG, errno.EINVAL):
+            raise KernelError(
+                NTSTATUS.STATUS_SECTION_TOO_BIG, f"{what} cannot grow to {size:,} bytes: {error.strerror}"
+            ) from None
+        raise from_oserror(error, f"{what} cannot grow to {size:,} bytes") from None
+
+
+def _refuse_image(file: File, what: str) -> None:
+    head = os.pread(file.fd, 2, 0)
+    if not head:
+        raise KernelError(NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION, f"{what}: the file is empty")
+    if head != b"MZ":
+        raise KernelError(NTSTATUS.STATUS_INVALID_IMAGE_NOT_MZ, f"{what}: SEC_IMAGE needs a Windows executable")
+    raise KernelError(
+        NTSTATUS.STATUS_NOT_SUPPORTED, f"{what}: Windows executables are not laid out here; map it as data"
+    )
+
+
+def _open_backing(page: Control, what: object) -> int:
+    """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open."""
+    wanted = (page.backing_device, page.backing_inode)
+    for path in _places(page):
+        # The section's protection says what it may need; less is all right where the file allows no more.
+        for mode in (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,):
+            with contextlib.suppress(OSError):
+                fd = os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)
+                info = os.fstat(fd)
+                if (info.st_dev, info.st_ino) == wanted:
+                    sharing.mark_mapped(fd, mode == os.O_RDWR)
+                    return fd
+                os.close(fd)
+    raise KernelError(
+        NTSTATUS.STATUS_ACCESS_DENIED,
+        f"{what} is backed by the file {page.backing_path!r}, which was moved, deleted or is not yours to open, and no "
+        "process that holds it can be reached through /proc",
+    )
+
+
+def _places(page: Control) -> Iterator[str]:
+    """Paths that may lead to the backing file, likeliest first."""
+    yield page.backing_path
+    pids = [str(page.creator_pid)]
+    with contextlib.suppress(OSError):
+        pids += [entry for entry in os.listdir("/proc") if entry.isdigit()]
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    info = os.stat(entry.path)
+                    if (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode):
+                        yield entry.path

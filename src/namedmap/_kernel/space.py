@@ -1,0 +1,324 @@
+"""The address space: views of sections and private memory, what VirtualQuery says of them and VirtualProtect does.
+
+A region is one allocation: a view, or memory of VirtualAlloc. It keeps its page protections as runs, so that a query
+costs no system call, except where only the kernel knows: which pages of a copy-on-write run have been copied
+(/proc/self/pagemap) and which pages of a SEC_RESERVE section are committed (the section's bitmap).
+
+A page of a shared view can be made copy-on-write (VirtualProtect with PAGE_WRITECOPY), which mprotect cannot express:
+the run is mapped again, privately, at the same place. It goes back the same way, except for pages already copied.
+"""
+
+import bisect
+import contextlib
+import itertools
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from . import libc, protection, reserve
+from .arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
+from .protection import COPIED
+from .section import PAGE, SEC_NOCACHE, Section, round_to_page
+from .status import NTSTATUS, KernelError
+
+COMMIT, RESERVE, FREE = 0x1000, 0x2000, 0x10000
+PRIVATE, MAPPED = 0x20000, 0x40000
+
+
+@dataclass(slots=True)
+class Run:
+    """Pages of a region that are alike: [start, end) in bytes from the region's base."""
+
+    start: int
+    end: int
+    protect: int  # 0: reserved, not committed (private memory)
+    private: bool  # mapped MAP_PRIVATE: stores are copied
+
+
+class PageInfo(NamedTuple):
+    """What VirtualQuery reports. Addresses and sizes in bytes."""
+
+    base: int
+    allocation_base: int
+    allocation_protect: int
+    size: int
+    state: int
+    protect: int
+    type: int
+
+
+class Region:
+    """One allocation in the address space."""
+
+    type = PRIVATE
+
+    def __init__(self, base: int, length: int, protect: int, runs: list[Run], nocache: int = 0) -> None:
+        self.base = base
+        self.length = length  # in bytes, whole pages
+        self.protect = protect
+        self.runs = runs
+        self.nocache = nocache  # PAGE_NOCACHE, which an allocation has from its creation or never, and only reports
+
+    @property
+    def end(self) -> int:
+        return self.base + self.length
+
+    def split(self, start: int, end: int) -> list[Run]:
+        """The runs of exactly [start, end), cut out of longer ones."""
+        pieces: list[Run] = []
+        for run in self.runs:
+            cuts = [run.start, *(cut for cut in (start, end) if run.start < cut < run.end), run.end]
+            pieces += [Run(a, b, run.protect, run.private) for a, b in itertools.pairwise(cuts)]
+        self.runs = pieces
+        return [run for run in pieces if start <= run.start and run.end <= end]
+
+    def merge(self) -> None:
+        """Join neighbours that have become alike."""
+        merged: list[Run] = []
+        for run in self.runs:
+            if merged and (merged[-1].protect, merged[-1].private) == (run.protect, run.private):
+                merged[-1].end = run.end
+            else:
+                merged.append(run)
+        self.runs = merged
+
+    def page_state(self, offset: int, run: Run) -> tuple[int, int, int]:
+        """(state, protection, bytes for which they hold) at an offset into a run."""
+        return (COMMIT, run.protect, run.end - offset) if run.protect else (RESERVE, 0, run.end - offset)
+
+    def query(self, address: int) -> PageInfo:
+        offset = (address - self.base) // PAGE * PAGE
+        index = bisect.bisect_right(self.runs, offset, key=lambda run: run.start) - 1
+        state, protect, size = self.page_state(offset, self.runs[index])
+        while offset + size < self.length:
+            following = self.runs[bisect.bisect_right(self.runs, offset + size, key=lambda run: run.start) - 1]
+            next_state, next_protect, more = self.page_state(offset + size, following)
+            if (next_state, next_protect) != (state, protect):
+                break
+            size += more
+        protect |= self.nocache if protect else 0
+        return PageInfo(self.base + offset, self.base, self.protect | self.nocache, size, state, protect, self.type)
+
+
+class View(Region):
+    """A mapped view of a section. It holds a reference to the section, not a handle: the memory, not the name."""
+
+    type = MAPPED
+
+    def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
+        private = protection.TABLE[protect].copies
+        size = round_to_page(length)
+        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
+        super().__init__(base, size, protect, [Run(0, size, protect, private)], nocache)
+        self.section = section
+        self.offset = offset  # into the section, in bytes
+
+    def page_state(self, offset: int, run: Run) -> tuple[int, int, int]:
+        size = run.end - offset
+        if self.section.reserve:
+            committed, size = self.section.committed_run(self.offset + offset, size)
+            if not committed:
+                return RESERVE, 0, size
+        if not run.private:
+            return COMMIT, run.protect, size
+        copied, size = copied_run(self.base + offset, size)
+        return COMMIT, COPIED.get(run.protect, run.protect) if copied else run.protect, size
+
+    def set_protection(self, run: Run, protect: int) -> None:
+        """Change one run, mapping it again where it turns from shared to copy-on-write or back."""
+        wanted, prot = protection.TABLE[protect & 0xFF], protection.mmu(protect)
+        start = self.base + run.start
+        if wanted.copies and not run.private:
+            self._map_again(run.start, run.end, prot, libc.MAP_PRIVATE)
+            run.private = True
+        elif wanted.writes and run.private and not protection.TABLE[self.protect].copies:
+            # No store may slip in between looking which pages are copied and mapping the others again.
+            libc.mprotect(start, run.end - run.start, libc.PROT_READ)
+            offset = run.start
+            while offset < run.end:
+                copied, size = copied_run(self.base + offset, run.end - offset)
+                if not copied:
+                    self._map_again(offset, offset + size, prot, libc.MAP_SHARED)
+                offset += size
+            run.private = copied_run(start, run.end - run.start) != (False, run.end - run.start)
+        if libc.mprotect(start, run.end - run.start, prot):
+            raise failed(run.end - run.start)
+        run.protect = protect
+
+    def _map_again(self, start: int, end: int, prot: int, kind: int) -> None:
+        place = libc.mmap(
+            self.base + start, end - start, prot, kind | libc.MAP_FIXED, self.section.data_fd, self.offset + start
+        )
+        if place == libc.MAP_FAILED:
+            raise failed(end - start)
+        if self.section.reserve:
+            reserve.guard.register(self.base + start, end - start)
+
+
+def copied_run(address: int, length: int) -> tuple[bool, int]:
+    """Whether the page has been copied on write, and for how many bytes (at most length) that stays so.
+
+    pagemap shows a private copy as a page that is present or swapped out and belongs to no file (bits 63, 62, 61).
+    """
+    state, done = None, 0
+    with contextlib.suppress(OSError), open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+        while done < length:
+            count = min((length - done) // PAGE, 1 << 16)
+            raw = os.pread(pagemap.fileno(), count * 8, (address + done) // PAGE * 8)
+            for (entry,) in struct.iter_unpack("Q", raw):
+                copied = bool(entry >> 62) and not entry >> 61 & 1
+                if state is None:
+                    state = copied
+                elif copied != state:
+                    return state, done
+                done += PAGE
+            if not raw:
+                break
+    return bool(state), length
+
+
+class AddressSpace:
+    """All regions of this process, by address."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.arena = Arena()
+        self._bases: list[int] = []
+        self._regions: dict[int, Region] = {}
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(list(self._regions.values()))
+
+    def find(self, address: int) -> Region | None:
+        """The region that an address lies in."""
+        with self.lock:
+            index = bisect.bisect_right(self._bases, address) - 1
+            if index < 0:
+                return None
+            region = self._regions[self._bases[index]]
+            return region if address < region.end else None
+
+    def next_base(self, address: int) -> int | None:
+        """The base of the first region above an address."""
+        with self.lock:
+            index = bisect.bisect_right(self._bases, address)
+            return self._bases[index] if index < len(self._bases) else None
+
+    def view(self, address: int, status: NTSTATUS = NTSTATUS.STATUS_NOT_MAPPED_VIEW) -> View:
+        region = self.find(address)
+        if not isinstance(region, View):
+            raise KernelError(status, f"address {address:#x} lies in no mapped view: never mapped, or unmapped already")
+        return region
+
+    def place(self, length: int, base: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """mmap at a base, or at an address of our choice for base 0; the lock is held."""
+        if not base:
+            return self.arena.map(length, prot, flags, fd, offset)
+        if not LOWEST <= base <= HIGHEST - length:
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_3, f"base {base:#x} is outside of user space")
+        if self.overlaps(base, length) or not map_at(base, length, prot, flags, fd, offset):
+            raise KernelError(
+                NTSTATUS.STATUS_CONFLICTING_ADDRESSES, f"something lies already in {length:,} bytes at {base:#x}"
+            )
+        return base
+
+    def overlaps(self, base: int, length: int) -> bool:
+        """Whether a region, or the rest of its last 64 KiB, lies in the range."""
+        index = bisect.bisect_left(self._bases, base + length) - 1
+        return index >= 0 and self._bases[index] + round_up(self._regions[self._bases[index]].length) > base
+
+    def insert(self, region: Region) -> None:
+        with self.lock:
+            bisect.insort(self._bases, region.base)
+            self._regions[region.base] = region
+
+    def remove(self, region: Region) -> None:
+        """Forget a region and unmap it; the lock is held."""
+        del self._regions[region.base]
+        del self._bases[bisect.bisect_left(self._bases, region.base)]
+        self.arena.unmap(region.base, region.length)
+
+    def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0) -> View:
+        """Map a view whose arguments have been checked. The view takes a reference to the section."""
+        wanted = protection.TABLE[protect]
+        kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
+        section.retain()
+        try:
+            with self.lock:
+                found = self.place(length, base, wanted.prot, kind, section.data_fd, offset)
+                view = View(found, length, protect, section, offset)
+                if section.reserve:
+                    reserve.guard.register(found, view.length)
+                self.insert(view)
+        except BaseException:
+            section.release()
+            raise
+        return view
+
+    def unmap_view(self, address: int) -> None:
+        with self.lock:
+            view = self.view(address)
+            self.remove(view)
+        view.section.release()
+
+    def protect(self, address: int, size: int, protect: int) -> int:
+        """VirtualProtect; returns the protection that the first page had."""
+        protection.of(protect)
+        if size == 0:
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_3, "the length is 0")
+        start, end = address // PAGE * PAGE, round_to_page(address + size)
+        with self.lock:
+            region = self.find(address)
+            if region is None or end > region.end:
+                raise KernelError(
+                    NTSTATUS.STATUS_INVALID_ADDRESS,
+                    f"{size:,} bytes at {address:#x} are not within one view or allocation",
+                )
+            old = region.query(start)
+            if old.state != COMMIT or old.size < end - start:
+                self._check_committed(region, start, end)
+            _change(region, start, end, protect)
+        return old.protect
+
+    def _check_committed(self, region: Region, start: int, end: int) -> None:
+        while start < end:
+            info = region.query(start)
+            if info.state != COMMIT:
+                raise KernelError(
+                    NTSTATUS.STATUS_NOT_COMMITTED, f"the page at {info.base:#x} is reserved, not committed"
+                )
+            start += info.size
+
+    def after_fork(self) -> None:
+        """In a child: the lock may have been another thread's, and faults on reserved pages must be asked for anew."""
+        self.lock = threading.RLock()
+        reserve.guard.after_fork()
+        for region in self:
+            if isinstance(region, View) and region.section.reserve:
+                reserve.guard.register(region.base, region.length)
+
+
+def _change(region: Region, start: int, end: int, protect: int) -> None:
+    protect &= ~(protection.NOCACHE | protection.WRITECOMBINE)
+    if isinstance(region, View):
+        if not protection.allows(region.protect, protect):
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_PAGE_PROTECTION,
+                f"a view mapped with protection {region.protect:#x} cannot have pages of {protect:#x}",
+            )
+    elif protection.of(protect).copies:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, "only views can be copy-on-write")
+    for run in region.split(start - region.base, end - region.base):
+        if isinstance(region, View):
+            region.set_protection(run, protect)
+        elif libc.mprotect(region.base + run.start, run.end - run.start, protection.mmu(protect)):
+            raise failed(run.end - run.start)
+        else:
+            run.protect = protect
+    region.merge()
+
+
+space = AddressSpace()

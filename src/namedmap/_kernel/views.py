@@ -1,0 +1,46 @@
+"""Mapping and flushing views: the checks of NtMapViewOfSection and NtFlushVirtualMemory."""
+
+from . import libc, protection
+from .arena import GRANULARITY, HIGHEST
+from .handles import table
+from .section import PAGE, Section, round_to_page
+from .space import View, space
+from .status import NTSTATUS, KernelError
+
+
+def map_view(value: int, offset: int, length: int, protect: int, base: int, commit: int = 0) -> View:
+    """Map a view through a section handle: alignment is judged first, then the handle, then its access."""
+    if base > HIGHEST:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_3, f"base {base:#x} is outside of user space")
+    if base % GRANULARITY or offset % GRANULARITY:
+        raise KernelError(
+            NTSTATUS.STATUS_MAPPED_ALIGNMENT,
+            f"offset {offset:#x} and base {base:#x} must be multiples of the allocation granularity, {GRANULARITY:#x}",
+        )
+    with table.reference(value, Section, protection.TABLE[protect].needs) as reference:
+        section = reference.object
+        size = section.check_view(offset, length, protect)
+        if commit > round_to_page(size):
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_PARAMETER_5, f"{commit:,} bytes to commit are more than the view has"
+            )
+        if commit and section.reserve:
+            section.commit(offset, commit)
+        return space.map_view(section, offset, size, protect, base)
+
+
+def flush(address: int, length: int) -> int:
+    """Write changed pages to the file; returns how many bytes of the view the length stands for."""
+    view = space.find(address)
+    if view is None:
+        raise KernelError(NTSTATUS.STATUS_NOT_MAPPED_VIEW, f"address {address:#x} lies in no mapped view")
+    start = address // PAGE * PAGE
+    end = round_to_page(address + length) if length else view.end
+    if end > view.end:
+        raise KernelError(
+            NTSTATUS.STATUS_NOT_MAPPED_VIEW, f"{length:,} bytes at {address:#x} reach past the end of their view"
+        )
+    # Private memory has nothing to write; FlushViewOfFile counts that as done.
+    if isinstance(view, View) and libc.msync(start, end - start, libc.MS_SYNC):
+        raise libc.error("msync")
+    return length or end - start

@@ -1,0 +1,13 @@
+"""The one place that asks which platform this is: it chooses who implements the contract.
+
+`functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names.
+"""
+
+import sys
+
+if sys.platform != "linux":
+    raise ImportError(f"namedmap {sys.platform!r}: this version runs on Linux only")
+
+from namedmap._kernel.api import contract as functions
+
+__all__ = ["functions"]

@@ -1,0 +1,90 @@
+"""Win32 for files, file mappings, views and handles, by the names of the Windows headers.
+
+Handles and addresses are ints. A function that fails returns what it returns on Windows (None for NULL) and sets
+`GetLastError()`; nothing here raises, but a TypeError for an argument of the wrong Python type. Out-parameters are
+ctypes instances or `byref` of one; the types are here too. `FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None,
+GetLastError())` says in full what went wrong.
+"""
+
+from namedmap._platform import functions as _functions
+from namedmap.constants import *  # noqa: F403 -- every constant is a name of this module, as in the Windows headers
+from namedmap.types import BOOL as BOOL
+from namedmap.types import DWORD as DWORD
+from namedmap.types import HANDLE as HANDLE
+from namedmap.types import LARGE_INTEGER as LARGE_INTEGER
+from namedmap.types import LONG as LONG
+from namedmap.types import LPVOID as LPVOID
+from namedmap.types import MEMORY_BASIC_INFORMATION as MEMORY_BASIC_INFORMATION
+from namedmap.types import OVERLAPPED as OVERLAPPED
+from namedmap.types import SECURITY_ATTRIBUTES as SECURITY_ATTRIBUTES
+from namedmap.types import SIZE_T as SIZE_T
+from namedmap.types import SYSTEM_INFO as SYSTEM_INFO
+from namedmap.types import ULONG as ULONG
+from namedmap.types import WIN32_MEMORY_RANGE_ENTRY as WIN32_MEMORY_RANGE_ENTRY
+
+CreateFile = _functions.CreateFile
+ReadFile = _functions.ReadFile
+WriteFile = _functions.WriteFile
+SetFilePointer = _functions.SetFilePointer
+SetFilePointerEx = _functions.SetFilePointerEx
+SetEndOfFile = _functions.SetEndOfFile
+GetFileSize = _functions.GetFileSize
+GetFileSizeEx = _functions.GetFileSizeEx
+FlushFileBuffers = _functions.FlushFileBuffers
+GetFileAttributes = _functions.GetFileAttributes
+SetFileAttributes = _functions.SetFileAttributes
+DeleteFile = _functions.DeleteFile
+MoveFile = _functions.MoveFile
+MoveFileEx = _functions.MoveFileEx
+CopyFile = _functions.CopyFile
+CreateFileMapping = _functions.CreateFileMapping
+OpenFileMapping = _functions.OpenFileMapping
+CreateMutex = _functions.CreateMutex
+OpenMutex = _functions.OpenMutex
+CreateSemaphore = _functions.CreateSemaphore
+OpenSemaphore = _functions.OpenSemaphore
+CreateEvent = _functions.CreateEvent
+OpenEvent = _functions.OpenEvent
+MapViewOfFile = _functions.MapViewOfFile
+MapViewOfFileEx = _functions.MapViewOfFileEx
+UnmapViewOfFile = _functions.UnmapViewOfFile
+UnmapViewOfFileEx = _functions.UnmapViewOfFileEx
+FlushViewOfFile = _functions.FlushViewOfFile
+VirtualQuery = _functions.VirtualQuery
+VirtualProtect = _functions.VirtualProtect
+VirtualAlloc = _functions.VirtualAlloc
+VirtualFree = _functions.VirtualFree
+VirtualLock = _functions.VirtualLock
+VirtualUnlock = _functions.VirtualUnlock
+PrefetchVirtualMemory = _functions.PrefetchVirtualMemory
+GetSystemInfo = _functions.GetSystemInfo
+CloseHandle = _functions.CloseHandle
+DuplicateHandle = _functions.DuplicateHandle
+GetHandleInformation = _functions.GetHandleInformation
+SetHandleInformation = _functions.SetHandleInformation
+CompareObjectHandles = _functions.CompareObjectHandles
+GetCurrentProcess = _functions.GetCurrentProcess
+GetCurrentThread = _functions.GetCurrentThread
+GetCurrentProcessId = _functions.GetCurrentProcessId
+OpenProcess = _functions.OpenProcess
+GetLastError = _functions.GetLastError
+SetLastError = _functions.SetLastError
+FormatMessage = _functions.FormatMessage
+
+# Strings are Unicode here: the wide names mean the same.
+CreateFileW = _functions.CreateFile
+GetFileAttributesW = _functions.GetFileAttributes
+SetFileAttributesW = _functions.SetFileAttributes
+DeleteFileW = _functions.DeleteFile
+MoveFileW = _functions.MoveFile
+MoveFileExW = _functions.MoveFileEx
+CopyFileW = _functions.CopyFile
+CreateFileMappingW = _functions.CreateFileMapping
+OpenFileMappingW = _functions.OpenFileMapping
+CreateMutexW = _functions.CreateMutex
+OpenMutexW = _functions.OpenMutex
+CreateSemaphoreW = _functions.CreateSemaphore
+OpenSemaphoreW = _functions.OpenSemaphore
+CreateEventW = _functions.CreateEvent
+OpenEventW = _functions.OpenEvent
+FormatMessageW = _functions.FormatMessage

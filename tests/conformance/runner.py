@@ -1,0 +1,112 @@
+"""Runs cases, each in a driver process of its own with an empty directory and an empty root for object files."""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from channel import Driver, DriverGone
+from scoring import Case, Waivers, changes_state, matches, unsupported
+
+NOT_REACHED = "not reached"
+
+
+class Verdict(Enum):
+    PASSED = "passed"
+    FAILED = "failed"
+    WAIVED = "waived"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass
+class Outcome:
+    """What one case gave: a result for each index, and what was wrong with the end of its driver."""
+
+    case: Case
+    got: list[str]
+    unsupported: set[int]
+    waivers: dict[int, str]
+    ending: str | None = None
+
+    def verdict(self, index: int) -> Verdict:
+        if index in self.unsupported:
+            return Verdict.UNSUPPORTED
+        if matches(self.case.expect[index], self.got[index]):
+            return Verdict.PASSED
+        return Verdict.WAIVED if index in self.waivers else Verdict.FAILED
+
+    def indices(self, verdict: Verdict) -> list[int]:
+        return [index for index in range(len(self.got)) if self.verdict(index) is verdict]
+
+    @property
+    def needless(self) -> list[int]:
+        """Waivers of results that do not differ, or that do not exist."""
+        return sorted(set(self.waivers) - set(self.indices(Verdict.WAIVED)))
+
+    @property
+    def clean(self) -> bool:
+        return not self.indices(Verdict.FAILED) and self.ending is None
+
+
+class Runner:
+    """`seconds` is how long one command may take before its driver counts as hung."""
+
+    def __init__(self, waivers: Waivers, seconds: float) -> None:
+        self._waivers = waivers
+        self._seconds = seconds
+        self._stopping = threading.Event()
+
+    def run(self, cases: Iterable[Case], jobs: int) -> Iterator[Outcome]:
+        """Run the cases, `jobs` at a time; their outcomes in order."""
+        shm = Path("/dev/shm")
+        home = os.environ.get("NAMEDMAP_ROOT") or (shm if shm.is_dir() else None)
+        with ExitStack() as cleanup:
+            work = cleanup.enter_context(_directory(None))
+            root = cleanup.enter_context(_directory(home))
+            pool = cleanup.enter_context(ThreadPoolExecutor(jobs))
+            # Left early, the cases that run stop at their next command, and those that wait never start.
+            cleanup.callback(pool.shutdown, cancel_futures=True)
+            cleanup.callback(self._stopping.set)
+            yield from pool.map(lambda case: self._case(case, work, root), cases)
+
+    def _case(self, case: Case, work: Path, root: Path) -> Outcome:
+        waivers = {index: fact for (name, index), fact in self._waivers.items() if name == case.id}
+        outcome = Outcome(case, [NOT_REACHED] * len(case.script), unsupported(case.script, case.expect), waivers)
+        with _directory(work) as cwd, _directory(root) as own_root:
+            driver = Driver(cwd=cwd, env=os.environ | {"NAMEDMAP_ROOT": str(own_root)}, leader=True)
+            try:
+                if self._fill(outcome, driver):
+                    status = driver.end()
+                    outcome.ending = f"exit={status}" if status else None
+            finally:
+                driver.kill()
+        return outcome
+
+    def _fill(self, outcome: Outcome, driver: Driver) -> bool:
+        """Fill in the results as far as the case goes; whether the driver still answers."""
+        for index, command in enumerate(outcome.case.script):
+            if self._stopping.is_set():
+                break
+            try:
+                outcome.got[index] = driver.ask(command, self._seconds)
+            except DriverGone as gone:
+                outcome.got[index] = str(gone)
+                return False
+            if outcome.verdict(index) is Verdict.FAILED and changes_state(command):
+                break
+        return True
+
+
+@contextmanager
+def _directory(parent: str | Path | None) -> Iterator[Path]:
+    path = tempfile.mkdtemp(prefix="namedmap-replay-", dir=parent)
+    try:
+        yield Path(path)
+    finally:
+        shutil.rmtree(path)
