@@ -38,7 +38,9 @@ class Report:
         print(textwrap.indent(textwrap.fill(explanation, 84), MARGIN), flush=True)
 
     def show(self, text: str) -> None:
-        print(textwrap.indent(text.rstrip("\n"), MARGIN + "| "), flush=True)
+        for line in text.splitlines():
+            for part in textwrap.wrap(line, 82, subsequent_indent="  ", break_long_words=False):
+                print(f"{MARGIN}| {part}", flush=True)
 
     def check(self, claim: str, holds: bool, seconds: float | None = None) -> None:
         self.held += holds

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 _PROGRAM = Path(__file__).with_name("driver.py")
 
-#: How long a driver may take to end once its channel is closed.
+#: How long a driver may take to end once it is told to.
 _END_SECONDS = 10.0
+
+#: What the replayer and a keeper tell each other besides commands and results.
+SCRIPT, END, GONE = "script", "end", "\x04"
 
 
 class DriverGone(Exception):
@@ -21,27 +23,18 @@ class DriverGone(Exception):
 
 
 class Driver:
-    """One driver process. It ends with its channel, and so with the process that started it."""
+    """A process that runs commands. It ends with its channel, and so with the process that started it."""
 
-    def __init__(
-        self,
-        *,
-        inherit: bool = False,
-        leader: bool = False,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, *options: str, inherit: bool = False, leader: bool = False) -> None:
         self._leader = leader
         self._input = b""
         self._process = subprocess.Popen(
-            [sys.executable, str(_PROGRAM)],
+            [sys.executable, str(_PROGRAM), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             close_fds=not inherit,
-            cwd=cwd,
-            env=env,
-            # A driver that leads a group takes the processes that its script starts along when it is killed.
+            # A driver that leads a group takes the processes that its scripts start along when it is killed.
             start_new_session=leader,
         )
         self._ended = os.pidfd_open(self._process.pid)
@@ -54,12 +47,15 @@ class Driver:
         """The result of one command; DriverGone when none comes, or none in time."""
         if self._ended < 0:
             raise DriverGone(f"exit={self._process.returncode}")
+        self._tell(command)
+        return self._line(None if seconds is None else time.monotonic() + seconds)
+
+    def _tell(self, line: str) -> None:
         channel = self._process.stdin
         assert channel is not None
-        # A driver that has died leaves no answer, which is found below.
+        # A driver that has died leaves no answer, which is found when one is read.
         with contextlib.suppress(BrokenPipeError):
-            channel.write(command.encode("utf-8", "surrogateescape") + b"\n")
-        return self._line(None if seconds is None else time.monotonic() + seconds)
+            channel.write(line.encode("utf-8", "surrogatepass") + b"\n")
 
     def _line(self, deadline: float | None) -> str:
         results = self._process.stdout
@@ -73,13 +69,16 @@ class Driver:
                 raise DriverGone(f"exit={self.end()}")
             self._input += piece
         line, _, self._input = self._input.partition(b"\n")
-        return line.decode("utf-8", "surrogateescape")
+        answer = line.decode("utf-8", "surrogatepass")
+        if answer.startswith(GONE):
+            raise DriverGone(answer.removeprefix(GONE))
+        return answer
 
     def end(self) -> int:
         """Close the channel and wait; the exit status, negative for a signal."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
         if self._ended >= 0:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             _readable(self._ended, _END_SECONDS)
         return self.kill()
 
@@ -102,6 +101,24 @@ class Driver:
                 os.killpg(self.pid, signal.SIGKILL)
             else:
                 os.kill(self.pid, signal.SIGKILL)
+
+
+class Keeper(Driver):
+    """A driver that runs script after script, each in a new process of it."""
+
+    def __init__(self) -> None:
+        super().__init__("--keep", leader=True)
+
+    def begin(self, directory: Path, root: Path) -> None:
+        """Start a process for a script; what is asked from now on is asked of it."""
+        self._tell(f"{SCRIPT}\t{directory}\t{root}")
+
+    def finish(self) -> str:
+        """End the script's process; `exit=N`, or that it hangs."""
+        try:
+            return self.ask(END, _END_SECONDS)
+        except DriverGone as gone:
+            return str(gone)
 
 
 def _readable(descriptor: int, seconds: float | None) -> bool:

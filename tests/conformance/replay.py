@@ -79,7 +79,7 @@ def _print_differences(outcome: Outcome) -> None:
     if unreached:
         print(f"{case.id} {unreached[0]} to {unreached[-1]}: {NOT_REACHED}, counted as failed: {len(unreached)}")
     if outcome.ending is not None:
-        print(f"{case.id} end: the driver\n    expected exit=0\n    got      {outcome.ending}")
+        print(f"{case.id} end: its process\n    expected exit=0\n    got      {outcome.ending}")
 
 
 def _count(outcome: Outcome) -> Counter[str]:

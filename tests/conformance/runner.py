@@ -1,4 +1,4 @@
-"""Runs cases, each in a driver process of its own with an empty directory and an empty root for object files."""
+"""Runs cases, each in a process of its own with an empty directory and an empty root for object files."""
 
 import os
 import shutil
@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
-from channel import Driver, DriverGone
+from channel import DriverGone, Keeper
 from scoring import Case, Waivers, changes_state, matches, unsupported
 
 NOT_REACHED = "not reached"
+_ENDED = "exit=0"
 
 
 class Verdict(Enum):
@@ -26,7 +28,7 @@ class Verdict(Enum):
 
 @dataclass
 class Outcome:
-    """What one case gave: a result for each index, and what was wrong with the end of its driver."""
+    """What one case gave: a result for each index, and what was wrong with the end of its process."""
 
     case: Case
     got: list[str]
@@ -55,11 +57,12 @@ class Outcome:
 
 
 class Runner:
-    """`seconds` is how long one command may take before its driver counts as hung."""
+    """`seconds` is how long one command may take before its process counts as hung."""
 
     def __init__(self, waivers: Waivers, seconds: float) -> None:
         self._waivers = waivers
         self._seconds = seconds
+        self._idle: SimpleQueue[Keeper] = SimpleQueue()
         self._stopping = threading.Event()
 
     def run(self, cases: Iterable[Case], jobs: int) -> Iterator[Outcome]:
@@ -69,32 +72,47 @@ class Runner:
         with ExitStack() as cleanup:
             work = cleanup.enter_context(_directory(None))
             root = cleanup.enter_context(_directory(home))
+            cleanup.callback(self._end_keepers)
             pool = cleanup.enter_context(ThreadPoolExecutor(jobs))
             # Left early, the cases that run stop at their next command, and those that wait never start.
             cleanup.callback(pool.shutdown, cancel_futures=True)
             cleanup.callback(self._stopping.set)
             yield from pool.map(lambda case: self._case(case, work, root), cases)
 
+    def _end_keepers(self) -> None:
+        while not self._idle.empty():
+            self._idle.get().end()
+
     def _case(self, case: Case, work: Path, root: Path) -> Outcome:
         waivers = {index: fact for (name, index), fact in self._waivers.items() if name == case.id}
         outcome = Outcome(case, [NOT_REACHED] * len(case.script), unsupported(case.script, case.expect), waivers)
-        with _directory(work) as cwd, _directory(root) as own_root:
-            driver = Driver(cwd=cwd, env=os.environ | {"NAMEDMAP_ROOT": str(own_root)}, leader=True)
+        with _directory(work) as own_work, _directory(root) as own_root:
+            keeper, ending = self._take(), ""
             try:
-                if self._fill(outcome, driver):
-                    status = driver.end()
-                    outcome.ending = f"exit={status}" if status else None
+                keeper.begin(own_work, own_root)
+                if self._fill(outcome, keeper):
+                    ending = keeper.finish()
+                    outcome.ending = None if ending == _ENDED else ending
             finally:
-                driver.kill()
+                if ending == _ENDED:
+                    self._idle.put(keeper)
+                else:
+                    keeper.kill()
         return outcome
 
-    def _fill(self, outcome: Outcome, driver: Driver) -> bool:
-        """Fill in the results as far as the case goes; whether the driver still answers."""
+    def _take(self) -> Keeper:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return Keeper()
+
+    def _fill(self, outcome: Outcome, keeper: Keeper) -> bool:
+        """Fill in the results as far as the case goes; whether its process still answers."""
         for index, command in enumerate(outcome.case.script):
             if self._stopping.is_set():
                 break
             try:
-                outcome.got[index] = driver.ask(command, self._seconds)
+                outcome.got[index] = keeper.ask(command, self._seconds)
             except DriverGone as gone:
                 outcome.got[index] = str(gone)
                 return False

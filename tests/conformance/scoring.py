@@ -29,7 +29,7 @@ class Case:
 def load_cases(path: Path) -> list[Case]:
     """The cases or traces of one file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise MalformedFile(f"{path}: {error}") from error
     cases = []
@@ -46,6 +46,8 @@ def _case(record: Any) -> Case:
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     script, expect = language.commands(_texts(record["script"])), _texts(record["expect"])
+    if any("\n" in line for line in script):
+        raise ValueError("a command of more than one line")
     if len(script) != len(expect):
         raise ValueError(f"{len(script)} commands but {len(expect)} results")
     # A trace was recorded as a whole and has no list of what is confirmed.

@@ -152,13 +152,17 @@ class Session:
         time.sleep(language.number(arguments[0]) / 1000)
         return "OK"
 
+    def end_children(self) -> None:
+        """Close the channels of the child processes and wait for them."""
+        for child in self._children.values():
+            child.end()
+        self._children.clear()
+
     def _reset(self, arguments: list[str], rest: str) -> str:
         for helper in self._threads.values():
             helper.end(_END)
-        for child in self._children.values():
-            child.end()
         self._threads.clear()
-        self._children.clear()
+        self.end_children()
         self._slots.release()
         return "OK"
 

@@ -21,7 +21,7 @@ from .status import NTSTATUS, KernelError, from_oserror
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
-_SHARE_ALL = FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE
+_SHARE_ALL = int(FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE)
 _MOVE_FLAGS = 0x3F
 _CHUNK = 1 << 20
 #: What copy_file_range answers where it cannot: then the bytes take the way through memory.
@@ -98,7 +98,8 @@ def move(old: object, new: object, flags: int) -> None:
             return
         replacing = bool(flags & MoveFileFlag.MOVEFILE_REPLACE_EXISTING)
         if there is not None:
-            _check_replaceable(target, there, replacing)
+            # Other names of the same file are covered by the claim on the source.
+            _check_replaceable(target, there, replacing, other=not _same_file(info, there))
         try:
             _rename(source, target, info, there, replacing)
         except OSError as error:
@@ -167,7 +168,7 @@ def _descriptor(path: paths.Path, info: os.stat_result) -> int | None:
         with contextlib.suppress(OSError):
             fd = os.open(path.name, mode | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
             opened = os.fstat(fd)
-            if (opened.st_dev, opened.st_ino) == (info.st_dev, info.st_ino):
+            if _same_file(opened, info):
                 return fd
             os.close(fd)
     return None
@@ -202,7 +203,11 @@ def _same_place(first: paths.Path, second: paths.Path) -> bool:
     return place(first) == place(second)
 
 
-def _check_replaceable(target: paths.Path, there: os.stat_result, replacing: bool) -> None:
+def _same_file(first: os.stat_result, second: os.stat_result) -> bool:
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def _check_replaceable(target: paths.Path, there: os.stat_result, replacing: bool, other: bool) -> None:
     what = f"file {target}"
     if not replacing:
         raise KernelError(
@@ -211,7 +216,7 @@ def _check_replaceable(target: paths.Path, there: os.stat_result, replacing: boo
     if stat.S_ISDIR(there.st_mode) or attributes.is_readonly(there):
         kind = "a directory" if stat.S_ISDIR(there.st_mode) else "READONLY"
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{target} is {kind}: it cannot be replaced")
-    fd = _descriptor(target, there) if stat.S_ISREG(there.st_mode) else None
+    fd = _descriptor(target, there) if other and stat.S_ISREG(there.st_mode) else None
     if fd is not None:
         try:
             byte = sharing.user(fd)
@@ -227,7 +232,7 @@ def _check_replaceable(target: paths.Path, there: os.stat_result, replacing: boo
 def _rename(
     source: paths.Path, target: paths.Path, info: os.stat_result, there: os.stat_result | None, replacing: bool
 ) -> None:
-    if there is not None and (info.st_dev, info.st_ino) == (there.st_dev, there.st_ino):
+    if there is not None and _same_file(info, there):
         os.unlink(source.name)  # two names of one file: rename(2) would leave both
         return
     old, new = os.fsencode(source.name), os.fsencode(target.name)
@@ -279,7 +284,7 @@ def _fsync(name: str) -> None:
 
 def _refuse_same(source: File, target: paths.Path, info: os.stat_result) -> None:
     there = target.status()
-    if there is not None and (there.st_dev, there.st_ino) == (info.st_dev, info.st_ino):
+    if there is not None and _same_file(there, info):
         raise KernelError(NTSTATUS.STATUS_SHARING_VIOLATION, f"{source} cannot be copied onto itself")
 
 

@@ -47,6 +47,17 @@ class Reference(Generic[Kernel]):
     def __exit__(self, *_: object) -> None:
         self.object.release()
 
+    def require(self, access: int) -> None:
+        """Check rights after other things have been judged."""
+        if access & ~self.access:
+            raise _denied(self.access, access)
+
+
+def _denied(granted: int, needed: int) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_ACCESS_DENIED, f"the handle was opened with access {granted:#x}; this needs {needed:#x}"
+    )
+
 
 class HandleTable:
     """Values to handles. All methods are safe between threads."""
@@ -99,23 +110,20 @@ class HandleTable:
                 f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.type_name.lower()}",
             )
         if access & ~entry.access:
-            raise KernelError(
-                NTSTATUS.STATUS_ACCESS_DENIED,
-                f"handle {value:#x} was opened with access {entry.access:#x}; this needs {access:#x}",
-            )
+            raise _denied(entry.access, access)
         with self.lock:
             if self._entries.get(value & ~3) is not entry:
                 raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
             found.retain()
         return Reference(found, entry.access)
 
-    def close(self, value: int, *, forced: bool = False) -> None:
-        """Close a handle. Pseudo handles close without effect; a protected one only when forced."""
+    def close(self, value: int) -> None:
+        """Close a handle. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
         entry = self.get(value)
         value &= ~3
-        if entry.flags & FLAG_PROTECT and not forced:
+        if entry.flags & FLAG_PROTECT:
             raise KernelError(
                 NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} is protected (HANDLE_FLAG_PROTECT_FROM_CLOSE)"
             )
@@ -133,7 +141,7 @@ class HandleTable:
         entry = self.get(value)
         before = entry.flags
         entry.flags = (before & ~mask) | (flags & mask)
-        if (before ^ entry.flags) & FLAG_INHERIT:
+        if entry.flags != before and (before | entry.flags) & FLAG_INHERIT:
             self.inheritance_changed()
 
     def inheritable(self) -> dict[int, Handle]:

@@ -74,13 +74,13 @@ def parse(name: str) -> ObjectName:
     return _leaf(name, is_global, rest)
 
 
-def parse_native(name: str) -> ObjectName:
+def parse_native(name: str, *, ignore_case: bool = False) -> ObjectName:
     r"""A name as the native calls take it: relative to the session's directory, or an absolute path."""
     name = _cut(name)
     if not name.startswith("\\"):
         return parse(name)
     for directory, is_global in ((_GLOBAL_DIRECTORY, True), (_LOCAL_DIRECTORY, False)):
-        if name.startswith(directory):
+        if name.startswith(directory) or (ignore_case and name.upper().startswith(directory.upper())):
             leaf = name[len(directory) :]
             return parse(leaf) if _PREFIX.match(leaf) else _leaf(name, is_global, leaf)
     raise KernelError(

@@ -19,11 +19,12 @@ from .files import File
 from .security import Security
 from .status import NTSTATUS, KernelError, from_oserror
 
-_READING = FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE
-_WRITING = FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA
+# As ints: the complement of a flag has only the bits that the flag's class knows.
+_READING = int(FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE)
+_WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
 #: What CreateFile asks for in addition to what it is asked for.
 _ALWAYS = Generic.SYNCHRONIZE | FileAccess.FILE_READ_ATTRIBUTES
-_SHARE_ALL = FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE
+_SHARE_ALL = int(FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE)
 _OVERWRITING = (CreationDisposition.CREATE_ALWAYS, CreationDisposition.TRUNCATE_EXISTING)
 _NEEDING = (CreationDisposition.OPEN_EXISTING, CreationDisposition.TRUNCATE_EXISTING)
 

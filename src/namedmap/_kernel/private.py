@@ -28,14 +28,14 @@ def allocate(address: int, size: int, kind: int, protect: int) -> int:
         )
     if base & (RESET | RESET_UNDO) and base not in (RESET, RESET_UNDO):
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_5, "MEM_RESET stands alone")
-    if protection.of(protect).copies:
-        raise KernelError(NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, "only views can be copy-on-write")
+    protection.of(protect)
     if kind & RESERVE or (not address and kind & COMMIT):
         return _reserve(address, size, bool(kind & COMMIT), protect)
     return _commit(address, size, kind, protect & ~_MODIFIERS)
 
 
 def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
+    _refuse_copies(protect)
     base = address // GRANULARITY * GRANULARITY
     length = round_to_page(address + size) - base if address else round_to_page(size)
     prot = protection.mmu(protect) if commit else libc.PROT_NONE
@@ -82,7 +82,13 @@ def _commit_view(view: View, start: int, end: int, protect: int) -> None:
     view.merge()
 
 
+def _refuse_copies(protect: int) -> None:
+    if protection.of(protect).copies:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, "only views can be copy-on-write")
+
+
 def _commit_private(region: Region, start: int, end: int, protect: int) -> None:
+    _refuse_copies(protect)
     if libc.mprotect(start, end - start, protection.mmu(protect)):
         raise failed(end - start)
     for run in region.split(start - region.base, end - region.base):
@@ -98,6 +104,8 @@ def free(address: int, size: int, kind: int) -> None:
         raise KernelError(
             NTSTATUS.STATUS_INVALID_PARAMETER, "MEM_RELEASE takes the whole allocation: its size must be 0"
         )
+    if address > HIGHEST:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_2, f"{address:#x} is outside of user space")
     with space.lock:
         region = space.find(address)
         if region is None:

@@ -132,9 +132,9 @@ def _reopen(held: NamedObject) -> int:
 # -- handing over ------------------------------------------------------------------------------------------------------
 
 
-def _passage(held: NamedObject) -> int:
+def _passage(held: NamedObject, lock: int = locks.PASSAGE) -> int:
     fd = os.open(f"/proc/self/fd/{held.fd}", (os.O_RDWR if held.writable else os.O_RDONLY) | os.O_CLOEXEC)
-    locks.try_lock(fd, locks.PASSAGE)
+    locks.try_lock(fd, lock)
     return fd
 
 
@@ -305,7 +305,7 @@ def send(entry: Handle, target: Process) -> int:
     held = entry.object
     descriptors = []
     if isinstance(held, NamedObject):
-        descriptors.append(_passage(held))
+        descriptors.append(_passage(held, locks.LIFE))  # it is one handle of the receiver already
         if isinstance(held, Section) and held.file_backed:
             descriptors.append(os.dup(held.backing_fd))
     elif isinstance(held, File):

@@ -24,6 +24,8 @@ SEC_FILE, SEC_IMAGE, SEC_RESERVE, SEC_COMMIT = 0x00800000, 0x01000000, 0x0400000
 SEC_NOCACHE, SEC_WRITECOMBINE, SEC_LARGE_PAGES, SEC_BASED = 0x10000000, 0x40000000, 0x80000000, 0x00200000
 _SEC_VALID = 0xDFE00000 & ~SEC_FILE  # what NtCreateSection accepts at all
 
+_NEVER = protection.NOACCESS | protection.GUARD | protection.NOCACHE | protection.WRITECOMBINE
+
 QUERY, MAP_WRITE, MAP_READ, MAP_EXECUTE, EXTEND = 1, 2, 4, 8, 16
 ALL_ACCESS = 0xF001F
 
@@ -193,12 +195,18 @@ def _close(page: Control) -> None:
 def check_arguments(size: int, protect: int, attributes: int, has_file: bool) -> None:
     """What NtCreateSection checks before it looks at the file."""
     _check_attributes(attributes, has_file)
-    if protect not in protection.SECTION:
-        raise KernelError(
-            NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, f"{protect:#x} is no protection that a section can have"
-        )
+    if protect & _NEVER:
+        raise _no_protection(protect)
     if size == 0 and not has_file:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_4, "a section over the paging file needs a size above 0")
+    if protect not in protection.TABLE:
+        raise _no_protection(protect)
+
+
+def _no_protection(protect: int) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, f"{protect:#x} is no protection that a section can have"
+    )
 
 
 def _check_attributes(attributes: int, has_file: bool) -> None:

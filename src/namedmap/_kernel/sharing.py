@@ -39,8 +39,8 @@ MAPPED = SHARE_GUARD + 7
 MAPPED_WRITE = SHARE_GUARD + 8
 
 _READ, _WRITE, _DELETE = (int(share) for share in FileShare)
-_READING = FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE
-_WRITING = FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA
+_READING = int(FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE)
+_WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
 
 #: The runs of neighbouring bytes for a set of the three kinds: one system call each.
 _RUNS = ((), ((0, 1),), ((1, 1),), ((0, 2),), ((2, 1),), ((0, 1), (2, 1)), ((1, 2),), ((0, 3),))
@@ -223,8 +223,8 @@ def holder(fd: int, byte: int) -> str:
 def _held_here(fd: int, byte: int) -> bool:
     inode = f":{os.fstat(fd).st_ino} "
     with contextlib.suppress(OSError):
-        for entry in os.scandir("/proc/self/fdinfo"):
-            with contextlib.suppress(OSError), open(entry.path, encoding="ascii") as lines:
+        for entry in os.listdir("/proc/self/fdinfo"):
+            with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{entry}", encoding="ascii") as lines:
                 for line in lines:
                     if line.startswith("lock:") and inode in line:
                         first, last = line.split()[-2:]

@@ -267,8 +267,10 @@ class AddressSpace:
     def protect(self, address: int, size: int, protect: int) -> int:
         """VirtualProtect; returns the protection that the first page had."""
         protection.of(protect)
-        if size == 0:
-            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_3, "the length is 0")
+        if size == 0 or address > HIGHEST:
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_PARAMETER_3, f"the range {address:#x} + {size:,} is empty, or outside of user space"
+            )
         start, end = address // PAGE * PAGE, round_to_page(address + size)
         with self.lock:
             region = self.find(address)

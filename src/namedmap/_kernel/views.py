@@ -9,15 +9,18 @@ from .status import NTSTATUS, KernelError
 
 
 def map_view(value: int, offset: int, length: int, protect: int, base: int, commit: int = 0) -> View:
-    """Map a view through a section handle: alignment is judged first, then the handle, then its access."""
-    if base > HIGHEST:
-        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_3, f"base {base:#x} is outside of user space")
-    if base % GRANULARITY or offset % GRANULARITY:
+    """Map a view through a section handle. Judged in turn: handle, alignment, access, range."""
+    if base + length > HIGHEST:
         raise KernelError(
-            NTSTATUS.STATUS_MAPPED_ALIGNMENT,
-            f"offset {offset:#x} and base {base:#x} must be multiples of the allocation granularity, {GRANULARITY:#x}",
+            NTSTATUS.STATUS_INVALID_PARAMETER_3, f"{length:,} bytes at base {base:#x} reach beyond user space"
         )
-    with table.reference(value, Section, protection.TABLE[protect].needs) as reference:
+    with table.reference(value, Section) as reference:
+        if base % GRANULARITY or offset % GRANULARITY:
+            raise KernelError(
+                NTSTATUS.STATUS_MAPPED_ALIGNMENT,
+                f"offset {offset:#x} and base {base:#x} must be multiples of the granularity, {GRANULARITY:#x}",
+            )
+        reference.require(protection.TABLE[protect].needs)
         section = reference.object
         size = section.check_view(offset, length, protect)
         if commit > round_to_page(size):

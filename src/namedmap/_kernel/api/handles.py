@@ -1,5 +1,6 @@
 """Handle functions, processes, and the last error."""
 
+import contextlib
 import os
 
 from namedmap._kernel import processes
@@ -91,7 +92,9 @@ def DuplicateHandle(
         )
     finally:
         if options & _CLOSE_SOURCE:
-            table.close(source, forced=True)
+            # A source that cannot be closed (protected, or no handle) does not make the call fail.
+            with contextlib.suppress(KernelError):
+                table.close(source)
     if out is not None:
         out.value = value
     return True
@@ -103,7 +106,8 @@ def _duplicate(source: int, to: int, access: int, inherit: bool, same_access: bo
     if isinstance(entry.object, File) and granted & ~entry.access:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "a duplicate of a file handle cannot have more access than it")
     if _is_this_process(to):
-        entry.object.add_handle()
+        if source not in (CURRENT_PROCESS, CURRENT_THREAD):
+            entry.object.add_handle()
         return table.insert(entry.object, granted, inherit=inherit)
     with table.reference(to, Process) as process:
         return processes.send(Handle(entry.object, granted, FLAG_INHERIT if inherit else 0), process.object)
@@ -151,7 +155,7 @@ def SetHandleInformation(hObject: int, dwMask: int, dwFlags: int) -> bool:
 def CompareObjectHandles(hFirstObjectHandle: int, hSecondObjectHandle: int) -> bool:
     """Whether two handles refer to the same object. Source: CompareObjectHandles (Win32)."""
     first, second = handle(hFirstObjectHandle), handle(hSecondObjectHandle)
-    if first == second and first in (CURRENT_PROCESS, CURRENT_THREAD, 0):
+    if first == second and first in (CURRENT_PROCESS, CURRENT_THREAD):
         return True
     one, two = table.get(first).object, table.get(second).object
     if isinstance(one, Process) and isinstance(two, Process):

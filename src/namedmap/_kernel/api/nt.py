@@ -79,8 +79,9 @@ def _attributes(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName | None
         )
     if not attributes.ObjectName:
         return None, flags
-    name = parse_native(attributes.ObjectName)
-    return (find_case_insensitive(name) if flags & _CASE_INSENSITIVE else name), flags
+    if not flags & _CASE_INSENSITIVE:
+        return parse_native(attributes.ObjectName), flags
+    return find_case_insensitive(parse_native(attributes.ObjectName, ignore_case=True)), flags
 
 
 def _known(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName, int]:
@@ -154,6 +155,8 @@ def _check_mapping(inherit: int, kind: int, protect: int, zero_bits: int) -> Non
         raise KernelError(NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, f"{protect:#x} is no page protection for a view")
     if 21 < zero_bits < 32:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_4, f"ZeroBits {zero_bits} is above 21")
+    if zero_bits:
+        raise KernelError(NTSTATUS.STATUS_NO_MEMORY, "addresses cannot be bounded by ZeroBits here: give a base, or 0")
 
 
 def _this_process(value: int) -> None:
