@@ -14,6 +14,8 @@ import pytest
 
 from namedmap import win32
 
+Name = str | os.PathLike[str] | os.PathLike[bytes] | None
+
 READ, WRITE = win32.GENERIC_READ, win32.GENERIC_WRITE
 BOTH = READ | WRITE
 ALL = 7
@@ -23,7 +25,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 def open_file(
-    path: "str | os.PathLike[str] | os.PathLike[bytes] | None",
+    path: Name,
     access: int = BOTH,
     share: int = ALL,
     disposition: int = win32.OPEN_EXISTING,
@@ -33,7 +35,7 @@ def open_file(
 
 
 def opened(
-    path: "str | os.PathLike[str] | os.PathLike[bytes] | None",
+    path: Name,
     access: int = BOTH,
     share: int = ALL,
     disposition: int = win32.OPEN_EXISTING,
@@ -46,7 +48,7 @@ def opened(
 
 
 def refused(
-    path: "str | os.PathLike[str] | os.PathLike[bytes] | None",
+    path: Name,
     access: int = BOTH,
     share: int = ALL,
     disposition: int = win32.OPEN_EXISTING,
@@ -119,7 +121,8 @@ def run(script: str, *arguments: str, uid: int | None = None, timeout: float = 6
 
 
 def start(script: str, *arguments: str, uid: int | None = None, inherit: bool = False) -> "subprocess.Popen[str]":
-    become = "" if uid is None else f"os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
+    # The codec is loaded first: another user may not read the directory that Python is installed in.
+    become = "" if uid is None else f"b''.decode('ascii'); os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
     prologue = f"import os, sys; from namedmap import win32; from file_support import *; {become}\n"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     return subprocess.Popen(
@@ -130,6 +133,16 @@ def start(script: str, *arguments: str, uid: int | None = None, inherit: bool = 
         env=environment,
         close_fds=not inherit,
     )
+
+
+def flags_of(path: Path) -> int:
+    """The open flags of this process's descriptor of a file."""
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"/proc/self/fd/{entry}") == str(path):
+                lines = Path(f"/proc/self/fdinfo/{entry}").read_text().splitlines()
+                return int(next(line for line in lines if line.startswith("flags:")).split()[1], 8)
+    raise AssertionError(f"{path} is not open")
 
 
 def _finish(child: "subprocess.Popen[str]", timeout: float) -> str:
@@ -146,7 +159,8 @@ def _finish(child: "subprocess.Popen[str]", timeout: float) -> str:
 @contextlib.contextmanager
 def running(script: str, *arguments: str, uid: int | None = None) -> Iterator["subprocess.Popen[str]"]:
     """A second process that has said "ready" and stays until the end of the block."""
-    child = start(script + "\nprint('ready', flush=True); sys.stdin.read()", *arguments, uid=uid)
+    wait = "print('ready', flush=True); sys.stdin.read()"
+    child = start(f"{textwrap.dedent(script)}\n{wait}", *arguments, uid=uid)
     assert child.stdout is not None
     try:
         assert child.stdout.readline() == "ready\n"

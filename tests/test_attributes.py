@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from file_support import (
     ALL,
     BOTH,
@@ -22,7 +23,6 @@ from file_support import (
     run,
     write,
 )
-
 from namedmap import win32
 
 READONLY, HIDDEN, SYSTEM = 0x1, 0x2, 0x4
@@ -80,13 +80,17 @@ def test_a_file_made_elsewhere_has_archive_and_a_directory_only_that_it_is_one(p
 
 
 def test_the_errors_of_paths() -> None:
-    for call in (lambda name: win32.SetFileAttributes(name, 0), lambda name: win32.GetFileAttributes(name) + 1 & 0xFFFFFFFF):
-        assert failed(call("none")) == win32.ERROR_FILE_NOT_FOUND
-        assert failed(call("nodir\\none")) == win32.ERROR_PATH_NOT_FOUND
-        assert failed(call("a.dat\\x")) == win32.ERROR_PATH_NOT_FOUND
-        assert failed(call("a.dat\\")) == win32.ERROR_INVALID_NAME
-        assert failed(call("")) == win32.ERROR_PATH_NOT_FOUND
-        assert failed(call(None)) == win32.ERROR_PATH_NOT_FOUND
+    for path, error in (
+        ("none", win32.ERROR_FILE_NOT_FOUND),
+        ("nodir\\none", win32.ERROR_PATH_NOT_FOUND),
+        ("a.dat\\x", win32.ERROR_PATH_NOT_FOUND),
+        ("a.dat\\", win32.ERROR_INVALID_NAME),
+        ("", win32.ERROR_PATH_NOT_FOUND),
+        (None, win32.ERROR_PATH_NOT_FOUND),
+    ):
+        assert failed(win32.SetFileAttributes(path, 0)) == error
+        assert win32.GetFileAttributes(path) == win32.INVALID_FILE_ATTRIBUTES
+        assert win32.GetLastError() == error
 
 
 class TestReadonly:
@@ -94,7 +98,8 @@ class TestReadonly:
         path.chmod(0o664)
         assert win32.SetFileAttributes("a.dat", READONLY)
         assert mode(path) == 0o444
-        for access in (BOTH, win32.GENERIC_WRITE, win32.FILE_APPEND_DATA, win32.GENERIC_ALL):
+        writing: tuple[int, ...] = (BOTH, win32.GENERIC_WRITE, win32.FILE_APPEND_DATA, win32.GENERIC_ALL)
+        for access in writing:
             for disposition in (win32.OPEN_EXISTING, win32.OPEN_ALWAYS):
                 assert refused("a.dat", access, disposition=disposition) == win32.ERROR_ACCESS_DENIED
         for access in (0, READ, BOTH):
@@ -102,8 +107,12 @@ class TestReadonly:
         assert "READONLY" in message()
         close(opened("a.dat", READ), opened("a.dat", win32.DELETE), opened("a.dat", 0))
 
-    @pytest.mark.parametrize(("umask", "before", "after"), [(0o022, 0o444, 0o644), (0o002, 0o444, 0o664), (0o277, 0o400, 0o600)])
-    def test_clearing_it_gives_writing_back_within_the_umask(self, path: Path, umask: int, before: int, after: int) -> None:
+    @pytest.mark.parametrize(
+        ("umask", "before", "after"), [(0o022, 0o444, 0o644), (0o002, 0o444, 0o664), (0o277, 0o400, 0o600)]
+    )
+    def test_clearing_gives_writing_back_within_the_umask(
+        self, path: Path, umask: int, before: int, after: int
+    ) -> None:
         path.chmod(before)
         old = os.umask(umask)
         try:
@@ -139,9 +148,10 @@ class TestCreateFile:
         assert win32.SetFileAttributes("a.dat", attribute)
         assert refused("a.dat", disposition=win32.CREATE_ALWAYS, flags=NORMAL) == win32.ERROR_ACCESS_DENIED
         assert path.read_bytes() == b"abc"
-        close(opened("a.dat", disposition=win32.OPEN_EXISTING))
+        close(opened("a.dat", disposition=win32.OPEN_EXISTING), opened("a.dat", disposition=win32.TRUNCATE_EXISTING))
+        assert win32.GetFileAttributes("a.dat") == attribute
         close(opened("a.dat", disposition=win32.CREATE_ALWAYS, flags=attribute))
-        assert win32.GetLastError() == 0
+        assert win32.GetLastError() == win32.ERROR_ALREADY_EXISTS
         assert path.read_bytes() == b""
 
     def test_copying_takes_the_attributes_along_and_respects_those_of_the_target(self) -> None:
@@ -173,7 +183,9 @@ class TestSambasForms:
         os.setxattr(path, XATTR, b"0x22\0\0" + struct.pack("<HHxxII", 3, 3, 1, SYSTEM) + bytes(36))
         assert win32.GetFileAttributes("a.dat") == SYSTEM
 
-    @pytest.mark.parametrize(("text", "attributes"), [(b"0x22", HIDDEN | ARCHIVE), (b"0x0", NORMAL), (b"0x6\0", HIDDEN | SYSTEM)])
+    @pytest.mark.parametrize(
+        ("text", "attributes"), [(b"0x22", HIDDEN | ARCHIVE), (b"0x0", NORMAL), (b"0x6\0", HIDDEN | SYSTEM)]
+    )
     def test_text_is_read(self, path: Path, text: bytes, attributes: int) -> None:
         os.setxattr(path, XATTR, text)
         assert win32.GetFileAttributes("a.dat") == attributes
@@ -182,7 +194,10 @@ class TestSambasForms:
         assert win32.SetFileAttributes("a.dat", HIDDEN | SYSTEM)
         assert os.getxattr(path, XATTR) == b"0x6"
 
-    @pytest.mark.parametrize("value", [b"", b"\0", b"what", b"\0\0\x09\0\x09\0" + bytes(20), blob(5, HIDDEN)[:12], blob(5, 2, 0)])
+    @pytest.mark.parametrize(
+        "value",
+        [b"", b"\0", b"what", b"\0\0\x09\0\x09\0" + bytes(20), blob(5, HIDDEN)[:12], blob(5, HIDDEN, valid=0)],
+    )
     def test_what_is_neither_counts_as_nothing_and_is_replaced(self, path: Path, value: bytes) -> None:
         os.setxattr(path, XATTR, value)
         assert win32.GetFileAttributes("a.dat") == ARCHIVE

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 
+import checkout  # noqa: F401 -- before the modules that import namedmap
 from channel import END, GONE, SCRIPT
 from session import Session
 

@@ -1,5 +1,8 @@
 """Replay recorded behaviour against namedmap: python tests/conformance/replay.py FILE…
 
+Each script runs in a process, a directory and a root for object files of its own. The root is in $NAMEDMAP_ROOT, else
+in /dev/shm; one that is not in tmpfs changes results, since reserved pages fault in tmpfs only.
+
 Every result that differs from the recorded one is printed. A difference in a command that changes state ends its
 script, since what follows would only repeat it; the rest counts as failed, "not reached".
 
@@ -10,12 +13,14 @@ results differs. Exit status: 0 nothing differs, 1 something differs or a waiver
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 from collections import Counter
 from pathlib import Path
 
+import checkout  # noqa: F401 -- before the modules that import namedmap
 from runner import NOT_REACHED, Outcome, Runner, Verdict
 from scoring import Case, MalformedFile, Waivers, load_cases, load_waivers
 
@@ -40,15 +45,17 @@ def main() -> int:
     except MalformedFile as error:
         print(error, file=sys.stderr)
         return 2
-    # A plain kill then unwinds, and removes processes and directories, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Both then unwind, and end the processes and remove the directories.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     totals: Counter[str] = Counter()
-    for outcome in Runner(waivers, arguments.timeout).run(cases, max(arguments.jobs, 1)):
-        if not arguments.quiet:
-            _print_differences(outcome)
-        for index in outcome.needless:
-            print(f"needless waiver: {outcome.case.id} {index}")
-        totals += _count(outcome)
+    with contextlib.closing(Runner(waivers, arguments.timeout).run(cases, max(arguments.jobs, 1))) as outcomes:
+        for outcome in outcomes:
+            if not arguments.quiet:
+                _print_differences(outcome)
+            for index in outcome.needless:
+                print(f"needless waiver: {outcome.case.id} {index}")
+            totals += _count(outcome)
     return _conclude(totals)
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Runner:
         self._idle: SimpleQueue[Keeper] = SimpleQueue()
         self._stopping = threading.Event()
 
-    def run(self, cases: Iterable[Case], jobs: int) -> Iterator[Outcome]:
+    def run(self, cases: Iterable[Case], jobs: int) -> Generator[Outcome, None, None]:
         """Run the cases, `jobs` at a time; their outcomes in order."""
         shm = Path("/dev/shm")
         home = os.environ.get("NAMEDMAP_ROOT") or (shm if shm.is_dir() else None)

@@ -18,7 +18,7 @@ Known = TypeVar("Known")
 
 #: How long `tasync` gives its command to start, and `tjoin` and `reset` to end, in seconds.
 _START = 0.03
-_JOIN = 5.0
+_JOIN = 15.0
 _END = 1.0
 
 

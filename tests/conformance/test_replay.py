@@ -49,7 +49,7 @@ class Replay:
 def replay(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     temporary = home / "tmp"
     temporary.mkdir()
-    # Pages of a file fault as Windows' reserved pages do in tmpfs only, which the test's own directory may not be.
+    # Reserved pages fault in tmpfs only, and the test's own directory may be elsewhere.
     with tempfile.TemporaryDirectory(prefix="namedmap-test-", dir="/dev/shm") as root:
         result = subprocess.run(
             [sys.executable, str(HERE / "replay.py"), *arguments],

@@ -16,6 +16,8 @@ from .status import NTSTATUS, KernelError
 GRANULARITY = 0x10000
 LOWEST, HIGHEST = 0x10000, 0x7FFF_FFFE_FFFF
 
+_RESERVED = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE
+
 _START, _END = 0x2000_0000_0000, 0x5000_0000_0000
 
 
@@ -30,6 +32,9 @@ class Arena:
         # A random start keeps the addresses as hard to guess as the kernel's own.
         self._fresh = _START + random.SystemRandom().randrange(1 << 28) * GRANULARITY
         self._freed: tuple[int, int] | None = None
+        # With a neighbour that stays, the kernel keeps the page tables when a view that stands alone is unmapped.
+        if map_at(self._fresh, GRANULARITY, libc.PROT_NONE, _RESERVED, -1, 0):
+            self._fresh += GRANULARITY
 
     def map(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         """mmap at an address of the arena's choice."""
@@ -46,6 +51,14 @@ class Arena:
             if map_at(base, length, prot, flags, fd, offset):
                 return base
         return _map_trimmed(length, prot, flags, fd, offset)
+
+    def map_below(self, limit: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """mmap at the highest free address that ends below a limit; looks at 4096 places at most."""
+        base = (limit - length) // GRANULARITY * GRANULARITY
+        for candidate in range(base, max(base - 4096 * GRANULARITY, LOWEST), -GRANULARITY):
+            if map_at(candidate, length, prot, flags, fd, offset):
+                return candidate
+        raise KernelError(NTSTATUS.STATUS_NO_MEMORY, f"no {length:,} bytes are free below {limit:#x}")
 
     def unmap(self, base: int, length: int) -> None:
         libc.munmap(base, length)
@@ -67,7 +80,7 @@ def map_at(base: int, length: int, prot: int, flags: int, fd: int, offset: int) 
 
 def _map_trimmed(length: int, prot: int, flags: int, fd: int, offset: int) -> int:
     span = length + GRANULARITY
-    found = libc.mmap(None, span, libc.PROT_NONE, libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE, -1, 0)
+    found = libc.mmap(None, span, libc.PROT_NONE, _RESERVED, -1, 0)
     if found == libc.MAP_FAILED:
         raise failed(length)
     base = round_up(found)

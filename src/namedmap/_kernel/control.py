@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .protection import NOACCESS, TABLE
 from .status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"
@@ -104,10 +105,9 @@ def parse(fd: int, file_size: int, what: object) -> Control:
         kind not in Kind._value2member_map_
         or data + bitmap + CONTROL_SIZE > file_size
         or text_at + text_length > file_size
-        or (not flags & FLAG_FILE_BACKED and size > data)
-        or requested > size
+        or (kind == Kind.SECTION and not _is_section(flags, protection, size, requested, data, bitmap))
     ):
-        raise _corrupt(what, "the sizes in its control page do not fit the file")
+        raise _corrupt(what, "what its control page says does not fit together")
     text = _text(fd, page, text_at - (file_size - CONTROL_SIZE), text_at, text_length)
     return Control(
         kind=Kind(kind), name=text[:name_length].decode("utf-8", "replace"), flags=flags, protection=protection,
@@ -116,6 +116,15 @@ def parse(fd: int, file_size: int, what: object) -> Control:
         backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
         state=_STATE.unpack_from(page, STATE_OFFSET),
     )  # fmt: skip
+
+
+def _is_section(flags: int, protect: int, size: int, requested: int, data: int, bitmap: int) -> bool:
+    """Whether sizes (in bytes) and protection are possible for a section."""
+    if protect not in TABLE or protect == NOACCESS or not 0 < requested <= size:
+        return False
+    if flags & FLAG_FILE_BACKED:
+        return data == 0 and not flags & FLAG_RESERVE
+    return size <= data and (not flags & FLAG_RESERVE or bitmap * 8 * CONTROL_SIZE >= data)
 
 
 def _text(fd: int, page: bytes, offset_in_page: int, offset: int, length: int) -> bytes:

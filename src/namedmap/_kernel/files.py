@@ -25,7 +25,7 @@ from .objects import KernelObject
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = mmap.PAGESIZE
-_MADV_POPULATE_WRITE = 23
+_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23
 
 
 class File(KernelObject):
@@ -33,10 +33,10 @@ class File(KernelObject):
 
     type_name = "File"
     generic = (
-        FileAccess.FILE_GENERIC_READ,
-        FileAccess.FILE_GENERIC_WRITE,
-        FileAccess.FILE_GENERIC_EXECUTE,
-        FileAccess.FILE_ALL_ACCESS,
+        int(FileAccess.FILE_GENERIC_READ),
+        int(FileAccess.FILE_GENERIC_WRITE),
+        int(FileAccess.FILE_GENERIC_EXECUTE),
+        int(FileAccess.FILE_ALL_ACCESS),
     )
 
     def __init__(self, fd: int, path: str, *, delete_on_close: bool = False, uncached: bool = False) -> None:
@@ -111,8 +111,6 @@ class File(KernelObject):
     def read(self, address: int, length: int, offset: int | None = None) -> int:
         """Read into memory, at the file pointer or at an offset; the bytes read, which are fewer only at the end."""
         self._require_bytes("read")
-        if length:
-            _probe_for_write(address, length)
         done = 0
         while done < length:
             if offset is None:
@@ -240,18 +238,27 @@ class File(KernelObject):
         return from_oserror(error, f"cannot {verb} {self} ({length} bytes)")
 
 
-def _probe_for_write(address: int, length: int) -> None:
+def require_writable(address: int, length: int) -> None:
     """Refuse memory that cannot be stored into before anything is read, even at the end of the file, as Windows does.
 
     Only the first and the last page: touching all of a large buffer for a small file would make all of it resident.
     """
-    if address and not _can_probe():
+    if not length or (address and not _can_probe()):
         return
     for page in {address & -PAGE, (address + length - 1) & -PAGE}:
         if not address or (libc.madvise(page, PAGE, _MADV_POPULATE_WRITE) < 0 and _is_bad_memory()):
             raise KernelError(
                 NTSTATUS.STATUS_ACCESS_VIOLATION, f"the {length} bytes at {address:#x} cannot be written to"
             )
+
+
+def require_readable(address: int, length: int) -> None:
+    """Refuse memory that cannot be read before anything is written."""
+    start = address & -PAGE
+    if not length or (address and not _can_probe()):
+        return
+    if not address or (libc.madvise(start, address + length - start, _MADV_POPULATE_READ) < 0 and _is_bad_memory()):
+        raise KernelError(NTSTATUS.STATUS_INVALID_USER_BUFFER, f"the {length} bytes at {address:#x} cannot be read")
 
 
 def _is_bad_memory() -> bool:

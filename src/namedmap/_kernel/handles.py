@@ -102,6 +102,11 @@ class HandleTable:
 
     def reference(self, value: int, cls: type[Kernel], access: int = 0) -> Reference[Kernel]:
         """Look up a handle for a call that needs an object of this type and these rights. Use in a with-statement."""
+        if value in (CURRENT_PROCESS, CURRENT_THREAD):
+            raise KernelError(
+                NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
+                f"a pseudo handle ({value}) is not one to a {cls.type_name.lower()}",
+            )
         entry = self.get(value)
         found = entry.object
         if not isinstance(found, cls):
@@ -136,6 +141,15 @@ class HandleTable:
         if entry.flags & FLAG_INHERIT:
             self.inheritance_changed()
         entry.object.drop_handle()
+
+    def replace(self, value: int, access: int, *, inherit: bool) -> bool:
+        """Make a handle its own duplicate, with other access and flags; False if it cannot be closed or gain access."""
+        entry = self._entries.get(value & ~3)
+        if entry is None or entry.flags & FLAG_PROTECT or access & ~entry.access:
+            return False
+        entry.access = access
+        self.set_flags(value, FLAG_INHERIT, FLAG_INHERIT if inherit else 0)
+        return True
 
     def set_flags(self, value: int, mask: int, flags: int) -> None:
         entry = self.get(value)

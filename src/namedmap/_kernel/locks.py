@@ -4,15 +4,18 @@ An OFD lock belongs to an open file description, not to a process: it goes when 
 is closed, however the process ends. (Classic POSIX locks go when the process closes *any* descriptor of the file, which
 makes them useless here.) All locks lie far past any data, where no program's own locks are. Source: fcntl(2).
 
-The map of the locks in an object file, one byte each except LIFE:
+The map of the locks in an object file:
 
-    GUARD    exclusive: create, destroy, change state; shared: open
-    OWNER    exclusive: the process that owns a mutex
-    PASSAGE  shared: a description on its way to another process (inheritance, DuplicateHandle)
-    LIFE     shared, from LIFE to LIFE+n-1: a process with n handles. The length is a handle count that the kernel keeps.
+    GUARD    one byte. Exclusive: create, destroy, change state; shared: open
+    OWNER    one byte. Exclusive: the process that owns a mutex
+    PASSAGE  one byte. Shared: a description on its way to a child, see `processes`
+    LIFE     everything from here on. Shared: n bytes for a process with n handles, at a place of the process's own
 
-An object exists while anyone holds PASSAGE or LIFE. In a data file (one that sections and handles are made of) other
-bytes carry the share modes: see `sharing`.
+An object exists while anyone holds PASSAGE or LIFE. The holders' places are random and far apart, so that F_OFD_GETLK can
+find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as well, but reading it
+stops every lock operation of the machine for milliseconds.)
+
+In a data file (one that sections and handles are made of) other bytes carry the share modes: see `sharing`.
 """
 
 import contextlib
@@ -30,6 +33,7 @@ GUARD = 1 << 62
 OWNER = GUARD + 1
 PASSAGE = GUARD + 2
 LIFE = GUARD + 3
+PLACE = 1 << 20
 
 #: How long a guard is waited for, in seconds. A process stopped or killed inside an operation holds it for microseconds
 #: normally; one that holds it on purpose must not hang the others.
@@ -39,6 +43,7 @@ _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
 _UNLOCKED = struct.pack("h", _UNLOCK)
 _fcntl = fcntl.fcntl
+_random = random.SystemRandom()
 
 
 @functools.lru_cache(maxsize=256)
@@ -68,7 +73,7 @@ def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
 
 def object_is_alive(fd: int) -> bool:
     """Whether any other description, in any process, holds the object in this file."""
-    return held_elsewhere(fd, PASSAGE, LIFE + 1 - PASSAGE)
+    return held_elsewhere(fd, PASSAGE, 0)
 
 
 def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:
@@ -99,19 +104,21 @@ def guarded(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True
         unlock(fd, start)
 
 
-def count_handles(fd: int) -> int:
-    """The handles to the object in this file over all processes, from the kernel's own list of locks.
+def new_place() -> int:
+    """A place in LIFE for one holder, with room for PLACE handles."""
+    return LIFE + _random.getrandbits(40) * PLACE
 
-    0 where /proc/locks cannot be read or does not show them (some sandboxes).
-    """
-    info = os.fstat(fd)
-    file = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
-    total = 0
-    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as listing:
-        for line in listing:
-            fields = line.split()
-            if len(fields) >= 8 and fields[-3] == file and int(fields[-2]) == LIFE:
-                total += int(fields[-1]) - LIFE + 1
+
+def count_handles(fd: int) -> int:
+    """The handles that other descriptions hold to the object in this file, over all processes."""
+    total, ranges = 0, [(LIFE, (1 << 63) - 1)]
+    while ranges:
+        start, end = ranges.pop()
+        probe = _fcntl(fd, _GET, _flock(_WRITE, start, end - start))
+        kind, _, found, length, _ = struct.unpack("hhqqi4x", probe)
+        if kind != _UNLOCK and length:
+            total += length
+            ranges += [(a, b) for a, b in ((start, found), (found + length, end)) if a < b]
     return total
 
 

@@ -3,6 +3,7 @@ r"""Object names: from `Local\X`, `Global\X` and native paths to a scope and a l
 Source: "Kernel object namespaces" (Win32), RtlInitUnicodeString and ObpLookupObjectName (native).
 """
 
+import functools
 import hashlib
 import re
 from typing import NamedTuple
@@ -54,6 +55,7 @@ def _cut(name: str) -> str:
     return units[: MAXIMUM_LENGTH * 2].decode("utf-16-le", "surrogatepass")
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(name: str) -> ObjectName:
     r"""A name as the Win32 functions take it: `X`, `Local\X` or `Global\X`."""
     name = _cut(name)

@@ -32,11 +32,18 @@ class Namespace:
         self.root = root
         self.uid = uid
         self.local = os.path.join(root, f"namedmap-{uid}")
+        self._paths: dict[ObjectName, str] = {}
         self._global = os.path.join(root, GLOBAL_PREFIX)
 
     def path(self, name: ObjectName) -> str:
         """The path of the file for an object of this name."""
-        return self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
+        path = self._paths.get(name)
+        if path is None:
+            path = self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
+            if len(self._paths) > 10_000:
+                self._paths.clear()
+            self._paths[name] = path
+        return path
 
     def prepare(self) -> None:
         """Check the root and make the user's directory; a KernelError tells what is wrong and what to do."""
@@ -102,13 +109,20 @@ class Namespace:
 
 
 def _remove_if_dead(path: str, uid: int) -> bool:
-    try:
-        fd = os.open(path, os.O_RDWR | OPEN_FLAGS)
-    except OSError:
+    fd = -1
+    for mode in (os.O_RDWR, os.O_RDONLY):
+        # Without write permission the guard can only be shared. That keeps creators out; and nobody can join the dead.
+        with contextlib.suppress(OSError):
+            fd = os.open(path, mode | OPEN_FLAGS)
+            break
+    if fd < 0:
         return False
     try:
         info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or not locks.try_lock(fd, locks.GUARD, exclusive=True):
+        exclusive = mode == os.O_RDWR
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != uid:
+            return False
+        if not locks.try_lock(fd, locks.GUARD, exclusive=exclusive):
             return False
         if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
             os.unlink(path)

@@ -6,14 +6,15 @@ last reference of this process goes, its descriptors are closed.
 
 A named object is one small file, and the kernel counts its holders through locks (see `locks`). The algorithms:
 
-create   open the file, or make it with O_EXCL. Take the guard exclusively. If the file has no name any more, start
-         again. Somebody holds life: the object exists, join it. Nobody does: the file is dead or new, whatever is in
-         it; truncate, write the control page, take life. Drop the guard.
-open     the same with a shared guard; a file without life, or no file, means there is no such object.
+create   make the file with O_EXCL, or open the one that is there. Take the guard exclusively. If the file has lost its
+         name meanwhile, start again. Made by us: write the object, take life. Somebody holds life: the object exists,
+         join it. Nobody does: the file is dead; unlink it and start again. Drop the guard.
+open     open the file, take the guard shared; without a file, or without life in it, there is no such object.
 close    drop life under the exclusive guard; if nobody else holds it, unlink.
 
 A process that dies anywhere in between leaves at worst a file without life. The guard orders creators, openers and the
-last closer: whoever finds life under the guard takes his own before he lets go.
+last closer: whoever finds life under the guard takes his own before he lets go. A dead file is never built on: somebody
+may still have a view of it, and views keep the old memory.
 
 One description per process and object: a second open in the same process finds the object in `_registry` by device and
 inode and adds a handle to it. That makes life's length the process's handle count. Locks do not exclude threads that
@@ -58,6 +59,11 @@ class KernelObject:
     def references(self) -> int:
         return self._references
 
+    @property
+    def valid_access(self) -> int:
+        """The access bits that exist for this type; the others are dropped without an error."""
+        return self.generic[3] | 0x1F0000
+
     def retain(self) -> Self:
         """Add a reference: a view, or a call in progress."""
         with lock:
@@ -75,6 +81,11 @@ class KernelObject:
         with lock:
             self.handle_count += 1
             self._references += 1
+
+    def counted(self) -> Self:
+        """Add a handle count, for HandleTable.insert to take over."""
+        self.add_handle()
+        return self
 
     def drop_handle(self) -> None:
         with lock:
@@ -121,6 +132,7 @@ class NamedObject(KernelObject):
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
         self.name = file.name
         self.control = page
+        self.life = place
         #: A second description, for children: see `processes`.
         self.passage: int | None = None
         #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
@@ -135,13 +147,13 @@ class NamedObject(KernelObject):
     def add_handle(self) -> None:
         with lock:
             super().add_handle()
-            locks.try_lock(self.fd, locks.LIFE, self.handle_count)
+            locks.try_lock(self.fd, self.life, self.handle_count)
 
     def drop_handle(self) -> None:
         with lock:
             if self.handle_count > 1:
                 if not self.borrowed:
-                    locks.unlock(self.fd, locks.LIFE + self.handle_count - 1)
+                    locks.unlock(self.fd, self.life + self.handle_count - 1)
             else:
                 holders.discard(self)
                 if _registry.get(self.key) is self:
@@ -153,7 +165,7 @@ class NamedObject(KernelObject):
         self.release()
 
     def total_handles(self) -> int:
-        return max(self.handle_count, locks.count_handles(self.fd))
+        return self.handle_count + locks.count_handles(self.fd)
 
     @property
     def native_name(self) -> str:
@@ -184,24 +196,20 @@ class NamedObject(KernelObject):
             return
         fd = self.fd
         if self.path is None or not self.writable:
-            locks.unlock(fd, locks.LIFE, 0)
+            locks.unlock(fd, locks.GUARD, 0)
             return
         with self._mutex:
             try:
                 locks.take_guard(fd, self)
-            except KernelError:
-                # A stopped or hostile process has the guard. The object ends all the same; its file is dead.
-                locks.unlock(fd, locks.LIFE, 0)
-                return
-            try:
-                locks.unlock(fd, locks.LIFE, 0)
                 # Somebody may have removed our file by hand, and another object may have its path now.
                 if not locks.object_is_alive(fd) and os.fstat(fd).st_nlink:
                     os.unlink(self.path)
-            except OSError:
-                return  # nobody's to remove any more: a dead file at worst
+            except (KernelError, OSError):
+                # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
+                # its file is dead at worst.
+                pass
             finally:
-                locks.unlock(fd, locks.GUARD)
+                locks.unlock(fd, locks.GUARD, 0)  # and life
 
     def close_backing(self) -> None:
         """Let go of whatever else than the object file the object stands on."""
@@ -214,6 +222,8 @@ class NamedObject(KernelObject):
 Named = TypeVar("Named", bound=NamedObject)
 
 _registry: dict[tuple[int, int], NamedObject] = {}
+#: Where this process's handles are counted in the LIFE locks; a forked child has another place.
+place = locks.new_place()
 #: All objects with a handle in this process, named or not.
 holders: set[NamedObject] = set()
 
@@ -223,19 +233,31 @@ def describe(cls: type[NamedObject], name: ObjectName | None) -> str:
     return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
 
 
+#: Files between being opened and being an object, or closed again: see `processes`, fork.
+in_flight: set["ObjectFile"] = set()
+
+
 class ObjectFile:
     """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
 
-    __slots__ = ("cls", "fd", "info", "key", "name", "path", "taken", "writable")
+    __slots__ = ("cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
 
     info: os.stat_result
     key: tuple[int, int]
 
     def __init__(
-        self, cls: type[NamedObject], name: ObjectName | None, fd: int, path: str | None, writable: bool
+        self,
+        cls: type[NamedObject],
+        name: ObjectName | None,
+        fd: int,
+        path: str | None,
+        *,
+        writable: bool = True,
+        made: bool = False,
     ) -> None:
-        self.cls, self.name, self.fd, self.path, self.writable = cls, name, fd, path, writable
+        self.cls, self.name, self.fd, self.path, self.writable, self.made = cls, name, fd, path, writable, made
         self.taken = False
+        in_flight.add(self)
 
     def __str__(self) -> str:
         return describe(self.cls, self.name)
@@ -244,9 +266,10 @@ class ObjectFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.taken:
-            locks.unlock(self.fd, locks.GUARD)
-        else:
+        # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
+        locks.unlock(self.fd, locks.GUARD)
+        in_flight.discard(self)
+        if not self.taken:
             os.close(self.fd)
 
     def lock(self, *, exclusive: bool) -> bool:
@@ -263,7 +286,8 @@ class ObjectFile:
         """Open an object file that exists, for writing where that is allowed; None if there is none."""
         for mode in (os.O_RDWR, os.O_RDONLY):
             try:
-                return cls(kind, name, os.open(path, mode | namespace.OPEN_FLAGS), path, mode == os.O_RDWR)
+                fd = os.open(path, mode | namespace.OPEN_FLAGS)
+                return cls(kind, name, fd, path, writable=mode == os.O_RDWR)
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -281,7 +305,7 @@ class ObjectFile:
         try:
             # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky directories.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
-            return cls(kind, name, fd, path, True)
+            return cls(kind, name, fd, path, made=True)
         except FileExistsError:
             return None
         except FileNotFoundError:
@@ -302,7 +326,7 @@ def create(cls: type[Named], name: ObjectName | None, page: Control, security: S
     """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed."""
     if name is None:
         fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
-        with ObjectFile(cls, None, fd, None, True) as file:
+        with ObjectFile(cls, None, fd, None) as file:
             file.lock(exclusive=True)
             return _initialise(cls, file, page, security), False
     page.name = name.leaf
@@ -314,10 +338,11 @@ def create(cls: type[Named], name: ObjectName | None, page: Control, security: S
         with made as file:
             if not file.lock(exclusive=file.writable):
                 continue
+            if file.made:
+                return _initialise(cls, file, page, security), False
             if locks.object_is_alive(file.fd):
                 return _join(cls, file), True
-            if _reusable(file):
-                return _initialise(cls, file, page, security), False
+            _remove_dead(file)
     raise KernelError(
         NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{describe(cls, name)}: {path} appears and disappears without end"
     )
@@ -395,11 +420,11 @@ def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
 
 
 def _hold(fresh: Named, file: ObjectFile) -> Named:
-    if not locks.try_lock(fresh.fd, locks.LIFE):
+    if not locks.try_lock(fresh.fd, fresh.life):
         fresh.close_backing()
         raise KernelError(
             NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-            f"{fresh} is locked against new holders by {locks.describe_holders(fresh.fd, locks.LIFE)}",
+            f"{fresh} is locked against new holders by {locks.describe_holders(fresh.fd, fresh.life)}",
         )
     file.taken = True
     _registry[fresh.key] = fresh
@@ -411,16 +436,12 @@ def _wrong_kind(what: object, kind: Kind) -> KernelError:
     return KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.name.lower()}")
 
 
-def _reusable(file: ObjectFile) -> bool:
-    """Whether a dead file can be built on; if not it is removed, so that the next attempt makes a new one."""
-    if file.writable and file.info.st_uid == os.geteuid():
-        return True
+def _remove_dead(file: ObjectFile) -> None:
     try:
         os.unlink(str(file.path))
     except OSError as error:
         failure = from_oserror(error, f"cannot create {file}: user {file.info.st_uid} left {file.path} behind")
         raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
-    return False
 
 
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
@@ -428,10 +449,8 @@ def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Sec
     page.stamp()
     offset, content, total = page.build()
     try:
-        if file.info.st_size:
-            os.ftruncate(file.fd, 0)
         if file.path is not None:
-            security.apply(file.fd, file.info)
+            security.apply(file.fd, file.info.st_mode)
         cls.allocate(file.fd, page, total)
         os.pwrite(file.fd, content, offset)
         fresh = cls(file, page)

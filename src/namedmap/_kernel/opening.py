@@ -19,14 +19,25 @@ from .files import File
 from .security import Security
 from .status import NTSTATUS, KernelError, from_oserror
 
-# As ints: the complement of a flag has only the bits that the flag's class knows.
+# As ints: operations on members of an enumeration would take half the time of an open, and the complement of a flag has
+# only the bits that its class knows.
 _READING = int(FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE)
 _WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
+_APPEND_DATA = int(FileAccess.FILE_APPEND_DATA)
 #: What CreateFile asks for in addition to what it is asked for.
-_ALWAYS = Generic.SYNCHRONIZE | FileAccess.FILE_READ_ATTRIBUTES
+_ALWAYS = int(Generic.SYNCHRONIZE | FileAccess.FILE_READ_ATTRIBUTES)
+_DELETE, _GENERIC_WRITE = int(Generic.DELETE), int(Generic.GENERIC_WRITE)
+_MAXIMUM_ALLOWED = int(Generic.MAXIMUM_ALLOWED)
 _SHARE_ALL = int(FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE)
-_OVERWRITING = (CreationDisposition.CREATE_ALWAYS, CreationDisposition.TRUNCATE_EXISTING)
-_NEEDING = (CreationDisposition.OPEN_EXISTING, CreationDisposition.TRUNCATE_EXISTING)
+_CREATE_NEW, _CREATE_ALWAYS, _OPEN_EXISTING, _OPEN_ALWAYS, _TRUNCATE_EXISTING = map(int, CreationDisposition)
+_BACKUP_SEMANTICS = int(FileFlag.FILE_FLAG_BACKUP_SEMANTICS)
+_DELETE_ON_CLOSE = int(FileFlag.FILE_FLAG_DELETE_ON_CLOSE)
+_NO_BUFFERING = int(FileFlag.FILE_FLAG_NO_BUFFERING)
+_OPEN_REPARSE_POINT = int(FileFlag.FILE_FLAG_OPEN_REPARSE_POINT)
+_OVERLAPPED = int(FileFlag.FILE_FLAG_OVERLAPPED)
+_RANDOM_ACCESS = int(FileFlag.FILE_FLAG_RANDOM_ACCESS)
+_SEQUENTIAL_SCAN = int(FileFlag.FILE_FLAG_SEQUENTIAL_SCAN)
+_WRITE_THROUGH = int(FileFlag.FILE_FLAG_WRITE_THROUGH)
 
 #: How often a file may appear and disappear under an open before that is an error.
 _ATTEMPTS = 100
@@ -52,7 +63,7 @@ class _Request:
 
     @property
     def overwrite(self) -> bool:
-        return self.disposition in _OVERWRITING
+        return self.disposition in (_CREATE_ALWAYS, _TRUNCATE_EXISTING)
 
     @property
     def permissions(self) -> int:
@@ -78,15 +89,15 @@ def open_file(
     """Open or create as CreateFile does. Returns the file, with one handle counted, its access, and if it existed."""
     _check_disposition(access, disposition)
     granted = File.map_access(access) | _ALWAYS
-    if flags & FileFlag.FILE_FLAG_DELETE_ON_CLOSE:
-        granted |= Generic.DELETE
+    if flags & _DELETE_ON_CLOSE:
+        granted |= _DELETE
     request = _Request(paths.parse(path), granted, share, disposition, flags, template, security)
     _check_request(request, access)
     try:
         file, existed = _open(request)
     except KernelError as error:
         # As much as may be had: without writing it may be.
-        if not access & Generic.MAXIMUM_ALLOWED or error.status != NTSTATUS.STATUS_ACCESS_DENIED:
+        if not access & _MAXIMUM_ALLOWED or error.status != NTSTATUS.STATUS_ACCESS_DENIED:
             raise
         granted &= ~_WRITING
         file, existed = _open(replace(request, access=granted))
@@ -94,28 +105,28 @@ def open_file(
 
 
 def _check_disposition(access: int, disposition: int) -> None:
-    if disposition not in list(CreationDisposition):
+    if not _CREATE_NEW <= disposition <= _TRUNCATE_EXISTING:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"{disposition} is no creation disposition (1 to 5)")
-    if disposition == CreationDisposition.TRUNCATE_EXISTING and not access & Generic.GENERIC_WRITE:
+    if disposition == _TRUNCATE_EXISTING and not access & _GENERIC_WRITE:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, "TRUNCATE_EXISTING needs GENERIC_WRITE")
 
 
 def _check_request(request: _Request, access: int) -> None:
     if request.share & ~_SHARE_ALL:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"{request.share:#x} is no combination of FILE_SHARE_*")
-    if request.flags & FileFlag.FILE_FLAG_OVERLAPPED:
+    if request.flags & _OVERLAPPED:
         raise KernelError(
             NTSTATUS.STATUS_NOT_SUPPORTED,
             f"{request.what}: FILE_FLAG_OVERLAPPED (asynchronous transfers) is not offered. Leave it out; the "
             "OVERLAPPED of ReadFile and WriteFile still says where",
         )
-    if request.flags & FileFlag.FILE_FLAG_NO_BUFFERING and access & FileAccess.FILE_APPEND_DATA:
+    if request.flags & _NO_BUFFERING and access & _APPEND_DATA:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, "FILE_FLAG_NO_BUFFERING excludes FILE_APPEND_DATA")
 
 
 def _open(request: _Request) -> tuple[File, bool]:
     for _ in range(_ATTEMPTS):
-        link = bool(request.flags & FileFlag.FILE_FLAG_OPEN_REPARSE_POINT)
+        link = bool(request.flags & _OPEN_REPARSE_POINT)
         info = request.path.status(follow=not link)
         if info is None:
             file = _create(request)
@@ -129,7 +140,7 @@ def _open(request: _Request) -> tuple[File, bool]:
 
 def _create(request: _Request) -> File | None:
     """Make the file; None if there is one by now."""
-    if request.disposition in _NEEDING:
+    if request.disposition in (_OPEN_EXISTING, _TRUNCATE_EXISTING):
         raise request.path.missing()
     if request.path.slash:
         raise request.path.no_directory()
@@ -154,7 +165,7 @@ def _dress(fd: int, request: _Request, name: str) -> None:
     try:
         info = os.fstat(fd)
         if request.security is not None:
-            request.security.apply(fd, info)
+            request.security.apply(fd, info.st_mode)
         if request.template is not None:
             attributes.copy_extended(request.template.fd, fd)
         attributes.put(fd, os.fstat(fd), _new_attributes(request), request.what)
@@ -177,19 +188,21 @@ def _check_existing(request: _Request, info: os.stat_result) -> None:
         return
     if request.path.slash:
         raise request.path.no_directory()
-    if request.disposition == CreationDisposition.CREATE_NEW:
+    if request.disposition == _CREATE_NEW:
         raise _exists(what)
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
         kind = "FIFO" if stat.S_ISFIFO(mode) else "socket"
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, f"{what} is a {kind}, neither file, directory nor device")
-    deletes = request.flags & FileFlag.FILE_FLAG_DELETE_ON_CLOSE
+    deletes = request.flags & _DELETE_ON_CLOSE
     if attributes.is_readonly(info) and (request.access & _WRITING or request.overwrite or deletes):
         raise KernelError(
             NTSTATUS.STATUS_CANNOT_DELETE if deletes else NTSTATUS.STATUS_ACCESS_DENIED,
             f"{what} has the attribute READONLY (no write permission for anyone): it cannot be written to or deleted. "
             "Clear it with SetFileAttributes",
         )
-    if request.overwrite and attributes.conflicts(attributes.get(request.path.name, info), request.attributes):
+    if request.disposition == _CREATE_ALWAYS and attributes.conflicts(
+        attributes.get(request.path.name, info), request.attributes
+    ):
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
             f"{what} has the attribute HIDDEN or SYSTEM: it is overwritten only if the call gives the same attributes",
@@ -199,13 +212,13 @@ def _check_existing(request: _Request, info: os.stat_result) -> None:
 
 def _check_directory(request: _Request) -> None:
     what = f"{request.path} is a directory"
-    if not request.flags & FileFlag.FILE_FLAG_BACKUP_SEMANTICS:
+    if not request.flags & _BACKUP_SEMANTICS:
         if request.path.slash:
             raise KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, f"{what}, not a file")
         raise KernelError(
             NTSTATUS.STATUS_FILE_IS_A_DIRECTORY, f"{what}: FILE_FLAG_BACKUP_SEMANTICS would open it, not create it"
         )
-    if request.disposition not in (CreationDisposition.OPEN_EXISTING, CreationDisposition.OPEN_ALWAYS):
+    if request.disposition not in (_OPEN_EXISTING, _OPEN_ALWAYS):
         raise _exists(what)
 
 
@@ -225,7 +238,7 @@ def _open_existing(request: _Request, info: os.stat_result) -> File | None:
                 sharing.claim(fd, request.what, request.access, request.share, overwrite=request.overwrite)
             # Who deletes a file claims it before he does: one that has a name still, after our claim, is the one there.
             if os.fstat(fd).st_nlink:
-                if request.overwrite and stat.S_ISREG(opened.st_mode):
+                if request.disposition == _CREATE_ALWAYS and stat.S_ISREG(opened.st_mode):
                     attributes.put(fd, os.fstat(fd), _new_attributes(request), request.what)
                 return _finish(fd, request, _set_flags(fd, request))
     os.close(fd)
@@ -271,9 +284,9 @@ def _device_mode(access: int) -> int:
 def _open_flags(request: _Request) -> int:
     # O_NONBLOCK: a FIFO that takes the file's place now must not make us wait for its other end.
     flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    if request.access & _WRITING == FileAccess.FILE_APPEND_DATA:
+    if request.access & _WRITING == _APPEND_DATA:
         flags |= os.O_APPEND
-    if request.flags & FileFlag.FILE_FLAG_WRITE_THROUGH:
+    if request.flags & _WRITE_THROUGH:
         flags |= os.O_DSYNC
     return flags
 
@@ -285,7 +298,7 @@ def _set_flags(fd: int, request: _Request) -> bool:
         return False
     flags &= ~os.O_NONBLOCK
     uncached = False
-    if request.flags & FileFlag.FILE_FLAG_NO_BUFFERING:
+    if request.flags & _NO_BUFFERING:
         try:
             fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
             flags |= os.O_DIRECT
@@ -295,25 +308,25 @@ def _set_flags(fd: int, request: _Request) -> bool:
             uncached = True
     fcntl.fcntl(fd, fcntl.F_SETFL, flags)
     with contextlib.suppress(OSError):  # advice: not everything can be advised
-        if request.flags & FileFlag.FILE_FLAG_SEQUENTIAL_SCAN:
+        if request.flags & _SEQUENTIAL_SCAN:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        elif request.flags & FileFlag.FILE_FLAG_RANDOM_ACCESS:
+        elif request.flags & _RANDOM_ACCESS:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
     return uncached
 
 
 def _check_deletable(request: _Request) -> None:
+    if not request.flags & _DELETE_ON_CLOSE:
+        return
     parent = os.path.dirname(os.path.realpath(request.path.name))
-    if request.flags & FileFlag.FILE_FLAG_DELETE_ON_CLOSE and not os.access(
-        parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
-    ):
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED, f"{request.what} cannot be deleted: its directory {parent!r} is not writable"
         )
 
 
 def _finish(fd: int, request: _Request, uncached: bool) -> File:
-    deletes = bool(request.flags & FileFlag.FILE_FLAG_DELETE_ON_CLOSE)
+    deletes = bool(request.flags & _DELETE_ON_CLOSE)
     return File(fd, _absolute(fd, request.path), delete_on_close=deletes, uncached=uncached)
 
 

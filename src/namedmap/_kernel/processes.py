@@ -18,6 +18,7 @@ A File's description is handed over as it is: file object and file pointer are s
 
 import array
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -33,7 +34,7 @@ from .names import ObjectName
 from .objects import KernelObject, NamedObject, ObjectFile
 from .section import Section
 from .space import space
-from .status import NTSTATUS, KernelError
+from .status import NTSTATUS, KernelError, from_oserror
 from .sync import Event, Mutant, Semaphore
 
 _LIST_NAME = "namedmap-handles"
@@ -54,7 +55,9 @@ class Process(KernelObject):
         self.pid = pid
         try:
             self._fd = os.pidfd_open(pid)
-        except (OSError, OverflowError):
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
 
     @property
@@ -80,15 +83,17 @@ class _Fork:
 
     def __init__(self) -> None:
         self.spares: dict[NamedObject, int] = {}
+        self.place = 0
 
     def before(self) -> None:
         table.lock.acquire()
         space.lock.acquire()
         objects.lock.acquire()
         self.spares = {}
+        self.place = locks.new_place()
         for held in objects.holders:
             with contextlib.suppress(OSError):
-                self.spares[held] = _reopen(held)
+                self.spares[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
 
     def in_parent(self) -> None:
         for spare in self.spares.values():
@@ -97,6 +102,7 @@ class _Fork:
 
     def in_child(self) -> None:
         global _inbox
+        objects.place = self.place
         for held in objects.holders:
             spare = self.spares.get(held)
             if spare is None:
@@ -104,8 +110,13 @@ class _Fork:
             else:
                 os.dup2(spare, held.fd, inheritable=False)
                 os.close(spare)
+                held.life = self.place
             held.renew_mutex()
             held.close_passage()
+        for file in objects.in_flight:
+            # Other threads' work, which they go on with in the parent; here it would only keep their locks.
+            os.close(file.fd)
+        objects.in_flight.clear()
         self._done()
         space.after_fork()
         _list.forget()
@@ -121,21 +132,15 @@ class _Fork:
         table.lock.release()
 
 
-def _reopen(held: NamedObject) -> int:
-    """A new description of the object's file, holding life for as many handles as this process has."""
+def _reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
+    """A new description of the object's file, with a lock of its own on `count` bytes."""
     mode = os.O_RDWR if held.writable else os.O_RDONLY
     fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
-    locks.try_lock(fd, locks.LIFE, held.handle_count)
+    locks.try_lock(fd, locks_at, count)
     return fd
 
 
 # -- handing over ------------------------------------------------------------------------------------------------------
-
-
-def _passage(held: NamedObject, lock: int = locks.PASSAGE) -> int:
-    fd = os.open(f"/proc/self/fd/{held.fd}", (os.O_RDWR if held.writable else os.O_RDONLY) | os.O_CLOEXEC)
-    locks.try_lock(fd, lock)
-    return fd
 
 
 def _describe(entry: Handle, value: int, fd: int, backing: int) -> Record:
@@ -168,7 +173,7 @@ def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int
     try:
         mode = os.O_RDWR if record["writable"] else os.O_RDONLY
         own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
-        with ObjectFile(cls, name, own, record["path"], record["writable"]) as file:
+        with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
             file.lock(exclusive=False)
             page = control.parse(own, file.info.st_size, file)
             if backing >= 0:
@@ -220,7 +225,7 @@ def synchronise_inheritance() -> None:
     wanted = {entry.object for entry in inheritable.values()}
     for held in list(objects.holders):
         if held in wanted and held.passage is None:
-            held.passage = _passage(held)
+            held.passage = _reopen(held, locks_at=locks.PASSAGE)
             os.set_inheritable(held.passage, True)
         elif held not in wanted:
             held.close_passage()
@@ -305,7 +310,8 @@ def send(entry: Handle, target: Process) -> int:
     held = entry.object
     descriptors = []
     if isinstance(held, NamedObject):
-        descriptors.append(_passage(held, locks.LIFE))  # it is one handle of the receiver already
+        # It counts as the receiver's handle already.
+        descriptors.append(_reopen(held, locks_at=locks.new_place()))
         if isinstance(held, Section) and held.file_backed:
             descriptors.append(os.dup(held.backing_fd))
     elif isinstance(held, File):

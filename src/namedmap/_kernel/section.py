@@ -321,22 +321,40 @@ def _refuse_image(file: File, what: str) -> None:
 
 def _open_backing(page: Control, what: object) -> int:
     """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open."""
-    wanted = (page.backing_device, page.backing_inode)
+    # The section's protection says what it may need; less is all right where the file allows no more.
+    modes = (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,)
     for path in _places(page):
-        # The section's protection says what it may need; less is all right where the file allows no more.
-        for mode in (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,):
-            with contextlib.suppress(OSError):
+        for mode in modes:
+            try:
                 fd = os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)
-                info = os.fstat(fd)
-                if (info.st_dev, info.st_ino) == wanted:
+            except (OSError, ValueError):  # ValueError: a NUL in a path that somebody forged
+                continue
+            try:
+                if _is_backing(fd, page, what):
                     sharing.mark_mapped(fd, mode == os.O_RDWR)
                     return fd
+            except BaseException:
                 os.close(fd)
+                raise
+            os.close(fd)
     raise KernelError(
         NTSTATUS.STATUS_ACCESS_DENIED,
         f"{what} is backed by the file {page.backing_path!r}, which was moved, deleted or is not yours to open, and no "
         "process that holds it can be reached through /proc",
     )
+
+
+def _is_backing(fd: int, page: Control, what: object) -> bool:
+    info = os.fstat(fd)
+    if (info.st_dev, info.st_ino) != (page.backing_device, page.backing_inode):
+        return False
+    if stat.S_ISREG(info.st_mode) and info.st_size < page.size:
+        raise KernelError(
+            NTSTATUS.STATUS_FILE_INVALID,
+            f"{what} has {page.size:,} bytes, but its file {page.backing_path!r} was cut to {info.st_size:,} by a program "
+            "that does not know of the section; pages that are gone cannot be mapped",
+        )
+    return True
 
 
 def _places(page: Control) -> Iterator[str]:

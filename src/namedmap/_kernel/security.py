@@ -39,21 +39,26 @@ class Security(NamedTuple):
     uid: int = -1
     gid: int = -1
 
-    def apply(self, fd: int, info: os.stat_result) -> None:
+    def apply(self, fd: int, mode: int) -> None:
         """Give the file its owner, group and mode."""
         try:
             if (self.uid, self.gid) != (-1, -1):
                 os.fchown(fd, self.uid, self.gid)
-            if info.st_mode & 0o777 != self.mode:
+            if mode & 0o777 != self.mode:
                 os.fchmod(fd, self.mode)
         except OSError as error:
             raise from_oserror(error, f"cannot set owner {self.uid} and group {self.gid} of an object") from None
 
 
+DEFAULT = Security()
+
+
 def parse(sddl: str | None) -> Security:
     """The security for a descriptor string; None is the default, owner only."""
     if sddl is None:
-        return Security()
+        return DEFAULT
+    if not isinstance(sddl, str):
+        raise TypeError(f"a security descriptor must be a str (SDDL) or None, not {type(sddl).__name__}")
     parts = _PARTS.fullmatch(sddl.strip())
     if parts is None:
         raise _invalid(sddl, "it is not of the form O:…G:…D:(…)")

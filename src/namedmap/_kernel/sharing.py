@@ -41,6 +41,7 @@ MAPPED_WRITE = SHARE_GUARD + 8
 _READ, _WRITE, _DELETE = (int(share) for share in FileShare)
 _READING = int(FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE)
 _WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
+_DELETING = int(Generic.DELETE)
 
 #: The runs of neighbouring bytes for a set of the three kinds: one system call each.
 _RUNS = ((), ((0, 1),), ((1, 1),), ((0, 2),), ((2, 1),), ((0, 1), (2, 1)), ((1, 2),), ((0, 3),))
@@ -57,7 +58,7 @@ def kinds(access: int) -> int:
     return (
         (_READ if access & _READING else 0)
         | (_WRITE if access & _WRITING else 0)
-        | (_DELETE if access & Generic.DELETE else 0)
+        | (_DELETE if access & _DELETING else 0)
     )
 
 
@@ -224,7 +225,7 @@ def _held_here(fd: int, byte: int) -> bool:
     inode = f":{os.fstat(fd).st_ino} "
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc/self/fdinfo"):
-            with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{entry}", encoding="ascii") as lines:
+            with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{entry}", encoding="utf-8") as lines:
                 for line in lines:
                     if line.startswith("lock:") and inode in line:
                         first, last = line.split()[-2:]

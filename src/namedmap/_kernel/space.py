@@ -213,8 +213,12 @@ class AddressSpace:
             raise KernelError(status, f"address {address:#x} lies in no mapped view: never mapped, or unmapped already")
         return region
 
-    def place(self, length: int, base: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        """mmap at a base, or at an address of our choice for base 0; the lock is held."""
+    def place(self, length: int, base: int, prot: int, flags: int, fd: int, offset: int, limit: int = 0) -> int:
+        """mmap at a base, or at an address of our choice for base 0, below a limit unless 0; the lock is held."""
+        if limit and base + length > limit:
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_4, f"a view at {base:#x} does not end below {limit:#x}")
+        if not base and limit:
+            return self.arena.map_below(limit, length, prot, flags, fd, offset)
         if not base:
             return self.arena.map(length, prot, flags, fd, offset)
         if not LOWEST <= base <= HIGHEST - length:
@@ -241,14 +245,14 @@ class AddressSpace:
         del self._bases[bisect.bisect_left(self._bases, region.base)]
         self.arena.unmap(region.base, region.length)
 
-    def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0) -> View:
+    def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
         """Map a view whose arguments have been checked. The view takes a reference to the section."""
         wanted = protection.TABLE[protect]
         kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
         section.retain()
         try:
             with self.lock:
-                found = self.place(length, base, wanted.prot, kind, section.data_fd, offset)
+                found = self.place(length, base, wanted.prot, kind, section.data_fd, offset, limit)
                 view = View(found, length, protect, section, offset)
                 if section.reserve:
                     reserve.guard.register(found, view.length)
@@ -269,7 +273,8 @@ class AddressSpace:
         protection.of(protect)
         if size == 0 or address > HIGHEST:
             raise KernelError(
-                NTSTATUS.STATUS_INVALID_PARAMETER_3, f"the range {address:#x} + {size:,} is empty, or outside of user space"
+                NTSTATUS.STATUS_INVALID_PARAMETER_3,
+                f"the range {address:#x} + {size:,} is empty, or outside of user space",
             )
         start, end = address // PAGE * PAGE, round_to_page(address + size)
         with self.lock:

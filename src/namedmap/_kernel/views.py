@@ -8,7 +8,7 @@ from .space import View, space
 from .status import NTSTATUS, KernelError
 
 
-def map_view(value: int, offset: int, length: int, protect: int, base: int, commit: int = 0) -> View:
+def map_view(value: int, offset: int, length: int, protect: int, base: int, *, commit: int = 0, limit: int = 0) -> View:
     """Map a view through a section handle. Judged in turn: handle, alignment, access, range."""
     if base + length > HIGHEST:
         raise KernelError(
@@ -29,7 +29,7 @@ def map_view(value: int, offset: int, length: int, protect: int, base: int, comm
             )
         if commit and section.reserve:
             section.commit(offset, commit)
-        return space.map_view(section, offset, size, protect, base)
+        return space.map_view(section, offset, size, protect, base, limit)
 
 
 def flush(address: int, length: int) -> int:

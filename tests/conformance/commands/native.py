@@ -23,6 +23,11 @@ def _status(status: int) -> str:
     return f"st=0x{status:08X}"
 
 
+def _failed(status: int) -> bool:
+    """NT_ERROR or NT_WARNING; a status below says more about a success."""
+    return status >= 0x80000000
+
+
 def _large(token: str) -> Any:
     return None if token == "NULL" else win32.LARGE_INTEGER(longlong(number(token)))
 
@@ -87,8 +92,8 @@ def ntmv(
     status = nt.NtMapViewOfSection(
         section, _CURRENT_PROCESS, address, zero_bits, commit, start, length, disposition, kind, protection
     )
-    if status:
-        slots.views[slot] = address.value or 0
+    if _failed(status):
+        slots.keep_view(slot, None)
         return _status(status)
     slots.keep_view(slot, address.value)
     same = f" same={address.value == base.value:d}" if base.value else ""
@@ -109,7 +114,7 @@ def ntclose(slots: Slots, handle: int) -> str:
 def ntes(slots: Slots, section: int, size: int) -> str:
     new_size = win32.LARGE_INTEGER(size)
     status = nt.NtExtendSection(section, new_size)
-    return _status(status) if status else f"{_status(status)} size={new_size.value:#x}"
+    return _status(status) if _failed(status) else f"{_status(status)} size={new_size.value:#x}"
 
 
 @command("ntqs handle word [dword]", query=True)
@@ -120,7 +125,7 @@ def ntqs(slots: Slots, section: int, wanted: str, length: int | None = None) -> 
     # At least one whole structure, so that a call that ignores its length overruns nothing.
     info, used = ctypes.create_string_buffer(max(capacity, 64)), win32.SIZE_T()
     status = nt.NtQuerySection(section, information_class, info, capacity, used)
-    if status:
+    if _failed(status):
         return _status(status)
     if not basic:
         return f"{_status(status)} len={used.value}"
@@ -133,7 +138,7 @@ def ntqs(slots: Slots, section: int, wanted: str, length: int | None = None) -> 
 def ntflush(slots: Slots, address: Address, length: int) -> str:
     start, count = win32.LPVOID(address.value), win32.SIZE_T(length)
     status = nt.NtFlushVirtualMemory(_CURRENT_PROCESS, start, count, None)
-    if status:
+    if _failed(status):
         return _status(status)
     return f"{_status(status)} addr={address.relative(start.value)} size={count.value:#x}"
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap.types import SECURITY_ATTRIBUTES
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -150,7 +151,10 @@ def target(out: Out, kind: type[Any], what: str, *, required: bool = True) -> An
         return None
     found = getattr(out, "_obj", None)  # ctypes.byref
     if found is None:
-        found = getattr(out, "contents", out)  # ctypes.pointer
+        try:
+            found = getattr(out, "contents", out)  # ctypes.pointer
+        except ValueError:  # a NULL pointer
+            return target(None, kind, what, required=required)
     if not isinstance(found, kind):
         raise TypeError(f"{what} must be a {kind.__name__}, or byref of one, not {type(out).__name__}")
     return found
@@ -158,7 +162,11 @@ def target(out: Out, kind: type[Any], what: str, *, required: bool = True) -> An
 
 def inherits(attributes: Any) -> bool:
     """bInheritHandle of a SECURITY_ATTRIBUTES or None."""
-    return False if attributes is None else bool(attributes.bInheritHandle)
+    if attributes is None:
+        return False
+    if not isinstance(attributes, SECURITY_ATTRIBUTES):
+        raise TypeError(f"security attributes must be a SECURITY_ATTRIBUTES or None, not {type(attributes).__name__}")
+    return bool(attributes.bInheritHandle)
 
 
 class Memory(NamedTuple):

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from namedmap._kernel import entries, opening, security
-from namedmap._kernel.files import File
+from namedmap._kernel.files import File, require_readable, require_writable
 from namedmap._kernel.handles import table
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import (
@@ -29,7 +29,9 @@ from .call import Out, win32
 
 Path = str | os.PathLike[str] | os.PathLike[bytes] | None
 
-_WRITING = FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA
+# As ints: operations on members of an enumeration cost more than the calls themselves.
+_READ_DATA, _WRITE_DATA = int(FileAccess.FILE_READ_DATA), int(FileAccess.FILE_WRITE_DATA)
+_WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
 #: Offset and OffsetHigh of an OVERLAPPED that mean the end of the file.
 _TO_END = 2**64 - 1
 
@@ -96,7 +98,9 @@ def ReadFile(
     count = _counter(lpNumberOfBytesRead, "lpNumberOfBytesRead", place)
     length = call.dword(nNumberOfBytesToRead, "nNumberOfBytesToRead")
     memory = call.buffer(lpBuffer, length, "lpBuffer", writable=True)
-    with table.reference(call.handle(hFile), File, FileAccess.FILE_READ_DATA) as file:
+    with table.reference(call.handle(hFile), File, _READ_DATA) as file:
+        if memory.owner is None:
+            require_writable(memory.address, length)
         offset = None if place is None else _offset(place)
         done = file.object.read(memory.address, length, offset)
         if place is not None and length and not done:
@@ -127,7 +131,9 @@ def WriteFile(
     memory = call.buffer(lpBuffer, length, "lpBuffer", writable=False)
     with table.reference(call.handle(hFile), File) as file:
         _require_writing(file.access, f"handle {hFile}")
-        append = not file.access & FileAccess.FILE_WRITE_DATA
+        if memory.owner is None:
+            require_readable(memory.address, length)
+        append = not file.access & _WRITE_DATA
         if place is not None and _place(place) == _TO_END:
             append = True
         offset = None if place is None or append else _offset(place)
@@ -191,7 +197,7 @@ def SetEndOfFile(hFile: int) -> bool:
 
     Source: SetEndOfFile (fileapi.h).
     """
-    with table.reference(call.handle(hFile), File, FileAccess.FILE_WRITE_DATA) as file:
+    with table.reference(call.handle(hFile), File, _WRITE_DATA) as file:
         file.object.set_end()
     return True
 
@@ -358,7 +364,7 @@ def _require_writing(access: int, what: str) -> None:
 
 def _method(value: int) -> int:
     method = call.dword(value, "dwMoveMethod")
-    if method not in list(MoveMethod):
+    if not MoveMethod.FILE_BEGIN <= method <= MoveMethod.FILE_END:
         raise call.invalid(f"{method} is no FILE_BEGIN, FILE_CURRENT or FILE_END")
     return method
 

@@ -6,7 +6,8 @@ import os
 from namedmap._kernel import processes
 from namedmap._kernel.api.call import Out, boolean, dword, handle, last_error, set_last_error, target, win32
 from namedmap._kernel.files import File
-from namedmap._kernel.handles import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, table
+from namedmap._kernel.handles import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
+from namedmap._kernel.objects import KernelObject
 from namedmap._kernel.processes import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.types import DWORD, HANDLE
@@ -19,6 +20,7 @@ def GetLastError() -> int:
     return last_error.code
 
 
+@win32(None)
 def SetLastError(dwErrCode: int) -> None:
     """Set the last-error code of this thread."""
     set_last_error(dword(dwErrCode))
@@ -36,7 +38,8 @@ def GetCurrentThread() -> int:
 
 def GetCurrentProcessId() -> int:
     """The id of this process. From this call on other processes of the user can duplicate handles into it."""
-    processes.open_inbox()
+    with contextlib.suppress(OSError, KernelError):  # without a descriptor left it cannot be reached; it has an id
+        processes.open_inbox()
     return os.getpid()
 
 
@@ -46,8 +49,8 @@ def OpenProcess(dwDesiredAccess: int, bInheritHandle: bool, dwProcessId: int) ->
 
     Returns the handle, or None: ERROR_INVALID_PARAMETER if there is no such process. Source: OpenProcess (Win32).
     """
-    access = Process.map_access(dword(dwDesiredAccess))
-    return table.insert(Process(dword(dwProcessId)), access, inherit=boolean(bInheritHandle))
+    access, inherit, pid = Process.map_access(dword(dwDesiredAccess)), boolean(bInheritHandle), dword(dwProcessId)
+    return table.insert(Process(pid), access, inherit=inherit)
 
 
 @win32(False)
@@ -82,14 +85,20 @@ def DuplicateHandle(
     source = handle(hSourceHandle)
     if not _is_this_process(handle(hSourceProcessHandle)):
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "handles can be given to another process, not taken from one")
+    to, inherit = handle(hTargetProcessHandle), boolean(bInheritHandle)
+    access = None if options & _SAME_ACCESS else dword(dwDesiredAccess)
     try:
-        value = _duplicate(
-            source,
-            handle(hTargetProcessHandle),
-            dword(dwDesiredAccess),
-            boolean(bInheritHandle),
-            bool(options & _SAME_ACCESS),
-        )
+        with reference_any(source) as reference:
+            asked = reference.access if access is None else reference.object.map_access(access)
+            granted = asked & reference.object.valid_access
+            if isinstance(reference.object, File):
+                reference.require(granted)
+            if not _is_this_process(to):
+                value = _send(reference.object, granted, inherit, to)
+            elif options & _CLOSE_SOURCE and table.replace(source, asked, inherit=inherit):
+                options, value = 0, source & ~3
+            else:
+                value = table.insert(reference.object.counted(), granted, inherit=inherit)
     finally:
         if options & _CLOSE_SOURCE:
             # A source that cannot be closed (protected, or no handle) does not make the call fail.
@@ -100,26 +109,18 @@ def DuplicateHandle(
     return True
 
 
-def _duplicate(source: int, to: int, access: int, inherit: bool, same_access: bool) -> int:
-    entry = _entry(source)
-    granted = entry.access if same_access else entry.object.map_access(access)
-    if isinstance(entry.object, File) and granted & ~entry.access:
-        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "a duplicate of a file handle cannot have more access than it")
-    if _is_this_process(to):
-        if source not in (CURRENT_PROCESS, CURRENT_THREAD):
-            entry.object.add_handle()
-        return table.insert(entry.object, granted, inherit=inherit)
+def _send(held: KernelObject, granted: int, inherit: bool, to: int) -> int:
     with table.reference(to, Process) as process:
-        return processes.send(Handle(entry.object, granted, FLAG_INHERIT if inherit else 0), process.object)
+        return processes.send(Handle(held, granted, FLAG_INHERIT if inherit else 0), process.object)
 
 
-def _entry(source: int) -> Handle:
-    """The table entry; a real object for a pseudo handle."""
-    if source == CURRENT_PROCESS:
-        return Handle(Process(os.getpid()), Process.generic[3])
-    if source == CURRENT_THREAD:
-        return Handle(Thread(), Thread.generic[3])
-    return table.get(source)
+def reference_any(value: int) -> Reference[KernelObject]:
+    """Look up a handle to an object of whatever type; for a pseudo handle, an object made for the purpose."""
+    if value not in (CURRENT_PROCESS, CURRENT_THREAD):
+        return table.reference(value, KernelObject)
+    made = Process(os.getpid()) if value == CURRENT_PROCESS else Thread()
+    made.handle_count = 0
+    return Reference(made, made.generic[3])
 
 
 def _is_this_process(value: int) -> bool:

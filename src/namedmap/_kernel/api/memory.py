@@ -229,6 +229,7 @@ def PrefetchVirtualMemory(hProcess: int, NumberOfEntries: int, VirtualAddresses:
     return True
 
 
+@win32(None)
 def GetSystemInfo(lpSystemInfo: Out) -> None:
     """Store page size, granularity (64 KiB) and processors in a SYSTEM_INFO. Source: GetSystemInfo (Win32)."""
     out = target(lpSystemInfo, SYSTEM_INFO, "lpSystemInfo")

@@ -6,11 +6,12 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 import ctypes
 
 from namedmap._kernel import protection, section, security, sync, views
-from namedmap._kernel.api.call import Out, address, dword, handle, int64, native, size_t, target
+from namedmap._kernel.api.call import Out, address, dword, handle, int64, native, optional_text, size_t, target
+from namedmap._kernel.api.handles import reference_any
 from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import CURRENT_PROCESS, table
 from namedmap._kernel.names import ObjectName, parse_native
-from namedmap._kernel.objects import KernelObject, find_case_insensitive
+from namedmap._kernel.objects import find_case_insensitive
 from namedmap._kernel.processes import Process
 from namedmap._kernel.section import Section
 from namedmap._kernel.space import View, space
@@ -70,6 +71,9 @@ def _attributes(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName | None
     """The name, if any, and the flags."""
     if attributes is None:
         return None, 0
+    if not isinstance(attributes, OBJECT_ATTRIBUTES):
+        raise TypeError(f"ObjectAttributes must be an OBJECT_ATTRIBUTES or None, not {type(attributes).__name__}")
+    optional_text(attributes.ObjectName, "ObjectName")
     flags = dword(attributes.Attributes)
     if flags & _PERMANENT:
         raise KernelError(NTSTATUS.STATUS_PRIVILEGE_NOT_HELD, "OBJ_PERMANENT needs a privilege that nobody holds here")
@@ -85,11 +89,11 @@ def _attributes(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName | None
 
 
 def _known(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName, int]:
+    name, flags = _attributes(attributes)
     if attributes is None:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, "ObjectAttributes is NULL: there is no name to open")
     if attributes.ObjectName is None:
         raise KernelError(NTSTATUS.STATUS_OBJECT_PATH_SYNTAX_BAD, "ObjectName is NULL: there is no name to open")
-    name, flags = _attributes(attributes)
     if name is None:
         raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the empty name is the directory of names")
     return name, flags
@@ -140,7 +144,8 @@ def NtMapViewOfSection(
     _this_process(ProcessHandle)
     offset = 0 if offset_out is None else offset_out.value & 0xFFFFFFFFFFFFFFFF
     protect, commit = dword(Win32Protect) & 0xFF, size_t(CommitSize)
-    view = views.map_view(handle(SectionHandle), offset, size_out.value, protect, base_out.value or 0, commit)
+    base, limit = base_out.value or 0, _highest(size_t(ZeroBits))
+    view = views.map_view(handle(SectionHandle), offset, size_out.value, protect, base, commit=commit, limit=limit)
     base_out.value, size_out.value = view.base, view.length
 
 
@@ -155,8 +160,13 @@ def _check_mapping(inherit: int, kind: int, protect: int, zero_bits: int) -> Non
         raise KernelError(NTSTATUS.STATUS_INVALID_PAGE_PROTECTION, f"{protect:#x} is no page protection for a view")
     if 21 < zero_bits < 32:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_4, f"ZeroBits {zero_bits} is above 21")
-    if zero_bits:
-        raise KernelError(NTSTATUS.STATUS_NO_MEMORY, "addresses cannot be bounded by ZeroBits here: give a base, or 0")
+
+
+def _highest(zero_bits: int) -> int:
+    """The address below which a view must end: a count of leading zeros of 32 bits, or a mask of the bits allowed."""
+    if not zero_bits:
+        return 0
+    return 1 << (32 - zero_bits) if zero_bits < 32 else 1 << zero_bits.bit_length()
 
 
 def _this_process(value: int) -> None:
@@ -246,7 +256,7 @@ def NtQueryObject(
     bytes needed. Source: ZwQueryObject.
     """
     length, wanted = dword(Length), dword(ObjectInformationClass)
-    with table.reference(handle(Handle), KernelObject) as reference:
+    with reference_any(handle(Handle)) as reference:
         found = reference.object
         if wanted == 0:
             content = bytes(
@@ -281,7 +291,8 @@ def _store(out: Out, content: bytes) -> None:
     memory = _memory(out)
     if ctypes.sizeof(memory) < len(content):
         raise KernelError(
-            NTSTATUS.STATUS_ACCESS_VIOLATION, f"the buffer has {ctypes.sizeof(memory)} bytes of the {len(content)} needed"
+            NTSTATUS.STATUS_ACCESS_VIOLATION,
+            f"the buffer has {ctypes.sizeof(memory)} bytes of the {len(content)} needed",
         )
     ctypes.memmove(ctypes.addressof(memory), content, len(content))
 

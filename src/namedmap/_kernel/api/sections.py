@@ -58,7 +58,10 @@ def known_name(name: str | None) -> ObjectName:
 
 
 def descriptor(attributes: Attributes) -> security.Security:
-    return security.parse(None if attributes is None else attributes.lpSecurityDescriptor)
+    if attributes is None:
+        return security.DEFAULT
+    inherits(attributes)  # for its check of the type
+    return security.parse(attributes.lpSecurityDescriptor)
 
 
 @win32(None)

@@ -1,0 +1,139 @@
+"""What holds for every test: a private place for objects, and nothing left behind: no object, process or file."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from namedmap._kernel.handles import table
+from support import NOBODY, Child, Spawn, is_root, sweep
+
+_DEAD_FILES = "leaves_dead_files"
+_PR_SET_CHILD_SUBREAPER = 36
+#: How long what a test has killed or closed may take to be gone, in seconds: a watchdog.
+_PATIENCE = 10.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{_DEAD_FILES}: the test kills processes; their dead files are swept after it")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh NAMEDMAP_ROOT and TMPDIR, which children inherit. pytest's own directories stay where they are."""
+    tmp_path_factory.getbasetemp()
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    root = Path(tempfile.mkdtemp(prefix="namedmap-tests-", dir=shared))
+    scratch = Path(tempfile.mkdtemp(prefix="namedmap-tests-"))
+    for directory in (root, scratch):
+        directory.chmod(0o1777)
+    os.environ["NAMEDMAP_ROOT"] = str(root)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    # Orphans of killed children become ours, so that no test can lose a process.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield root
+    for directory in (root, scratch):
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest, private_root: Path) -> Iterator[None]:
+    """Every test leaves no process, no object file and no temporary file; dead object files only if it says so."""
+    yield
+    processes = _surviving_children()
+    if request.node.get_closest_marker(_DEAD_FILES) is not None:
+        sweep()
+    objects, scratch = _object_files(private_root), _entries(Path(tempfile.gettempdir()))
+    if processes or objects or scratch:
+        _clean_up(private_root)
+        pytest.fail(f"left behind: processes {processes}, object files {objects}, temporary files {scratch}")
+
+
+def _surviving_children() -> list[str]:
+    """Children that do not end by themselves in good time; they are killed."""
+    deadline = time.monotonic() + _PATIENCE
+    while _reap() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    found = [f"{pid} ({_command(pid)})" for pid in _children()]
+    while _reap():
+        for pid in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    return found
+
+
+def _reap() -> bool:
+    """Collect children that have ended; whether there are others."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _children() -> list[int]:
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+            if int(file.read().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(entry))
+    return found
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().replace(b"\0", b" ").decode(errors="replace")[:300]
+    return "?"
+
+
+def _object_files(root: Path) -> list[str]:
+    return [os.path.join(path, name) for path, _, files in os.walk(root) for name in files]
+
+
+def _entries(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def _clean_up(root: Path) -> None:
+    """One test's litter must not fail the next."""
+    table.close_all()
+    for path in _object_files(root):
+        os.unlink(path)
+    for entry in Path(tempfile.gettempdir()).iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start second processes; they are killed and reaped at the end of the test."""
+    started: list[Child] = []
+
+    def start(script: str | None = None, *arguments: str, **options: Any) -> Child:
+        child = Child(script, *arguments, **options)
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+
+
+@pytest.fixture
+def second_user() -> int:
+    """The id of another user, whom children can become."""
+    if not is_root:
+        pytest.skip("only root can start processes of another user")
+    return NOBODY
