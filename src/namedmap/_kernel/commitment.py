@@ -19,9 +19,7 @@ _UNLIMITED = 1 << 60
 
 
 def check(size: int, what: object) -> None:
-    """Raise KernelError if `size` bytes of memory are more than this process can get."""
-    if size < LARGE:
-        return
+    """Raise KernelError if `size` bytes of memory are more than this process can get. For LARGE sizes: it takes time."""
     for limit, available, remedy in _limits():
         if size > available:
             raise KernelError(

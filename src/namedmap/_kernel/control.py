@@ -7,7 +7,6 @@ believed only after `parse` has checked every length in it against the size of t
 import binascii
 import os
 import struct
-import time
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -59,10 +58,6 @@ class Control:
     created: int = 0  # nanoseconds since the epoch
     state: tuple[int, int, int, int] = (0, 0, 0, 0)  # sequence, flags, count, maximum
     backing_fd: int = -1  # of this process only: the creator's descriptor of the backing file
-
-    def stamp(self) -> None:
-        """Note who creates the object, and when."""
-        self.creator_uid, self.creator_pid, self.created = os.getuid(), os.getpid(), time.time_ns()
 
     def build(self) -> tuple[int, bytes, int]:
         """(offset in the file, bytes to write there, size of the file); what is not written is zero."""

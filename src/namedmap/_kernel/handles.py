@@ -50,10 +50,10 @@ class Reference(Generic[Kernel]):
     def require(self, access: int) -> None:
         """Check rights after other things have been judged."""
         if access & ~self.access:
-            raise _denied(self.access, access)
+            raise denied(self.access, access)
 
 
-def _denied(granted: int, needed: int) -> KernelError:
+def denied(granted: int, needed: int) -> KernelError:
     return KernelError(
         NTSTATUS.STATUS_ACCESS_DENIED, f"the handle was opened with access {granted:#x}; this needs {needed:#x}"
     )
@@ -102,25 +102,31 @@ class HandleTable:
 
     def reference(self, value: int, cls: type[Kernel], access: int = 0) -> Reference[Kernel]:
         """Look up a handle for a call that needs an object of this type and these rights. Use in a with-statement."""
+        found, granted = self.retained(value, cls)
+        if access & ~granted:
+            found.release()
+            raise denied(granted, access)
+        return Reference(found, granted)
+
+    def retained(self, value: int, cls: type[Kernel]) -> tuple[Kernel, int]:
+        """The object and access of a handle, with a reference to the object that the caller takes over."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
-                f"a pseudo handle ({value}) is not one to a {cls.type_name.lower()}",
+                f"a pseudo handle ({value}) is not one to a {cls.__name__.lower()}",
             )
-        entry = self.get(value)
+        entry = self._entries.get(value) or self.get(value)
         found = entry.object
         if not isinstance(found, cls):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
-                f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.type_name.lower()}",
+                f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.__name__.lower()}",
             )
-        if access & ~entry.access:
-            raise _denied(entry.access, access)
         with self.lock:
             if self._entries.get(value & ~3) is not entry:
                 raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
             found.retain()
-        return Reference(found, entry.access)
+        return found, entry.access
 
     def close(self, value: int) -> None:
         """Close a handle. Pseudo handles close without effect."""

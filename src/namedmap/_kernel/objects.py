@@ -28,13 +28,14 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from typing import ClassVar, Self, TypeVar
 
 from . import control, locks, namespace
 from .control import Control, Kind
 from .names import ObjectName
-from .security import Security
+from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
 
 #: Guards handle and reference counts and the registry. Held for microseconds, never while a guard is waited for.
@@ -50,10 +51,9 @@ class KernelObject:
     #: What GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE and GENERIC_ALL mean for this type.
     generic: ClassVar[tuple[int, int, int, int]]
 
-    def __init__(self) -> None:
-        # The creator's handle: HandleTable.insert takes it over, or the creator calls drop_handle.
-        self.handle_count = 1
-        self._references = 1
+    # A new object comes with its creator's handle: HandleTable.insert takes it over, or the creator calls drop_handle.
+    handle_count = 1
+    _references = 1
 
     @property
     def references(self) -> int:
@@ -127,16 +127,16 @@ class NamedObject(KernelObject):
 
     kind: ClassVar[Kind]
 
+    #: A second description, for children: see `processes`.
+    passage: int | None = None
+    #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
+    borrowed = False
+
     def __init__(self, file: "ObjectFile", page: Control) -> None:
-        super().__init__()
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
         self.name = file.name
         self.control = page
         self.life = place
-        #: A second description, for children: see `processes`.
-        self.passage: int | None = None
-        #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
-        self.borrowed = False
         self._mutex = threading.Lock()
 
     @classmethod
@@ -191,25 +191,27 @@ class NamedObject(KernelObject):
             self.passage = None
 
     def _last_handle(self) -> None:
-        self.close_passage()
+        if self.passage is not None:
+            self.close_passage()
         if self.borrowed:
-            return
-        fd = self.fd
-        if self.path is None or not self.writable:
-            locks.unlock(fd, locks.GUARD, 0)
             return
         with self._mutex:
             try:
-                locks.take_guard(fd, self)
-                # Somebody may have removed our file by hand, and another object may have its path now.
-                if not locks.object_is_alive(fd) and os.fstat(fd).st_nlink:
-                    os.unlink(self.path)
+                # Everything from the guard on, exclusively, is ours only if nobody else holds or opens the object.
+                if self.path is not None and self.writable:
+                    if not locks.try_lock(self.fd, locks.GUARD, 0, exclusive=True):
+                        locks.take_guard(self.fd, self)
+                        if locks.object_is_alive(self.fd):
+                            return
+                    # Somebody may have removed our file by hand, and another object may have its path now.
+                    if os.fstat(self.fd).st_nlink:
+                        os.unlink(self.path)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
                 # its file is dead at worst.
-                pass
+                return
             finally:
-                locks.unlock(fd, locks.GUARD, 0)  # and life
+                locks.unlock(self.fd, locks.GUARD, 0)  # guard, life and all
 
     def close_backing(self) -> None:
         """Let go of whatever else than the object file the object stands on."""
@@ -446,10 +448,10 @@ def _remove_dead(file: ObjectFile) -> None:
 
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
     """Write a new object into a file that nobody else can believe in yet: it has no life, and we have its guard."""
-    page.stamp()
+    page.creator_uid, page.creator_pid, page.created = os.getuid(), os.getpid(), time.time_ns()
     offset, content, total = page.build()
     try:
-        if file.path is not None:
+        if security is not DEFAULT or file.info.st_mode & 0o777 != security.mode:
             security.apply(file.fd, file.info.st_mode)
         cls.allocate(file.fd, page, total)
         os.pwrite(file.fd, content, offset)

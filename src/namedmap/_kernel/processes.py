@@ -51,7 +51,6 @@ class Process(KernelObject):
     generic = (0x20410, 0x20B2A, 0x121001, 0x1FFFFF)
 
     def __init__(self, pid: int) -> None:
-        super().__init__()
         self.pid = pid
         try:
             self._fd = os.pidfd_open(pid)
@@ -115,7 +114,8 @@ class _Fork:
             held.close_passage()
         for file in objects.in_flight:
             # Other threads' work, which they go on with in the parent; here it would only keep their locks.
-            os.close(file.fd)
+            if not file.taken:
+                os.close(file.fd)
         objects.in_flight.clear()
         self._done()
         space.after_fork()

@@ -5,6 +5,7 @@ Source: NtCreateSection, CreateFileMapping (Win32), and the recorded behaviour.
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -46,12 +47,14 @@ class Section(NamedObject):
 
     # -- state -------------------------------------------------------------------------------------------------------
 
+    backing_fd = -1
+
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
         self.size = page.size
         self.protection = page.protection
         self.reserve = bool(page.flags & FLAG_RESERVE)
-        self.backing_fd = -1
+        self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             self.backing_fd = page.backing_fd if page.backing_fd >= 0 else _open_backing(page, self)
 
@@ -64,25 +67,20 @@ class Section(NamedObject):
         """The descriptor that views are mapped from."""
         return self.backing_fd if self.backing_fd >= 0 else self.fd
 
-    @property
-    def attributes(self) -> int:
-        return self.control.attributes
-
     # -- create ------------------------------------------------------------------------------------------------------
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
-        what = f"section {page.name!r}" if page.name else "an unnamed section"
+        start = 0
         try:
             if page.flags & FLAG_RESERVE:
                 os.ftruncate(fd, total)
                 start = page.data_length + page.bitmap_length
-                os.posix_fallocate(fd, start, total - start)
-            else:
-                commitment.check(page.data_length, what)
-                os.posix_fallocate(fd, 0, total)
+            elif total >= commitment.LARGE:
+                commitment.check(total, _describe(page))
+            os.posix_fallocate(fd, start, total - start)
         except OSError as error:
-            raise commitment.failed(error, fd, total, what) from None
+            raise commitment.failed(error, fd, total, _describe(page)) from None
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -105,7 +103,8 @@ class Section(NamedObject):
         first, last = offset // PAGE, -(-(offset + length) // PAGE)
         if not self.writable:
             raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} may only be read here")
-        commitment.check(length, self)
+        if length >= commitment.LARGE:
+            commitment.check(length, self)
         with self.guard():
             try:
                 os.posix_fallocate(self.fd, first * PAGE, (last - first) * PAGE)
@@ -161,6 +160,10 @@ class Section(NamedObject):
             self.backing_fd = -1
 
 
+def _describe(page: Control) -> str:
+    return f"section {page.name!r}" if page.name else "an unnamed section"
+
+
 def create(
     name: ObjectName | None, size: int, protect: int, attributes: int, file: File | None, security: Security
 ) -> tuple[Section, bool]:
@@ -192,6 +195,7 @@ def _close(page: Control) -> None:
         os.close(page.backing_fd)
 
 
+@functools.lru_cache(maxsize=256)
 def check_arguments(size: int, protect: int, attributes: int, has_file: bool) -> None:
     """What NtCreateSection checks before it looks at the file."""
     _check_attributes(attributes, has_file)

@@ -109,10 +109,10 @@ class View(Region):
     type = MAPPED
 
     def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
-        private = protection.TABLE[protect].copies
-        size = round_to_page(length)
-        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
-        super().__init__(base, size, protect, [Run(0, size, protect, private)], nocache)
+        size = -(-length // PAGE) * PAGE
+        self.base, self.length, self.protect = base, size, protect
+        self.runs = [Run(0, size, protect, protection.TABLE[protect].copies)]
+        self.nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
         self.section = section
         self.offset = offset  # into the section, in bytes
 
@@ -246,20 +246,20 @@ class AddressSpace:
         self.arena.unmap(region.base, region.length)
 
     def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
-        """Map a view whose arguments have been checked. The view takes a reference to the section."""
+        """Map a view whose arguments have been checked. It takes over the caller's reference to the section."""
         wanted = protection.TABLE[protect]
         kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
-        section.retain()
-        try:
-            with self.lock:
-                found = self.place(length, base, wanted.prot, kind, section.data_fd, offset, limit)
-                view = View(found, length, protect, section, offset)
-                if section.reserve:
-                    reserve.guard.register(found, view.length)
-                self.insert(view)
-        except BaseException:
-            section.release()
-            raise
+        fd = section.data_fd
+        with self.lock:
+            if base or limit:
+                found = self.place(length, base, wanted.prot, kind, fd, offset, limit)
+            else:
+                found = self.arena.map(length, wanted.prot, kind, fd, offset)
+            view = View(found, length, protect, section, offset)
+            if section.reserve:
+                reserve.guard.register(found, view.length)
+            bisect.insort(self._bases, found)
+            self._regions[found] = view
         return view
 
     def unmap_view(self, address: int) -> None:

@@ -2,7 +2,7 @@
 
 from . import libc, protection
 from .arena import GRANULARITY, HIGHEST
-from .handles import table
+from .handles import denied, table
 from .section import PAGE, Section, round_to_page
 from .space import View, space
 from .status import NTSTATUS, KernelError
@@ -14,22 +14,30 @@ def map_view(value: int, offset: int, length: int, protect: int, base: int, *, c
         raise KernelError(
             NTSTATUS.STATUS_INVALID_PARAMETER_3, f"{length:,} bytes at base {base:#x} reach beyond user space"
         )
-    with table.reference(value, Section) as reference:
+    section, granted = table.retained(value, Section)
+    try:
         if base % GRANULARITY or offset % GRANULARITY:
             raise KernelError(
                 NTSTATUS.STATUS_MAPPED_ALIGNMENT,
                 f"offset {offset:#x} and base {base:#x} must be multiples of the granularity, {GRANULARITY:#x}",
             )
-        reference.require(protection.TABLE[protect].needs)
-        section = reference.object
+        needed = protection.TABLE[protect].needs
+        if needed & ~granted:
+            raise denied(granted, needed)
         size = section.check_view(offset, length, protect)
-        if commit > round_to_page(size):
-            raise KernelError(
-                NTSTATUS.STATUS_INVALID_PARAMETER_5, f"{commit:,} bytes to commit are more than the view has"
-            )
-        if commit and section.reserve:
-            section.commit(offset, commit)
+        if commit:
+            _commit(section, offset, size, commit)
         return space.map_view(section, offset, size, protect, base, limit)
+    except BaseException:
+        section.release()
+        raise
+
+
+def _commit(section: Section, offset: int, size: int, commit: int) -> None:
+    if commit > round_to_page(size):
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_5, f"{commit:,} bytes to commit are more than the view has")
+    if section.reserve:
+        section.commit(offset, commit)
 
 
 def flush(address: int, length: int) -> int:

@@ -86,17 +86,15 @@ def _integer(value: object, low: int, high: int, what: str) -> int:
     return int(value)
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def dword(value: object, what: str = "a DWORD argument") -> int:
     """An unsigned 32-bit argument; -1 is 0xFFFFFFFF, as in C."""
-    if type(value) is int and 0 <= value <= 0xFFFFFFFF:
-        return value
     return _integer(value, -(2**31), 0xFFFFFFFF, what) & 0xFFFFFFFF
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def size_t(value: object, what: str = "a size") -> int:
     """An unsigned 64-bit argument; -1 is 2**64-1, as in C."""
-    if type(value) is int and 0 <= value < 2**64:
-        return value
     return _integer(value, -(2**63), 2**64 - 1, what) & 0xFFFFFFFFFFFFFFFF
 
 

@@ -1,6 +1,7 @@
 """Views of sections, and memory."""
 
 import ctypes
+import functools
 import os
 import platform
 from typing import Any
@@ -55,6 +56,7 @@ def MapViewOfFile(
     return map_view(handle(hFileMappingObject), offset, size_t(dwNumberOfBytesToMap), protect, 0).base
 
 
+@functools.lru_cache(maxsize=256)
 def _view_protection(access: int) -> int:
     """The page protection of a view. FILE_MAP_COPY counts only when it stands alone, but for FILE_MAP_EXECUTE."""
     execute = access & _EXECUTE

@@ -1,0 +1,105 @@
+"""The floor: exactly the system calls that namedmap makes, straight-line, with everything prepared beforehand.
+
+What namedmap takes beyond this is Python code of its own: checking arguments, tables, errors. `run.py --check-floor`
+compares both with strace. The constants are the layout that docs/design.md describes.
+"""
+
+import binascii
+import ctypes
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+SIZE = 65536
+CONTROL = 4096
+
+_GUARD = 1 << 62
+_PASSAGE, _LIFE = _GUARD + 2, _GUARD + 3
+#: A place of our own, below those where namedmap maps its views.
+_BASE = 0x1F00_0000_0000
+_PROT_READ_WRITE, _MAP_SHARED, _MAP_FIXED_NOREPLACE = 3, 1, 0x100000
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_CREATE = _OPEN | os.O_CREAT | os.O_EXCL
+
+
+def _flock(kind: int, start: int, length: int) -> bytes:
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+
+
+_LOCK_GUARD, _SHARE_GUARD = _flock(fcntl.F_WRLCK, _GUARD, 1), _flock(fcntl.F_RDLCK, _GUARD, 1)
+_UNLOCK_GUARD = _flock(fcntl.F_UNLCK, _GUARD, 1)
+_LIVE, _DIE, _PROBE = _flock(fcntl.F_RDLCK, _LIFE, 1), _flock(fcntl.F_UNLCK, _LIFE, 0), _flock(fcntl.F_WRLCK, _PASSAGE, 2)
+
+_fcntl, _SET, _GET = fcntl.fcntl, fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_mmap, _munmap = _libc.mmap, _libc.munmap
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+_mmap.restype = ctypes.c_void_p
+_munmap.argtypes, _munmap.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_int
+
+
+def control_page(name: str) -> bytes:
+    """What a creator writes into the last page of an object file: a section of 64 KiB in memory."""
+    header = struct.pack(
+        "<8sIIIIIIQQQQQIIQQIIQ",
+        *(b"NAMEDMAP", 1, 1, 0, 4, 0x08000000, os.getuid(), SIZE, SIZE, SIZE, 0, SIZE + 256),
+        *(len(name), 0, 0, 0, os.getpid(), 0, 0),
+    )
+    return (header + struct.pack("<I12x", binascii.crc32(header))).ljust(256, b"\0") + name.encode()
+
+
+def _view(fd: int) -> None:
+    base = _mmap(_BASE, SIZE, _PROT_READ_WRITE, _MAP_SHARED | _MAP_FIXED_NOREPLACE, fd, 0)
+    if base != _BASE:
+        raise OSError("the floor's place in the address space is taken")
+    ctypes.memset(base, 1, 1)
+    _munmap(base, SIZE)
+
+
+class Floor:
+    """Creating or opening, mapping, touching, unmapping and closing, in the directory of names of a root."""
+
+    def __init__(self, root: Path, new: str, existing: str) -> None:
+        directory = root / f"namedmap-{os.geteuid()}"
+        self._new, self._existing = str(directory / new), str(directory / existing)
+        self._page = control_page(new)
+
+    def create(self) -> None:
+        os.geteuid()
+        fd = os.open(self._new, _CREATE, 0o600)
+        _fcntl(fd, _SET, _LOCK_GUARD)
+        os.fstat(fd)
+        _fcntl(fd, _GET, _PROBE)
+        os.geteuid()
+        os.getuid()
+        os.getpid()
+        os.posix_fallocate(fd, 0, SIZE + CONTROL)
+        os.pwrite(fd, self._page, SIZE)
+        _fcntl(fd, _SET, _LIVE)
+        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        _view(fd)
+        _fcntl(fd, _SET, _LOCK_GUARD)
+        _fcntl(fd, _SET, _DIE)
+        _fcntl(fd, _GET, _PROBE)
+        os.fstat(fd)
+        os.unlink(self._new)
+        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        os.close(fd)
+
+    def open(self) -> None:
+        os.geteuid()
+        fd = os.open(self._existing, _OPEN)
+        _fcntl(fd, _SET, _SHARE_GUARD)
+        os.fstat(fd)
+        _fcntl(fd, _GET, _PROBE)
+        os.pread(fd, CONTROL, SIZE)
+        _fcntl(fd, _SET, _LIVE)
+        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        _view(fd)
+        _fcntl(fd, _SET, _LOCK_GUARD)
+        _fcntl(fd, _SET, _DIE)
+        _fcntl(fd, _GET, _PROBE)
+        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        os.close(fd)

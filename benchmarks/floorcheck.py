@@ -1,0 +1,74 @@
+"""Whether the floor still makes the system calls that namedmap makes: both are run once under strace and compared.
+
+This file is also the program that runs under strace. What it compares are the calls' names and the kinds of lock, with
+the addresses, inode numbers and names left out.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_MARK = b"floorcheck "
+_CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
+_DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|O_\w+|MAP_\w+|l_start=\d+|l_len=\d+")
+
+
+def check() -> int:
+    """Print both sequences; 1 if they differ, 2 if there is no strace."""
+    if shutil.which("strace") is None:
+        print("strace is not installed")
+        return 2
+    with tempfile.NamedTemporaryFile(prefix="namedmap-floor-") as output:
+        subprocess.run(["strace", "-o", output.name, sys.executable, __file__], check=True)
+        found = _sections(Path(output.name).read_text(encoding="utf-8", errors="replace"))
+    differ = False
+    for operation in ("create", "open"):
+        ours, floor = found[f"namedmap {operation}"], found[f"floor {operation}"]
+        differ |= ours != floor
+        print(f"{operation}: {'the same' if ours == floor else 'DIFFERENT'}, {len(ours)} and {len(floor)} calls")
+        for at in range(max(len(ours), len(floor))):
+            mine, its = (calls[at] if at < len(calls) else "" for calls in (ours, floor))
+            print(f"  {' ' if mine == its else '!'} {mine:70} {its if mine != its else ''}".rstrip())
+    return int(differ)
+
+
+def _sections(trace: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in trace.splitlines():
+        mark = re.search(r'write\(2, "floorcheck ([\w ]+)\\n"', line)
+        call = _CALL.match(line)
+        if mark:
+            current = found.setdefault(mark[1], [])
+        elif call and current is not None:
+            current.append(" ".join([call[1], *_DETAIL.findall(call[2])]))
+    return found
+
+
+def _traced() -> None:
+    import crowd
+    import peers
+    from floor import SIZE, Floor
+
+    root = Path(os.environ["NAMEDMAP_ROOT"])
+    with crowd.child(root, "hold", "held", 1) as holder:
+        crowd.answer(holder)
+        floor = Floor(root, "floor", "held0")
+        for name, cycle in (
+            ("namedmap create", peers.namedmap_create("new", SIZE)),
+            ("floor create", floor.create),
+            ("namedmap open", peers.namedmap_open("held0")),
+            ("floor open", floor.open),
+        ):
+            cycle()
+            os.write(2, _MARK + name.encode() + b"\n")
+            cycle()
+            os.write(2, _MARK + b"end\n")
+
+
+if __name__ == "__main__":
+    _traced()

@@ -1,0 +1,88 @@
+"""Tables: as text for the terminal, as Markdown for docs/benchmarks.md."""
+
+from dataclasses import dataclass, field
+
+from rounds import Series
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio to be reached, and what it is."""
+
+    text: str
+    limit: float
+    reached: float
+
+    def __str__(self) -> str:
+        verdict = "reached" if self.reached <= self.limit else "MISSED"
+        return f"target: {self.text}; this run: {self.reached:.2f}x, {verdict}"
+
+
+@dataclass
+class Table:
+    """One comparison: rows of series, with the ratio of each to one or two of them."""
+
+    title: str
+    text: str
+    rows: list[Series]
+    bases: list[tuple[str, Series]]
+    targets: list[Target] = field(default_factory=list)
+
+    def cells(self) -> list[list[str]]:
+        head = ["", "median µs", "min – max µs", *(f"× {label}" for label, _ in self.bases)]
+        return [head, *(self._row(row) for row in self.rows)]
+
+    def _row(self, row: Series) -> list[str]:
+        ratios = [f"{row.ratio(base):.2f}" for _, base in self.bases]
+        return [row.name, _number(row.median), f"{_number(row.low)} – {_number(row.high)}", *ratios]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+
+
+def as_text(table: Table) -> str:
+    cells = table.cells()
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [table.title]
+    for row in cells:
+        first, *others = (cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in
+                          enumerate(zip(row, widths, strict=True)))  # fmt: skip
+        lines.append("  " + "  ".join([first, *others]).rstrip())
+    lines += [f"  {target}" for target in table.targets]
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(table: Table) -> str:
+    head, *rows = table.cells()
+    lines = [f"## {table.title}", "", table.text, ""]
+    lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    if table.targets:
+        lines += ["", *(f"- {target}" for target in table.targets)]
+    return "\n".join(lines) + "\n"
+
+
+_INTRODUCTION = """\
+# Benchmarks
+
+One run of `make bench`, written by `benchmarks/run.py --write docs/benchmarks.md`. Numbers of another machine will be
+others; the ratios are what to look at, and to compare on one's own machine.
+
+- All rows of a table are measured in the same run, in interleaved rounds; a sample is the mean of one round. Medians,
+  minima and maxima are over the rounds; a ratio is the median of the ratios within each round.
+- Everything is called from Python, as its users call it: `namedmap.win32` and the peers alike.
+- "touch" stores one byte. Sizes are 64 KiB unless said otherwise. The garbage collector runs as usual.
+- The *floor* is the sequence of system calls that namedmap makes for the same thing, written out straight-line in
+  Python with all arguments prepared (`benchmarks/floor.py`). It is what the lifetime rules cost in the kernel; the
+  rest of namedmap's time is its Python code. `benchmarks/run.py --check-floor` compares the two with strace.
+- namedmap allocates the memory of a section when it is created (`posix_fallocate`), so that a store into it cannot end
+  in SIGBUS. The peers allocate at the first touch of each page. The rows "+ fallocate" make them do the same; the rows
+  `SEC_RESERVE` make namedmap do without.
+"""
+
+
+def document(machine: list[tuple[str, str]], circumstances: str, tables: list[Table]) -> str:
+    facts = "\n".join(f"| {what} | {value} |" for what, value in machine)
+    parts = [_INTRODUCTION, f"## The machine\n\n| | |\n|---|---|\n{facts}\n\n{circumstances}\n"]
+    return "\n".join([*parts, *map(as_markdown, tables)])

@@ -1,0 +1,206 @@
+"""The comparisons: which rows each table has, and what is aimed at."""
+
+import contextlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import shared_memory
+from pathlib import Path
+
+import crowd
+import peers
+from floor import Floor
+from report import Table, Target
+from rounds import Subject, measure, subject
+
+SIZE = 65536
+LARGE = 64 << 20
+CROWD = 10_000
+
+#: Against multiprocessing.shared_memory: what is promised, and what is aimed at.
+PROMISED, AIM = 1.5, 1.0
+#: With CROWD live objects against none.
+GROWTH = 2.0
+
+Root = Callable[[str], contextlib.AbstractContextManager[Path]]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: rounds, times in a round, and about how many seconds at most for one table."""
+
+    rounds: int
+    repeat: int
+    seconds: float
+
+
+FULL, QUICK = Effort(200, 50, 25.0), Effort(15, 20, 2.0)
+#: Things that take milliseconds each.
+FULL_SLOW, QUICK_SLOW = Effort(20, 1, 15.0), Effort(3, 1, 2.0)
+
+
+def all_tables(root: Path, new_root: Root, quick: bool) -> Iterator[Table]:
+    """Measure and yield one table after the other."""
+    effort, slow = (QUICK, QUICK_SLOW) if quick else (FULL, FULL_SLOW)
+    yield create(root, effort)
+    yield open_existing(root, effort)
+    yield from crowded(new_root, effort, slow)
+    yield large(slow)
+
+
+def _table(title: str, text: str, subjects: list[Subject], effort: Effort, bases: dict[str, str]) -> Table:
+    found = measure(subjects, rounds=effort.rounds, repeat=effort.repeat, seconds=effort.seconds)
+    return Table(title, text, list(found.values()), [(label, found[name]) for label, name in bases.items()])
+
+
+def _aim(table: Table, row: str, base: str) -> None:
+    """Judge a row against a peer: the promise, and the aim."""
+    found = {each.name: each for each in table.rows}
+    ratio = found[row].ratio(found[base])
+    table.targets += [
+        Target(f"at most {PROMISED}x {base}", PROMISED, ratio),
+        Target(f"aim: at most {AIM}x {base}", AIM, ratio),
+    ]
+
+
+_SHARED, _POSIX = "multiprocessing.shared_memory", "posix_ipc + mmap"
+_BASES = {"shared_memory": _SHARED, "floor": "floor: the same system calls"}
+
+
+def create(root: Path, effort: Effort) -> Table:
+    """create + map + touch + unmap + close: the whole life of a named block."""
+    # The floor needs the directory that the first use of a name makes.
+    peers.namedmap_create("first", SIZE)()
+    subjects = [
+        subject("namedmap", peers.namedmap_create("new", SIZE)),
+        subject("namedmap, SEC_RESERVE, nothing committed", peers.namedmap_reserve("new", SIZE, commit=False)),
+        subject("namedmap, SEC_RESERVE, one page committed", peers.namedmap_reserve("new", SIZE, commit=True)),
+        subject("floor: the same system calls", Floor(root, "floor", "").create),
+        subject(_SHARED, peers.shared_memory_create(f"bench{os.getpid()}", SIZE)),
+        subject(f"{_SHARED} + fallocate", peers.shared_memory_create(f"bench{os.getpid()}", SIZE, allocate=True)),
+    ]
+    if peers.UNTRACKED is not None:
+        untracked = peers.shared_memory_create(f"bench{os.getpid()}", SIZE, options=peers.UNTRACKED)
+        subjects.append(subject(f"{_SHARED}, track=False", untracked))
+    if peers.posix_ipc is not None:
+        name = f"/bench-ipc{os.getpid()}"
+        subjects += [
+            subject(_POSIX, peers.posix_ipc_create(name, SIZE)),
+            subject(f"{_POSIX} + fallocate", peers.posix_ipc_create(name, SIZE, allocate=True)),
+        ]
+    text = (
+        "`CreateFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a new name; with the peers "
+        "creating, one store, closing and unlinking."
+    )
+    title = "create + map + touch + unmap + close, 64 KiB"
+    table = _table(title, text, subjects, effort, _BASES | {"shared_memory + fallocate": f"{_SHARED} + fallocate"})
+    _aim(table, "namedmap", _SHARED)
+    _aim(table, "namedmap", f"{_SHARED} + fallocate")
+    return table
+
+
+def open_existing(root: Path, effort: Effort) -> Table:
+    """open + map + touch + unmap + close of a block that another process holds."""
+    with contextlib.ExitStack() as stack:
+        holder = stack.enter_context(crowd.child(root, "hold", "held", 1))
+        crowd.answer(holder)
+        name = f"bench{os.getpid()}"
+        block = shared_memory.SharedMemory(name, True, SIZE)
+        stack.callback(block.unlink)
+        stack.callback(block.close)
+        subjects = [
+            subject("namedmap", peers.namedmap_open("held0")),
+            subject("floor: the same system calls", Floor(root, "", "held0").open),
+            subject(_SHARED, peers.shared_memory_open(name)),
+        ]
+        if peers.UNTRACKED is not None:
+            subjects.append(subject(f"{_SHARED}, track=False", peers.shared_memory_open(name, peers.UNTRACKED)))
+        if peers.posix_ipc is not None:
+            subjects.append(subject(_POSIX, peers.posix_ipc_open(f"/{name}")))
+        text = (
+            "`OpenFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a section that another "
+            "process holds; with the peers attaching, one store and closing."
+        )
+        table = _table("open + map + touch + unmap + close, 64 KiB", text, subjects, effort, _BASES)
+    _aim(table, "namedmap", _SHARED)
+    return table
+
+
+def _descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def crowded(new_root: Root, effort: Effort, slow: Effort) -> Iterator[Table]:
+    """The same with many live objects in the namespace, and the first call of a process among them."""
+    with contextlib.ExitStack() as stack:
+        empty, full = stack.enter_context(new_root("empty")), stack.enter_context(new_root("full"))
+        stack.enter_context(crowd.holders(full, CROWD))
+        for root in (empty, full):
+            crowd.answer(stack.enter_context(crowd.child(root, "hold", "present", 1)))
+        yield from _growth(stack, new_root, empty, full, effort)
+        yield _first_calls(empty, full, slow)
+
+
+def _growth(stack: contextlib.ExitStack, new_root: Root, empty: Path, full: Path, effort: Effort) -> Iterator[Table]:
+    alone, others = "0 live objects", f"{CROWD:,} live, held by other processes"
+    places = {alone: (empty, 0), others: (full, 0)}
+    if _descriptors() > CROWD + 100:
+        own = stack.enter_context(new_root("own-crowd"))
+        crowd.answer(stack.enter_context(crowd.child(own, "hold", "present", 1)))
+        places[f"{CROWD:,} live, held by the same process"] = (own, CROWD)
+    workers = {name: stack.enter_context(crowd.child(root, "work", mine)) for name, (root, mine) in places.items()}
+    for worker in workers.values():
+        crowd.answer(worker)
+    for operation, what in (("create", "create"), ("open", "open")):
+        subjects = []
+        for name, worker in workers.items():
+
+            def timed(times: int, worker: crowd.Process = worker, operation: str = operation) -> float:
+                return crowd.operation(worker, operation, times)
+
+            subjects.append(Subject(name, timed))
+        text = f"The cycle of the table for *{what}* above, in a worker process, among so many named sections."
+        table = _table(f"{what}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
+        ratio = max(row.ratio(table.rows[0]) for row in table.rows[1:])
+        table.targets.append(Target(f"less than {GROWTH:g}x of what it takes with none", GROWTH, ratio))
+        yield table
+
+
+def _first_calls(empty: Path, full: Path, slow: Effort) -> Table:
+    def first(root: Path) -> Callable[[int], float]:
+        def timed(times: int) -> float:
+            total = 0.0
+            for _ in range(times):
+                with crowd.child(root, "first", "fresh") as process:
+                    total += float(crowd.answer(process))
+            return total
+
+        return timed
+
+    subjects = [Subject("0 live objects", first(empty)), Subject(f"{CROWD:,} live objects", first(full))]
+    text = (
+        "`CreateFileMapping` as the first named call of a new process: it checks the directories and sweeps, which looks "
+        "at 256 files or for 10 ms at most, and lists the directory."
+    )
+    return _table("the first named call of a process", text, subjects, slow, {"0 live": "0 live objects"})
+
+
+def large(effort: Effort) -> Table:
+    """Creating 64 MiB, where zeroing memory is nearly everything."""
+    name = f"bench{os.getpid()}"
+    subjects = [
+        subject("namedmap, one byte touched", peers.namedmap_create("large", LARGE)),
+        subject("namedmap, all bytes written", peers.namedmap_create("large", LARGE, touch=LARGE)),
+        subject("namedmap, SEC_RESERVE, one page committed", peers.namedmap_reserve("large", LARGE, commit=True)),
+        subject(f"{_SHARED}, one byte touched", peers.shared_memory_create(name, LARGE)),
+        subject(f"{_SHARED} + fallocate", peers.shared_memory_create(name, LARGE, allocate=True)),
+        subject(f"{_SHARED}, all bytes written", peers.shared_memory_create(name, LARGE, touch=LARGE)),
+    ]
+    text = "The same cycle for 64 MiB, where taking and zeroing memory is nearly everything."
+    bases = {"+ fallocate": f"{_SHARED} + fallocate", "all written": f"{_SHARED}, all bytes written"}
+    table = _table("create + map + touch + unmap + close, 64 MiB", text, subjects, effort, bases)
+    _aim(table, "namedmap, one byte touched", f"{_SHARED} + fallocate")
+    _aim(table, "namedmap, all bytes written", f"{_SHARED}, all bytes written")
+    return table
+
