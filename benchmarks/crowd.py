@@ -28,12 +28,15 @@ def _wide() -> int:
 
 
 def _hold(prefix: str, count: int) -> list[int]:
-    """Hold `count` named sections. SEC_RESERVE, so that each takes one page: 10,000 fit into a small /dev/shm."""
+    """Hold `count` named sections.
+
+    One has its memory. Many are SEC_RESERVE, which takes a page each: 10,000 then fit into a small /dev/shm.
+    """
     from namedmap import win32
 
     held = []
+    protect = win32.PAGE_READWRITE | (win32.SEC_RESERVE if count > 1 else 0)
     for index in range(count):
-        protect = win32.PAGE_READWRITE | win32.SEC_RESERVE
         section = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, protect, 0, 65536, f"{prefix}{index}")
         if section is None:
             text = win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
@@ -47,7 +50,7 @@ def _work(mine: int) -> None:
     import rounds
 
     held = _hold("mine", mine)
-    cycles = {"create": peers.namedmap_create("fresh", 65536), "open": peers.namedmap_open("present")}
+    cycles = {"create": peers.namedmap_create("fresh", 65536), "open": peers.namedmap_open("present0")}
     print(len(held), flush=True)
     for line in sys.stdin:
         operation, times = line.split()

@@ -18,7 +18,7 @@ _GUARD = 1 << 62
 _PASSAGE, _LIFE = _GUARD + 2, _GUARD + 3
 #: A place of our own, below those where namedmap maps its views.
 _BASE = 0x1F00_0000_0000
-_PROT_READ_WRITE, _MAP_SHARED, _MAP_FIXED_NOREPLACE = 3, 1, 0x100000
+_PROT_READ_WRITE, _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 1, 2, 0x20, 0x100000
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = _OPEN | os.O_CREAT | os.O_EXCL
 
@@ -29,7 +29,9 @@ def _flock(kind: int, start: int, length: int) -> bytes:
 
 _LOCK_GUARD, _SHARE_GUARD = _flock(fcntl.F_WRLCK, _GUARD, 1), _flock(fcntl.F_RDLCK, _GUARD, 1)
 _UNLOCK_GUARD = _flock(fcntl.F_UNLCK, _GUARD, 1)
-_LIVE, _DIE, _PROBE = _flock(fcntl.F_RDLCK, _LIFE, 1), _flock(fcntl.F_UNLCK, _LIFE, 0), _flock(fcntl.F_WRLCK, _PASSAGE, 2)
+_LIVE = _flock(fcntl.F_RDLCK, _LIFE + (4321 << 20), 1)
+_LOCK_ALL, _UNLOCK_ALL = _flock(fcntl.F_WRLCK, _GUARD, 0), _flock(fcntl.F_UNLCK, _GUARD, 0)
+_PROBE = _flock(fcntl.F_WRLCK, _PASSAGE, 0)
 
 _fcntl, _SET, _GET = fcntl.fcntl, fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 
@@ -65,14 +67,14 @@ class Floor:
         directory = root / f"namedmap-{os.geteuid()}"
         self._new, self._existing = str(directory / new), str(directory / existing)
         self._page = control_page(new)
+        # A neighbour that stays, as namedmap has one: the kernel then keeps the page tables between two views.
+        _mmap(_BASE + SIZE, SIZE, 0, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE, -1, 0)
 
     def create(self) -> None:
         os.geteuid()
         fd = os.open(self._new, _CREATE, 0o600)
         _fcntl(fd, _SET, _LOCK_GUARD)
         os.fstat(fd)
-        _fcntl(fd, _GET, _PROBE)
-        os.geteuid()
         os.getuid()
         os.getpid()
         os.posix_fallocate(fd, 0, SIZE + CONTROL)
@@ -80,12 +82,10 @@ class Floor:
         _fcntl(fd, _SET, _LIVE)
         _fcntl(fd, _SET, _UNLOCK_GUARD)
         _view(fd)
-        _fcntl(fd, _SET, _LOCK_GUARD)
-        _fcntl(fd, _SET, _DIE)
-        _fcntl(fd, _GET, _PROBE)
+        _fcntl(fd, _SET, _LOCK_ALL)
         os.fstat(fd)
         os.unlink(self._new)
-        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        _fcntl(fd, _SET, _UNLOCK_ALL)
         os.close(fd)
 
     def open(self) -> None:
@@ -98,8 +98,10 @@ class Floor:
         _fcntl(fd, _SET, _LIVE)
         _fcntl(fd, _SET, _UNLOCK_GUARD)
         _view(fd)
-        _fcntl(fd, _SET, _LOCK_GUARD)
-        _fcntl(fd, _SET, _DIE)
-        _fcntl(fd, _GET, _PROBE)
-        _fcntl(fd, _SET, _UNLOCK_GUARD)
+        try:
+            _fcntl(fd, _SET, _LOCK_ALL)
+        except BlockingIOError:  # the holder's lock is in the way: this is not the last handle
+            _fcntl(fd, _SET, _LOCK_GUARD)
+            _fcntl(fd, _GET, _PROBE)
+        _fcntl(fd, _SET, _UNLOCK_ALL)
         os.close(fd)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 _MARK = b"floorcheck "
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
-_DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|O_\w+|MAP_\w+|l_start=\d+|l_len=\d+")
+_DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=\d+|l_len=\d+")
+#: The guard and the two bytes behind it; what lies further up is at a place of the process's own.
+_NAMED = {str((1 << 62) + at): name for at, name in enumerate(("GUARD", "OWNER", "PASSAGE"))}
 
 
 def check() -> int:
@@ -45,8 +47,18 @@ def _sections(trace: str) -> dict[str, list[str]]:
         if mark:
             current = found.setdefault(mark[1], [])
         elif call and current is not None:
-            current.append(" ".join([call[1], *_DETAIL.findall(call[2])]))
+            current.append(_summary(call[1], call[2]))
     return found
+
+
+def _summary(call: str, arguments: str) -> str:
+    if "F_OFD_GETLK" in arguments:  # strace shows what it found, not what it was asked for
+        return f"{call} F_OFD_GETLK"
+    details = []
+    for detail in _DETAIL.findall(arguments):
+        name, _, value = detail.partition("=")
+        details.append(f"{name}={_NAMED.get(value, 'LIFE')}" if name == "l_start" else detail)
+    return " ".join([call, *details])
 
 
 def _traced() -> None:

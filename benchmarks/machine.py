@@ -7,6 +7,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from namedmap import __version__
+
 PRIORITY = -20
 
 
@@ -53,21 +55,16 @@ def describe(root: Path) -> list[tuple[str, str]]:
     """(what, value) pairs."""
     memory = _read("/proc/meminfo")
     space = os.statvfs(root)
+    free, total = space.f_bavail * space.f_frsize >> 20, space.f_blocks * space.f_frsize >> 20
     mounted = [line.split() for line in _read("/proc/mounts").splitlines()]
     kinds = {fields[1]: fields[2] for fields in mounted if len(fields) > 2}
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    from namedmap import __version__
-
     return [
         ("processor", f"{_field(_read('/proc/cpuinfo'), 'model name')}, {os.cpu_count()} cores"),
         ("memory", f"{int(_field(memory, 'MemTotal').split()[0]) // 1024:,} MiB"),
         ("kernel", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("huge pages in tmpfs", _read("/sys/kernel/mm/transparent_hugepage/shmem_enabled").strip() or "unknown"),
-        (
-            "/dev/shm",
-            f"{kinds.get('/dev/shm', 'unknown')}, {space.f_bavail * space.f_frsize >> 20:,} MiB free of "
-            f"{space.f_blocks * space.f_frsize >> 20:,}",
-        ),
+        ("/dev/shm", f"{kinds.get('/dev/shm', 'unknown')}, {free:,} MiB free of {total:,}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("namedmap", f"{__version__}{_commit()}"),
         ("posix_ipc", _version("posix_ipc")),

@@ -1,4 +1,4 @@
-"""What is measured: namedmap, and what people use instead. Each function does one whole cycle and leaves nothing behind."""
+"""What is measured: namedmap, and what people use instead. Each function makes a whole cycle."""
 
 import ctypes
 import mmap
@@ -12,8 +12,10 @@ from namedmap import win32
 
 try:
     import posix_ipc
+
+    HAS_POSIX_IPC = True
 except ImportError:
-    posix_ipc = None
+    HAS_POSIX_IPC = False
 
 PAGE_SIZE = 4096
 _ACCESS, _PAGES = win32.FILE_MAP_ALL_ACCESS, win32.PAGE_READWRITE

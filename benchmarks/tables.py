@@ -45,7 +45,7 @@ def all_tables(root: Path, new_root: Root, quick: bool) -> Iterator[Table]:
     effort, slow = (QUICK, QUICK_SLOW) if quick else (FULL, FULL_SLOW)
     yield create(root, effort)
     yield open_existing(root, effort)
-    yield from crowded(new_root, effort, slow)
+    yield from crowded(new_root, effort, slow, quick)
     yield large(slow)
 
 
@@ -83,15 +83,15 @@ def create(root: Path, effort: Effort) -> Table:
     if peers.UNTRACKED is not None:
         untracked = peers.shared_memory_create(f"bench{os.getpid()}", SIZE, options=peers.UNTRACKED)
         subjects.append(subject(f"{_SHARED}, track=False", untracked))
-    if peers.posix_ipc is not None:
+    if peers.HAS_POSIX_IPC:
         name = f"/bench-ipc{os.getpid()}"
         subjects += [
             subject(_POSIX, peers.posix_ipc_create(name, SIZE)),
             subject(f"{_POSIX} + fallocate", peers.posix_ipc_create(name, SIZE, allocate=True)),
         ]
     text = (
-        "`CreateFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a new name; with the peers "
-        "creating, one store, closing and unlinking."
+        "`CreateFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a new name; with the "
+        "peers creating, one store, closing and unlinking."
     )
     title = "create + map + touch + unmap + close, 64 KiB"
     table = _table(title, text, subjects, effort, _BASES | {"shared_memory + fallocate": f"{_SHARED} + fallocate"})
@@ -116,7 +116,7 @@ def open_existing(root: Path, effort: Effort) -> Table:
         ]
         if peers.UNTRACKED is not None:
             subjects.append(subject(f"{_SHARED}, track=False", peers.shared_memory_open(name, peers.UNTRACKED)))
-        if peers.posix_ipc is not None:
+        if peers.HAS_POSIX_IPC:
             subjects.append(subject(_POSIX, peers.posix_ipc_open(f"/{name}")))
         text = (
             "`OpenFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a section that another "
@@ -131,28 +131,29 @@ def _descriptors() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-def crowded(new_root: Root, effort: Effort, slow: Effort) -> Iterator[Table]:
+def crowded(new_root: Root, effort: Effort, slow: Effort, quick: bool) -> Iterator[Table]:
     """The same with many live objects in the namespace, and the first call of a process among them."""
     with contextlib.ExitStack() as stack:
         empty, full = stack.enter_context(new_root("empty")), stack.enter_context(new_root("full"))
         stack.enter_context(crowd.holders(full, CROWD))
         for root in (empty, full):
             crowd.answer(stack.enter_context(crowd.child(root, "hold", "present", 1)))
-        yield from _growth(stack, new_root, empty, full, effort)
+        places = {"0 live objects": (empty, 0), f"{CROWD:,} live, held by other processes": (full, 0)}
+        if not quick and _descriptors() > CROWD + 100:
+            own = stack.enter_context(new_root("own-crowd"))
+            crowd.answer(stack.enter_context(crowd.child(own, "hold", "present", 1)))
+            places[f"{CROWD:,} live, held by the same process"] = (own, CROWD)
+        yield from _growth(stack, places, effort)
         yield _first_calls(empty, full, slow)
 
 
-def _growth(stack: contextlib.ExitStack, new_root: Root, empty: Path, full: Path, effort: Effort) -> Iterator[Table]:
-    alone, others = "0 live objects", f"{CROWD:,} live, held by other processes"
-    places = {alone: (empty, 0), others: (full, 0)}
-    if _descriptors() > CROWD + 100:
-        own = stack.enter_context(new_root("own-crowd"))
-        crowd.answer(stack.enter_context(crowd.child(own, "hold", "present", 1)))
-        places[f"{CROWD:,} live, held by the same process"] = (own, CROWD)
+def _growth(stack: contextlib.ExitStack, places: dict[str, tuple[Path, int]], effort: Effort) -> Iterator[Table]:
+    """`places` gives, for each row, the root, and how many objects of it the worker holds itself."""
+    alone = next(iter(places))
     workers = {name: stack.enter_context(crowd.child(root, "work", mine)) for name, (root, mine) in places.items()}
     for worker in workers.values():
         crowd.answer(worker)
-    for operation, what in (("create", "create"), ("open", "open")):
+    for operation in ("create", "open"):
         subjects = []
         for name, worker in workers.items():
 
@@ -160,8 +161,8 @@ def _growth(stack: contextlib.ExitStack, new_root: Root, empty: Path, full: Path
                 return crowd.operation(worker, operation, times)
 
             subjects.append(Subject(name, timed))
-        text = f"The cycle of the table for *{what}* above, in a worker process, among so many named sections."
-        table = _table(f"{what}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
+        text = f"The cycle of the table for *{operation}* above, in a worker process, among so many named sections."
+        table = _table(f"{operation}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
         ratio = max(row.ratio(table.rows[0]) for row in table.rows[1:])
         table.targets.append(Target(f"less than {GROWTH:g}x of what it takes with none", GROWTH, ratio))
         yield table
@@ -180,8 +181,8 @@ def _first_calls(empty: Path, full: Path, slow: Effort) -> Table:
 
     subjects = [Subject("0 live objects", first(empty)), Subject(f"{CROWD:,} live objects", first(full))]
     text = (
-        "`CreateFileMapping` as the first named call of a new process: it checks the directories and sweeps, which looks "
-        "at 256 files or for 10 ms at most, and lists the directory."
+        "`CreateFileMapping` as the first named call of a new process: it checks the directories and sweeps, which "
+        "looks at 256 files or for 10 ms at most, and lists the directory."
     )
     return _table("the first named call of a process", text, subjects, slow, {"0 live": "0 live objects"})
 
@@ -203,4 +204,3 @@ def large(effort: Effort) -> Table:
     _aim(table, "namedmap, one byte touched", f"{_SHARED} + fallocate")
     _aim(table, "namedmap, all bytes written", f"{_SHARED}, all bytes written")
     return table
-

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,87 +16,75 @@ EXAMPLES = ROOT / "examples"
 WATCHDOG = 120
 
 
-class Place:
-    """A private namespace and a private temporary directory, and programs run in them."""
-
-    def __init__(self, objects: Path, scratch: Path) -> None:
-        self.objects = objects
-        self.scratch = scratch
-        self.environment = {**os.environ, "NAMEDMAP_ROOT": str(objects), "TMPDIR": str(scratch)}
-
-    def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            timeout=WATCHDOG,
-            check=False,
-        )
-
-    def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-        )
-
-    @contextmanager
-    def holding(self, program: str, *arguments: str) -> Iterator[str]:
-        """A writer that holds what it made; gives its first line, and its Enter at the end."""
-        with self.start(program, *arguments) as process:
-            try:
-                assert process.stdout is not None
-                yield process.stdout.readline()
-                assert process.communicate("\n", timeout=WATCHDOG) == ("", "")
-                assert process.returncode == 0
-            finally:
-                process.kill()
-
-    def left(self) -> list[Path]:
-        """Every file left in the namespace, and everything in the temporary directory."""
-        return [path for path in self.objects.rglob("*") if not path.is_dir()] + list(self.scratch.iterdir())
+def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+        check=False,
+    )
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path / "objects", tmp_path / "scratch")
-    place.objects.mkdir()
-    place.scratch.mkdir()
-    yield place
-    assert place.left() == []
+def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return python(EXAMPLES / program, *arguments)
 
+
+@contextmanager
+def started(program: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A program that goes on, and the first line that it printed."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline()
+        finally:
+            process.kill()
+
+
+@contextmanager
+def holding(program: str, *arguments: str) -> Iterator[str]:
+    """A writer that holds what it made; gives its first line, and its Enter at the end."""
+    with started(program, *arguments) as (process, line):
+        yield line
+        assert process.communicate("\n", timeout=WATCHDOG) == ("", "")
+        assert process.returncode == 0
+
+
+# That each of them leaves nothing behind, no object, process or file, is asserted for every test by conftest.py.
 
 # dump.py
 
 
-def test_dump_prints_the_first_sixteen_bytes(place: Place) -> None:
-    done = place.run("dump.py")
+def test_dump_prints_the_first_sixteen_bytes() -> None:
+    done = run("dump.py")
     assert (done.stdout, done.stderr) == (Path(sys.executable).read_bytes()[:16].hex(" ") + "\n", "")
 
 
-def test_dump_of_a_shorter_file_prints_what_there_is(place: Place, tmp_path: Path) -> None:
+def test_dump_of_a_shorter_file_prints_what_there_is(tmp_path: Path) -> None:
     short = tmp_path / "short file"
     short.write_bytes(b"abc")
-    done = place.run("dump.py", short)
+    done = run("dump.py", short)
     assert (done.stdout, done.stderr, done.returncode) == ("61 62 63\n", "", 0)
 
 
-def test_dump_of_an_empty_file_says_which_call_failed(place: Place, tmp_path: Path) -> None:
+def test_dump_of_an_empty_file_says_which_call_failed(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    done = place.run("dump.py", empty)
+    done = run("dump.py", empty)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("CreateFileMapping failed with 1006: ")
 
 
-def test_dump_of_a_missing_file_says_which_call_failed(place: Place, tmp_path: Path) -> None:
-    done = place.run("dump.py", tmp_path / "missing")
+def test_dump_of_a_missing_file_says_which_call_failed(tmp_path: Path) -> None:
+    done = run("dump.py", tmp_path / "missing")
     assert done.returncode == 1
     assert done.stderr.startswith("CreateFile failed with 2: ")
 
@@ -103,28 +92,26 @@ def test_dump_of_a_missing_file_says_which_call_failed(place: Place, tmp_path: P
 # common_data_writer.py, common_data_reader.py
 
 
-def test_the_reader_finds_the_common_data_while_it_is_held(place: Place) -> None:
-    with place.holding("common_data_writer.py") as line:
+def test_the_reader_finds_the_common_data_while_it_is_held() -> None:
+    with holding("common_data_writer.py") as line:
         assert line == "ShareMemory is filled; press Enter to close it\n"
         for _ in range(2):
-            done = place.run("common_data_reader.py")
+            done = run("common_data_reader.py")
             assert (done.stdout, done.stderr, done.returncode) == ("This is common data!\n", "", 0)
-    done = place.run("common_data_reader.py")
+    done = run("common_data_reader.py")
     assert (done.stdout, done.returncode) == ("", 1)
     assert done.stderr.startswith("OpenFileMapping failed with 2: ")
 
 
-def test_a_second_writer_gives_way(place: Place) -> None:
-    with place.holding("common_data_writer.py"):
-        done = place.run("common_data_writer.py")
+def test_a_second_writer_gives_way() -> None:
+    with holding("common_data_writer.py"):
+        done = run("common_data_writer.py")
         assert (done.stdout, done.returncode) == ("", 1)
         assert done.stderr == "ShareMemory exists already: another writer is running\n"
 
 
-def test_ctrl_c_ends_the_writer_as_enter_does(place: Place) -> None:
-    with place.start("common_data_writer.py") as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
+def test_ctrl_c_ends_the_writer_as_enter_does() -> None:
+    with started("common_data_writer.py") as (writer, _):
         writer.send_signal(signal.SIGINT)
         assert writer.communicate(timeout=WATCHDOG) == ("", "")
         assert writer.returncode == 0
@@ -133,24 +120,24 @@ def test_ctrl_c_ends_the_writer_as_enter_does(place: Place) -> None:
 # header_writer.py, header_reader.py
 
 
-def test_the_block_tells_its_size_and_name(place: Place) -> None:
-    with place.holding("header_writer.py", "Some block", "grüße") as line:
+def test_the_block_tells_its_size_and_name() -> None:
+    with holding("header_writer.py", "Some block", "grüße") as line:
         assert line == "Some block is filled, 71 bytes; press Enter to close it\n"
-        done = place.run("header_reader.py", "Some block")
+        done = run("header_reader.py", "Some block")
         assert (done.stdout, done.stderr, done.returncode) == ("name  Some block\nsize  71 bytes\ndata  grüße\n", "", 0)
-    assert place.run("header_reader.py", "Some block").returncode == 1
+    assert run("header_reader.py", "Some block").returncode == 1
 
 
-def test_what_is_not_a_block_is_refused(place: Place) -> None:
-    with place.holding("common_data_writer.py"):
-        done = place.run("header_reader.py", "ShareMemory")
+def test_what_is_not_a_block_is_refused() -> None:
+    with holding("common_data_writer.py"):
+        done = run("header_reader.py", "ShareMemory")
         claim = int.from_bytes(b"This", "little")
         assert (done.stdout, done.returncode) == ("", 1)
         assert done.stderr == f"not a block: it claims {claim} bytes, 4096 are mapped\n"
 
 
-def test_a_name_that_the_header_cannot_hold_is_refused(place: Place) -> None:
-    done = place.run("header_writer.py", "N" * 60)
+def test_a_name_that_the_header_cannot_hold_is_refused() -> None:
+    done = run("header_writer.py", "N" * 60)
     assert (done.stdout, done.stderr, done.returncode) == ("", "the header has room for a name of 59 bytes\n", 1)
 
 
@@ -158,8 +145,8 @@ def test_a_name_that_the_header_cannot_hold_is_refused(place: Place) -> None:
 
 
 @pytest.mark.parametrize("through", [[], ["--write-through"]], ids=["plain", "write-through"])
-def test_copy_of_several_windows_is_identical(place: Place, through: list[str]) -> None:
-    done = place.run("copy_file.py", "--size", "5", "--window", "2", *through)
+def test_copy_of_several_windows_is_identical(through: list[str]) -> None:
+    done = run("copy_file.py", "--size", "5", "--window", "2", *through)
     assert (done.stderr, done.returncode) == ("", 0)
     what, mapped, cp, copyfile, contents = done.stdout.splitlines()
     assert what.endswith(", repeated: 5 MiB in windows of 2 MiB")
@@ -170,31 +157,30 @@ def test_copy_of_several_windows_is_identical(place: Place, through: list[str]) 
     assert contents.startswith("contents identical, sha256 ")
 
 
-def test_copy_takes_a_file_of_any_length(place: Place, tmp_path: Path) -> None:
+def test_copy_takes_a_file_of_any_length(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom((3 << 20) + 12345))
-    done = place.run("copy_file.py", source, "--window", "1")
+    done = run("copy_file.py", source, "--window", "1")
     assert (done.stderr, done.returncode) == ("", 0)
     assert "contents identical" in done.stdout
 
 
-def test_copy_without_enough_room_says_so(place: Place) -> None:
-    done = place.run("copy_file.py", "--size", str(1 << 30))
+def test_copy_without_enough_room_says_so() -> None:
+    done = run("copy_file.py", "--size", str(1 << 30))
     assert (done.stdout, done.returncode) == ("", 1)
-    assert done.stderr.startswith(f"not enough disk space: {1 << 31} MiB are needed in {place.scratch}, ")
+    assert done.stderr.startswith(f"not enough disk space: {1 << 31} MiB are needed in {tempfile.gettempdir()}, ")
 
 
-def test_copy_of_a_missing_file_says_so(place: Place, tmp_path: Path) -> None:
-    done = place.run("copy_file.py", tmp_path / "missing")
+def test_copy_of_a_missing_file_says_so(tmp_path: Path) -> None:
+    done = run("copy_file.py", tmp_path / "missing")
     assert (done.stdout, done.returncode) == ("", 1)
     assert done.stderr.startswith("copy_file: [Errno 2]")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_copy_removes_its_files(place: Place, number: signal.Signals, status: int) -> None:
-    with place.start("copy_file.py", "--size", "256", "--window", "1") as copy:
-        assert copy.stdout is not None
-        copy.stdout.readline()  # the source is made; hashing and copying follow
+def test_an_interrupted_copy_removes_its_files(number: signal.Signals, status: int) -> None:
+    # Its first line says that the source is made; hashing and copying follow.
+    with started("copy_file.py", "--size", "256", "--window", "1") as (copy, _):
         copy.send_signal(number)
         _, errors = copy.communicate(timeout=WATCHDOG)
     assert copy.returncode == status
@@ -204,28 +190,21 @@ def test_an_interrupted_copy_removes_its_files(place: Place, number: signal.Sign
 # The demo, and README's session
 
 
-def test_the_demo_holds(place: Place) -> None:
-    done = place.run("demo.py", "--size", "3")
+def test_the_demo_holds() -> None:
+    done = run("demo.py", "--size", "3")
     assert (done.stderr, done.returncode) == ("", 0), done.stdout
     assert "FAILED" not in done.stdout
     assert done.stdout.splitlines()[-2].startswith("  All 10 checks hold (")
 
 
-def test_the_demo_reports_a_check_that_fails(place: Place) -> None:
-    with place.holding("header_writer.py", "Block", "somebody else's"):
-        done = place.run("demo.py", "--size", "3")
+def test_the_demo_reports_a_check_that_fails() -> None:
+    with holding("header_writer.py", "Block", "somebody else's"):
+        done = run("demo.py", "--size", "3")
     assert done.returncode == 1
     assert "FAILED name, size and text came through" in done.stdout
     assert done.stdout.splitlines()[-2].startswith("  2 of 10 checks FAILED")
 
 
-def test_the_session_in_the_readme_is_true(place: Place) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "doctest", ROOT / "README.md"],
-        capture_output=True,
-        text=True,
-        env=place.environment,
-        timeout=WATCHDOG,
-        check=False,
-    )
+def test_the_session_in_the_readme_is_true() -> None:
+    done = python("-m", "doctest", ROOT / "README.md")
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)

@@ -11,7 +11,10 @@
     handles      the handle table
     processes    fork, inheritance, handles given to other processes
 
-    files        files; with sharing (share modes) and attributes
+    paths        file paths as Win32 takes them
+    files        file objects; with sharing (share modes) and attributes
+    opening      CreateFile
+    entries      files by path: delete, move, copy, attributes
     section      sections; with commitment (memory that is promised) and protection (page protections)
     space        the address space: views and their pages; with arena (addresses), reserve (faults), mappings
     views        mapping and flushing views

@@ -48,7 +48,7 @@ def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
 def _limits() -> Iterator[tuple[int, int, str]]:
     """(limit, bytes available below it, remedy) for the machine and for each cgroup this process is in."""
     with contextlib.suppress(OSError, KeyError, ValueError, IndexError):
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open("/proc/meminfo", encoding="utf-8") as file:
             memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
         yield (
             memory["MemTotal"] + memory["SwapTotal"],
@@ -80,7 +80,7 @@ def _walk(mounts: tuple[str, ...], path: str, limit: str, usage: str, stat: str)
 
 
 def _read(path: str) -> int:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         text = file.read().strip()
     return _UNLIMITED if text == "max" else int(text)
 
@@ -88,5 +88,5 @@ def _read(path: str) -> int:
 def _reclaimable(path: str, prefix: str) -> int:
     """Page cache of files on disk, which the kernel drops before it kills."""
     wanted = (f"{prefix}active_file", f"{prefix}inactive_file")
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return sum(int(line.split()[1]) for line in file if line.split()[0] in wanted)

@@ -119,7 +119,7 @@ def _is_section(flags: int, protect: int, size: int, requested: int, data: int, 
         return False
     if flags & FLAG_FILE_BACKED:
         return data == 0 and not flags & FLAG_RESERVE
-    return size <= data and (not flags & FLAG_RESERVE or bitmap * 8 * CONTROL_SIZE >= data)
+    return size == data and (not flags & FLAG_RESERVE or bitmap * 8 * CONTROL_SIZE >= data)
 
 
 def _text(fd: int, page: bytes, offset_in_page: int, offset: int, length: int) -> bytes:

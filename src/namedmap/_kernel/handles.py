@@ -63,7 +63,8 @@ class HandleTable:
     """Values to handles. All methods are safe between threads."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # Reentrant: a signal handler may close handles in the middle of any call of its thread.
+        self.lock = threading.RLock()
         self._entries: dict[int, Handle] = {}
         self._free: list[int] = []
         self._next = 4

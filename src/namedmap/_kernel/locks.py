@@ -139,8 +139,8 @@ def _processes() -> list[int]:
 def _locks(pid: int, mark: str, start: int) -> bool:
     # /proc/locks gives no pid for OFD locks; the fdinfo of the descriptor that carries the lock shows it.
     with contextlib.suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fdinfo"):
-            with contextlib.suppress(OSError), open(entry.path, encoding="ascii") as lines:
+        for entry in os.listdir(f"/proc/{pid}/fdinfo"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{entry}", encoding="utf-8") as lines:
                 for line in lines:
                     if line.startswith("lock:") and mark in line:
                         first, last = line.split()[-2:]

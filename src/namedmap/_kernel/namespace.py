@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import random
+import socket
 import stat
 import time
 
@@ -17,6 +18,8 @@ from .names import ObjectName
 from .status import NTSTATUS, KernelError, from_oserror
 
 DEFAULT_ROOT = "/dev/shm"
+#: Sockets for handles on their way to a process; no object's file begins like this (a percent sign and no hex digit).
+INBOX_PREFIX = "%inbox-"
 GLOBAL_PREFIX = "namedmap.global."
 #: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
 SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
@@ -104,7 +107,8 @@ class Namespace:
         for path in paths:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            removed += _remove_if_dead(path, self.uid)
+            is_inbox = os.path.basename(path).startswith(INBOX_PREFIX)
+            removed += _remove_inbox_if_dead(path) if is_inbox else _remove_if_dead(path, self.uid)
         return removed
 
 
@@ -132,6 +136,22 @@ def _remove_if_dead(path: str, uid: int) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def _remove_inbox_if_dead(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        try:
+            directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                probe.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+            finally:
+                os.close(directory)
+        except ConnectionRefusedError:
+            os.unlink(path)  # its process has gone
+            return True
+        except OSError:
+            return False
+    return False
 
 
 _current: Namespace | None = None

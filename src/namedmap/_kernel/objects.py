@@ -18,7 +18,7 @@ may still have a view of it, and views keep the old memory.
 
 One description per process and object: a second open in the same process finds the object in `_registry` by device and
 inode and adds a handle to it. That makes life's length the process's handle count. Locks do not exclude threads that
-share a description, hence the `threading.Lock` that goes with the guard.
+share a description, hence the mutex that goes with the guard.
 
 Unnamed objects are the same files without a name (memfd), so that they can be inherited and counted alike.
 """
@@ -137,7 +137,7 @@ class NamedObject(KernelObject):
         self.name = file.name
         self.control = page
         self.life = place
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -183,7 +183,7 @@ class NamedObject(KernelObject):
 
     def renew_mutex(self) -> None:
         """In a forked child: another thread of the parent may have held the guard."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
 
     def close_passage(self) -> None:
         if self.passage is not None:
@@ -203,8 +203,8 @@ class NamedObject(KernelObject):
                         locks.take_guard(self.fd, self)
                         if locks.object_is_alive(self.fd):
                             return
-                    # Somebody may have removed our file by hand, and another object may have its path now.
-                    if os.fstat(self.fd).st_nlink:
+                    # Somebody may have moved our file by hand, and another object may have its path now.
+                    if os.lstat(self.path).st_ino == self.key[1]:
                         os.unlink(self.path)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
@@ -377,12 +377,16 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
     if os.path.exists(space.path(name)):
         return name
     for path in space.files():
-        with contextlib.suppress(OSError, KernelError), open(path, "rb", buffering=0) as file:
-            if locks.object_is_alive(file.fileno()):
-                leaf = control.parse(file.fileno(), os.fstat(file.fileno()).st_size, path).name
-                same = ObjectName(name.is_global, leaf)
-                if leaf.upper() == name.leaf.upper() and space.path(same) == path:
-                    return same
+        with contextlib.suppress(OSError, KernelError):
+            fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
+            try:
+                if locks.object_is_alive(fd):
+                    leaf = control.parse(fd, os.fstat(fd).st_size, path).name
+                    same = ObjectName(name.is_global, leaf)
+                    if leaf.upper() == name.leaf.upper() and space.path(same) == path:
+                        return same
+            finally:
+                os.close(fd)
     return name
 
 

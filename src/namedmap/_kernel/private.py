@@ -48,25 +48,38 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
 
 def _commit(address: int, size: int, kind: int, protect: int) -> int:
     start, end = address // PAGE * PAGE, round_to_page(address + size)
+    region = _region_for_commit(address, end)
+    if kind & (RESET | RESET_UNDO):
+        return start
+    if isinstance(region, View):
+        _commit_view(region, start, end, protect)
+        return start
     with space.lock:
-        region = space.find(address)
-        if region is None:
-            raise KernelError(NTSTATUS.STATUS_INVALID_ADDRESS, f"no memory is reserved at {address:#x}")
-        if end > region.end:
-            raise KernelError(
-                NTSTATUS.STATUS_CONFLICTING_ADDRESSES, f"{size:,} bytes at {address:#x} reach past the reserved region"
-            )
-        if kind & (RESET | RESET_UNDO):
-            return start
-        if isinstance(region, View):
-            _commit_view(region, start, end, protect)
-        else:
+        if _region_for_commit(address, end) is region:
             _commit_private(region, start, end, protect)
-    return start
+            return start
+    raise _nothing_at(address)
+
+
+def _region_for_commit(address: int, end: int) -> Region:
+    region = space.find(address)
+    if region is None:
+        raise _nothing_at(address)
+    if end > region.end:
+        raise KernelError(
+            NTSTATUS.STATUS_CONFLICTING_ADDRESSES,
+            f"{end - address:,} bytes at {address:#x} reach past the reserved region",
+        )
+    return region
+
+
+def _nothing_at(address: int) -> KernelError:
+    return KernelError(NTSTATUS.STATUS_INVALID_ADDRESS, f"no memory is reserved at {address:#x}")
 
 
 def _commit_view(view: View, start: int, end: int, protect: int) -> None:
-    if view.section.attributes & SEC_FILE:
+    section = view.section
+    if section.attributes & SEC_FILE:
         raise KernelError(
             NTSTATUS.STATUS_ALREADY_COMMITTED, "the pages of a view of a file are committed from the start"
         )
@@ -75,11 +88,15 @@ def _commit_view(view: View, start: int, end: int, protect: int) -> None:
             NTSTATUS.STATUS_INVALID_PAGE_PROTECTION,
             f"a view mapped with protection {view.protect:#x} cannot have pages of {protect:#x}",
         )
-    if view.section.reserve:
-        view.section.commit(view.offset + start - view.base, end - start)
-    for run in view.split(start - view.base, end - view.base):
-        view.set_protection(run, protect)
-    view.merge()
+    if section.reserve:
+        # Without the space's lock: the section's guard may be long in coming, and others map meanwhile.
+        section.commit(view.offset + start - view.base, end - start)
+    with space.lock:
+        if space.find(start) is not view:
+            raise _nothing_at(start)  # another thread has unmapped the view
+        for run in view.split(start - view.base, end - view.base):
+            view.set_protection(run, protect)
+        view.merge()
 
 
 def _refuse_copies(protect: int) -> None:

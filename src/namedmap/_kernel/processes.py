@@ -9,25 +9,25 @@ fork      Before it, every object gets a spare description with life on it. The 
 exec      An object with an inheritable handle keeps a *passage*: a description with a PASSAGE lock whose descriptor is
           not closed by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is
           thus what bInheritHandles=TRUE is on Windows, and on Windows means the same.
-duplicate A process that calls GetCurrentProcessId binds a Unix socket named by its pid and start time. The sender puts
-          a passage into a message; while it is in flight the kernel holds it for the receiver, whatever becomes of the
+duplicate A process that calls GetCurrentProcessId listens on a socket in the user's own directory of names, named by
+          pid and start time. The sender connects and puts a passage into a message; while it is in flight the kernel holds it for the receiver, whatever becomes of the
           sender. The receiver looks into the socket when it meets a handle value that it does not know.
 
 A File's description is handed over as it is: file object and file pointer are shared, as on Windows.
 """
 
 import array
+import atexit
 import contextlib
 import errno
 import json
 import os
 import secrets
 import socket
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from . import control, locks, objects
+from . import control, locks, namespace, objects
 from .files import File
 from .handles import FOREIGN, LIMIT, Handle, table
 from .names import ObjectName
@@ -39,7 +39,6 @@ from .sync import Event, Mutant, Semaphore
 
 _LIST_NAME = "namedmap-handles"
 _KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 Record = dict[str, Any]
 
@@ -58,10 +57,6 @@ class Process(KernelObject):
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
-
-    @property
-    def inbox(self) -> bytes:
-        return _inbox_name(self.pid)
 
     def _free(self) -> None:
         os.close(self._fd)
@@ -280,28 +275,47 @@ def _adopt_list(fd: int) -> None:
 _inbox: socket.socket | None = None
 
 
-def _inbox_name(pid: int) -> bytes:
+def _inbox_path(pid: int) -> str:
     # The start time tells a process from an earlier one with the same id.
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             started = file.read().rpartition(")")[2].split()[19]
     except OSError:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
-    return f"\0namedmap-{pid}-{started}".encode()
+    return f"{namespace.current().local}/{namespace.INBOX_PREFIX}{pid}-{started}"
+
+
+def _socket(call: Callable[[socket.socket, str], object], path: str) -> socket.socket:
+    """A socket after `call` (bind or connect) with an address; the path may be longer than an address can be."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    directory = -1
+    try:
+        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        call(made, f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+    except BaseException:
+        made.close()
+        raise
+    finally:
+        if directory >= 0:
+            os.close(directory)
+    return made
 
 
 def open_inbox() -> None:
-    """Make this process reachable for handles that others duplicate into it."""
+    """Make this process reachable for handles that others of the user duplicate into it."""
     global _inbox
     if _inbox is None:
-        inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        inbox.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        try:
-            inbox.bind(_inbox_name(os.getpid()))
-        except BaseException:
-            inbox.close()
-            raise
+        path = _inbox_path(os.getpid())
+        inbox = _socket(socket.socket.bind, path)
+        inbox.listen(1024)
         _inbox = inbox
+        atexit.register(_close_inbox, path, os.getpid())
+
+
+def _close_inbox(path: str, pid: int) -> None:
+    if os.getpid() == pid:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def send(entry: Handle, target: Process) -> int:
@@ -320,13 +334,13 @@ def send(entry: Handle, target: Process) -> int:
     message = json.dumps(record).encode("utf-8", "surrogateescape")
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as out:
-            out.sendmsg([message], rights, 0, target.inbox)
+        with _socket(socket.socket.connect, _inbox_path(target.pid)) as out:
+            out.sendmsg([message], rights)
     except OSError as error:
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
-            f"process {target.pid} takes no handles ({error.strerror}): it must use namedmap, have called "
-            "GetCurrentProcessId() once, be in the same network namespace, and use what was sent before",
+            f"process {target.pid} takes no handles ({error.strerror}): it must be the same user's, use namedmap with the "
+            "same NAMEDMAP_ROOT, and have called GetCurrentProcessId() once",
         ) from None
     finally:
         for fd in descriptors:
@@ -338,33 +352,21 @@ def receive() -> None:
     """Adopt all handles that other processes have sent."""
     while _inbox is not None:
         try:
-            message, ancillary, _, _ = _inbox.recvmsg(
-                1 << 18, socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(8)
-            )
+            message, _ = _inbox.accept()
         except BlockingIOError:
             return
-        fds = array.array("i")
-        sender = -1
-        for _, kind, raw in ancillary:
-            if kind == socket.SCM_RIGHTS:
-                fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-            elif kind == socket.SCM_CREDENTIALS:
-                _, sender, _ = _CREDENTIALS.unpack(raw[: _CREDENTIALS.size])
-        try:
-            _accept(message, list(fds), sender)
-        except (KernelError, OSError, ValueError, KeyError, TypeError):
-            # A malformed message, or an object that is gone: the handle stays unknown.
-            continue
-
-
-def _accept(message: bytes, fds: list[int], sender: int) -> None:
-    if sender not in (0, os.geteuid()):
-        for fd in fds:
-            os.close(fd)
-        return
-    record = json.loads(message.decode("utf-8", "surrogateescape"))
-    held = _receive(record, fds[0] if fds else -1, fds[1] if len(fds) > 1 else -1)
-    table.adopt(record["handle"], held, record["access"], record["flags"])
+        with message:
+            fds = array.array("i")
+            try:
+                text, ancillary, _, _ = message.recvmsg(1 << 18, socket.CMSG_SPACE(8))
+                for _, _, raw in ancillary:
+                    fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+                record = json.loads(text.decode("utf-8", "surrogateescape"))
+                held = _receive(record, *(*fds, -1, -1)[:2])
+                table.adopt(record["handle"], held, record["access"], record["flags"])
+            except (KernelError, OSError, ValueError, KeyError, TypeError):
+                # A malformed message, or an object that is gone: the handle stays unknown.
+                continue
 
 
 def install() -> None:

@@ -56,7 +56,8 @@ class Section(NamedObject):
         self.reserve = bool(page.flags & FLAG_RESERVE)
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
-            self.backing_fd = page.backing_fd if page.backing_fd >= 0 else _open_backing(page, self)
+            given = page.backing_fd
+            self.backing_fd = given if given >= 0 else _open_backing(page, self, file.info.st_uid)
 
     @property
     def file_backed(self) -> bool:
@@ -86,6 +87,8 @@ class Section(NamedObject):
 
     def check_view(self, offset: int, length: int, protect: int) -> int:
         """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
+        if self.backing_fd >= 0:
+            self.refresh()
         if not protection.allows(self.protection, protect):
             raise KernelError(
                 NTSTATUS.STATUS_SECTION_PROTECTION,
@@ -215,7 +218,8 @@ def _no_protection(protect: int) -> KernelError:
 
 def _check_attributes(attributes: int, has_file: bool) -> None:
     kind = attributes & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE)
-    if attributes & ~_SEC_VALID or kind not in (SEC_COMMIT, SEC_RESERVE, SEC_IMAGE):
+    combined = attributes & SEC_IMAGE and attributes & SEC_WRITECOMBINE
+    if attributes & ~_SEC_VALID or combined or kind not in (SEC_COMMIT, SEC_RESERVE, SEC_IMAGE):
         raise KernelError(
             NTSTATUS.STATUS_INVALID_PARAMETER_6,
             f"section attributes {attributes:#x} need exactly one of SEC_COMMIT, SEC_RESERVE and SEC_IMAGE",
@@ -255,8 +259,8 @@ def _file_page(file: File, size: int, protect: int, attributes: int) -> Control:
     except OSError as error:
         raise from_oserror(error, f"{what}: cannot open it again for mapping") from None
     try:
-        length = _file_length(backing, info, size, writes, what)
-        sharing.mark_mapped(backing, writes)
+        sharing.mark_mapped(backing, writes)  # before looking at the length, which nobody may lessen any more
+        length = _file_length(backing, os.fstat(backing), size, writes, what)
         path = os.readlink(f"/proc/self/fd/{backing}")
     except BaseException:
         os.close(backing)
@@ -323,8 +327,11 @@ def _refuse_image(file: File, what: str) -> None:
     )
 
 
-def _open_backing(page: Control, what: object) -> int:
-    """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open."""
+def _open_backing(page: Control, what: object, owner: int) -> int:
+    """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open.
+
+    `owner` is the uid that the object file belongs to, who may have written what he liked into its control page.
+    """
     # The section's protection says what it may need; less is all right where the file allows no more.
     modes = (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,)
     for path in _places(page):
@@ -334,7 +341,7 @@ def _open_backing(page: Control, what: object) -> int:
             except (OSError, ValueError):  # ValueError: a NUL in a path that somebody forged
                 continue
             try:
-                if _is_backing(fd, page, what):
+                if _is_backing(fd, page, what, owner):
                     sharing.mark_mapped(fd, mode == os.O_RDWR)
                     return fd
             except BaseException:
@@ -348,10 +355,16 @@ def _open_backing(page: Control, what: object) -> int:
     )
 
 
-def _is_backing(fd: int, page: Control, what: object) -> bool:
+def _is_backing(fd: int, page: Control, what: object, owner: int) -> bool:
     info = os.fstat(fd)
     if (info.st_dev, info.st_ino) != (page.backing_device, page.backing_inode):
         return False
+    if owner not in (0, os.geteuid(), info.st_uid):
+        raise KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED,
+            f"{what} belongs to user {owner}, but its file {page.backing_path!r} to user {info.st_uid}: "
+            "it would make you read or write what its owner chose and perhaps may not",
+        )
     if stat.S_ISREG(info.st_mode) and info.st_size < page.size:
         raise KernelError(
             NTSTATUS.STATUS_FILE_INVALID,
@@ -369,8 +382,9 @@ def _places(page: Control) -> Iterator[str]:
         pids += [entry for entry in os.listdir("/proc") if entry.isdigit()]
     for pid in pids:
         with contextlib.suppress(OSError):
-            for entry in os.scandir(f"/proc/{pid}/fd"):
+            for entry in os.listdir(f"/proc/{pid}/fd"):
+                path = f"/proc/{pid}/fd/{entry}"
                 with contextlib.suppress(OSError):
-                    info = os.stat(entry.path)
+                    info = os.stat(path)
                     if (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode):
-                        yield entry.path
+                        yield path
