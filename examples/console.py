@@ -16,6 +16,6 @@ def failed(call: str) -> int:
 
 def wait_for_enter(prompt: str) -> None:
     """Print the prompt and wait for Enter; the end of the input and Ctrl-C count as Enter too."""
-    print(prompt, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
+        print(prompt, flush=True)
         sys.stdin.readline()

@@ -438,8 +438,12 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
     return fresh
 
 
-def _wrong_kind(what: object, kind: Kind) -> KernelError:
-    return KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.name.lower()}")
+class NameTakenError(KernelError):
+    """The name belongs to an object of another kind."""
+
+
+def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
+    return NameTakenError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.name.lower()}")
 
 
 def _remove_dead(file: ObjectFile) -> None:

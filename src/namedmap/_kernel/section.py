@@ -32,6 +32,7 @@ ALL_ACCESS = 0xF001F
 
 #: The end of user space: no section is larger.
 LARGEST = 1 << 47
+LARGEST_RESERVE = 8 << 40
 
 
 def round_to_page(size: int) -> int:
@@ -241,6 +242,10 @@ def _memory_page(size: int, protect: int, attributes: int) -> Control:
     if length >= LARGEST:
         raise KernelError(NTSTATUS.STATUS_SECTION_TOO_BIG, f"no address space holds {size:,} bytes")
     reserve = bool(attributes & SEC_RESERVE)
+    if reserve and length >= LARGEST_RESERVE:
+        raise KernelError(
+            NTSTATUS.STATUS_INSUFFICIENT_RESOURCES, f"{size:,} bytes: no more than 8 TiB can be reserved in one section"
+        )
     bitmap = round_to_page(-(-length // PAGE // 8)) if reserve else 0
     flags = FLAG_RESERVE if reserve else 0
     return Control(Kind.SECTION, "", flags, protect, attributes, length, size, length, bitmap)

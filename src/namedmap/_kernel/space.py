@@ -67,11 +67,15 @@ class Region:
         return self.base + self.length
 
     def split(self, start: int, end: int) -> list[Run]:
-        """The runs of exactly [start, end), cut out of longer ones."""
+        """The runs of exactly [start, end), cut out of longer ones; runs that are not cut stay the same objects."""
         pieces: list[Run] = []
         for run in self.runs:
-            cuts = [run.start, *(cut for cut in (start, end) if run.start < cut < run.end), run.end]
-            pieces += [Run(a, b, run.protect, run.private) for a, b in itertools.pairwise(cuts)]
+            cuts = [cut for cut in (start, end) if run.start < cut < run.end]
+            if cuts:
+                bounds = itertools.pairwise((run.start, *cuts, run.end))
+                pieces += [Run(a, b, run.protect, run.private) for a, b in bounds]
+            else:
+                pieces.append(run)
         self.runs = pieces
         return [run for run in pieces if start <= run.start and run.end <= end]
 
@@ -130,23 +134,31 @@ class View(Region):
     def set_protection(self, run: Run, protect: int) -> None:
         """Change one run, mapping it again where it turns from shared to copy-on-write or back."""
         wanted, prot = protection.TABLE[protect & 0xFF], protection.mmu(protect)
-        start = self.base + run.start
+        start, length = self.base + run.start, run.end - run.start
         if wanted.copies and not run.private:
             self._map_again(run.start, run.end, prot, libc.MAP_PRIVATE)
             run.private = True
-        elif wanted.writes and run.private and not protection.TABLE[self.protect].copies:
-            # No store may slip in between looking which pages are copied and mapping the others again.
-            libc.mprotect(start, run.end - run.start, libc.PROT_READ)
-            offset = run.start
-            while offset < run.end:
-                copied, size = copied_run(self.base + offset, run.end - offset)
-                if not copied:
-                    self._map_again(offset, offset + size, prot, libc.MAP_SHARED)
-                offset += size
-            run.private = copied_run(start, run.end - run.start) != (False, run.end - run.start)
-        if libc.mprotect(start, run.end - run.start, prot):
-            raise failed(run.end - run.start)
-        run.protect = protect
+        pieces = [run]
+        if wanted.writes and run.private and not protection.TABLE[self.protect].copies:
+            pieces = self._share_uncopied(run, prot)
+        if libc.mprotect(start, length, prot):
+            raise failed(length)
+        for piece in pieces:
+            piece.protect = protect
+
+    def _share_uncopied(self, run: Run, prot: int) -> list[Run]:
+        """Make the pages of a copy-on-write run the section's again, except those that have been copied."""
+        # No store may slip in between looking which pages are copied and mapping the others again.
+        libc.mprotect(self.base + run.start, run.end - run.start, libc.PROT_READ)
+        start, end = run.start, run.end
+        while start < end:
+            copied, size = copied_run(self.base + start, end - start)
+            if not copied:
+                self._map_again(start, start + size, prot, libc.MAP_SHARED)
+                for piece in self.split(start, start + size):
+                    piece.private = False
+            start += size
+        return self.split(run.start, end)
 
     def _map_again(self, start: int, end: int, prot: int, kind: int) -> None:
         place = libc.mmap(

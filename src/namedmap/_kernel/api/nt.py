@@ -11,7 +11,7 @@ from namedmap._kernel.api.handles import reference_any
 from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import CURRENT_PROCESS, table
 from namedmap._kernel.names import ObjectName, parse_native
-from namedmap._kernel.objects import find_case_insensitive
+from namedmap._kernel.objects import NameTakenError, find_case_insensitive
 from namedmap._kernel.processes import Process
 from namedmap._kernel.section import Section
 from namedmap._kernel.space import View, space
@@ -54,12 +54,23 @@ def NtCreateSection(
     size = 0 if MaximumSize is None else int64(_value(MaximumSize)) & 0xFFFFFFFFFFFFFFFF
     name, flags = _attributes(ObjectAttributes)
     owner = security.parse(None if ObjectAttributes is None else ObjectAttributes.SecurityDescriptor)
-    found, existed = create_section(name, size, dword(SectionPageProtection), dword(AllocationAttributes), file, owner)
-    if existed and not flags & _OPENIF:
+    try:
+        found, existed = create_section(
+            name, size, dword(SectionPageProtection), dword(AllocationAttributes), file, owner
+        )
+    except NameTakenError:
+        if name is None or flags & _OPENIF:
+            raise
+        raise _collision(name) from None
+    if existed and name is not None and not flags & _OPENIF:
         found.drop_handle()
-        raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_COLLISION, f"section {str(name)!r} exists: OBJ_OPENIF opens it")
+        raise _collision(name)
     out.value = table.insert(found, access, inherit=bool(flags & _INHERIT))
     return NTSTATUS.STATUS_OBJECT_NAME_EXISTS if existed else None
+
+
+def _collision(name: ObjectName) -> KernelError:
+    return KernelError(NTSTATUS.STATUS_OBJECT_NAME_COLLISION, f"{str(name)!r} exists: OBJ_OPENIF would open a section")
 
 
 def _value(size: Out) -> Out:
