@@ -19,7 +19,7 @@ _UNLIMITED = 1 << 60
 
 
 def check(size: int, what: object) -> None:
-    """Raise KernelError if `size` bytes of memory are more than this process can get. For LARGE sizes: it takes time."""
+    """Raise KernelError if `size` bytes of memory are more than this process can get. It takes time: see LARGE."""
     for limit, available, remedy in _limits():
         if size > available:
             raise KernelError(

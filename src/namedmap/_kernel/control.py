@@ -88,7 +88,7 @@ def parse(fd: int, file_size: int, what: object) -> Control:
     if version != VERSION:
         raise KernelError(
             NTSTATUS.STATUS_REVISION_MISMATCH,
-            f"{what} has format version {version}, this namedmap reads version {VERSION}: use one release on both sides",
+            f"{what} has format version {version}, this namedmap reads {VERSION}: use one release on both sides",
         )
     header = page[: _HEADER.size]
     if binascii.crc32(header) != int.from_bytes(page[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):

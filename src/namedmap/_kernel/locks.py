@@ -11,9 +11,9 @@ The map of the locks in an object file:
     PASSAGE  one byte. Shared: a description on its way to a child, see `processes`
     LIFE     everything from here on. Shared: n bytes for a process with n handles, at a place of the process's own
 
-An object exists while anyone holds PASSAGE or LIFE. The holders' places are random and far apart, so that F_OFD_GETLK can
-find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as well, but reading it
-stops every lock operation of the machine for milliseconds.)
+An object exists while anyone holds PASSAGE or LIFE. The holders' places are random and far apart, so that F_OFD_GETLK
+can find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as well, but
+reading it stops every lock operation of the machine for milliseconds, and it is no snapshot.)
 
 In a data file (one that sections and handles are made of) other bytes carry the share modes: see `sharing`.
 """
@@ -80,17 +80,20 @@ def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = T
     """Take a guard byte, waiting at most GUARD_TIMEOUT; `str(what)` names the object in the error."""
     if try_lock(fd, start, exclusive=exclusive):
         return
-    deadline = time.monotonic() + GUARD_TIMEOUT
-    pause = 0.00005
+    # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
+    # scheduled for seconds, has not been patient.
+    waited, pause = 0.0, 0.00005
     while not try_lock(fd, start, exclusive=exclusive):
-        if time.monotonic() > deadline:
+        if waited > GUARD_TIMEOUT:
             raise KernelError(
                 NTSTATUS.STATUS_LOCK_NOT_GRANTED,
                 f"{what} has been locked for {GUARD_TIMEOUT:g} s by {describe_holders(fd, start)}; "
                 "it may be stopped: continue or end it, then try again",
             )
         # Jitter, so that processes that collided once do not collide again in step.
-        time.sleep(pause * random.uniform(0.5, 1.5))
+        nap = pause * random.uniform(0.5, 1.5)
+        time.sleep(nap)
+        waited += nap
         pause = min(pause * 2, 0.005)
 
 

@@ -88,27 +88,30 @@ class Namespace:
         return KernelError(failure.status, failure.args[0])
 
     def files(self) -> list[str]:
-        """The paths of all object files in both directories that this user may see; live and dead."""
-        found = []
+        """The paths of all object files in both directories, live and dead."""
+        return [os.path.join(directory, name) for directory, name in self._names()]
+
+    def _names(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
         with contextlib.suppress(OSError):
-            found = [os.path.join(self.local, entry) for entry in os.listdir(self.local)]
+            found = [(self.local, name) for name in os.listdir(self.local)]
         with contextlib.suppress(OSError):
-            found += [os.path.join(self.root, e) for e in os.listdir(self.root) if e.startswith(GLOBAL_PREFIX)]
+            found += [(self.root, name) for name in os.listdir(self.root) if name.startswith(GLOBAL_PREFIX)]
         return found
 
     def sweep(self, limit: int | None = None, seconds: float | None = None) -> int:
         """Remove files of objects that nobody holds; returns how many. Without bounds it looks at all."""
-        paths = self.files()
-        if limit is not None and len(paths) > limit:
-            # A random sample, so that every dead file is met in the end however many live ones there are.
-            paths = random.sample(paths, limit)
         deadline = None if seconds is None else time.monotonic() + seconds
+        names = self._names()
+        if limit is not None and len(names) > limit:
+            # A random sample, so that every dead file is met in the end however many live ones there are.
+            names = random.sample(names, limit)
         removed = 0
-        for path in paths:
+        for directory, name in names:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            is_inbox = os.path.basename(path).startswith(INBOX_PREFIX)
-            removed += _remove_inbox_if_dead(path) if is_inbox else _remove_if_dead(path, self.uid)
+            path = os.path.join(directory, name)
+            removed += _remove_inbox_if_dead(path) if name.startswith(INBOX_PREFIX) else _remove_if_dead(path, self.uid)
         return removed
 
 

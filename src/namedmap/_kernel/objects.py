@@ -305,7 +305,7 @@ class ObjectFile:
     def make(cls, kind: type[NamedObject], name: ObjectName, path: str, mode: int) -> Self | None:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
-            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky directories.
+            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
             return cls(kind, name, fd, path, made=True)
         except FileExistsError:
@@ -403,10 +403,11 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
         known = _registry.get(file.key)
-        if known is None:
-            return _hold(fresh, file)
-        fresh.close_backing()
-        return _joined(cls, known, file)
+        try:
+            return _hold(fresh, file) if known is None else _joined(cls, known, file)
+        finally:
+            if not file.taken:
+                fresh.close_backing()
 
 
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
@@ -427,7 +428,6 @@ def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
 
 def _hold(fresh: Named, file: ObjectFile) -> Named:
     if not locks.try_lock(fresh.fd, fresh.life):
-        fresh.close_backing()
         raise KernelError(
             NTSTATUS.STATUS_LOCK_NOT_GRANTED,
             f"{fresh} is locked against new holders by {locks.describe_holders(fresh.fd, fresh.life)}",
@@ -448,7 +448,11 @@ def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
 
 def _remove_dead(file: ObjectFile) -> None:
     try:
-        os.unlink(str(file.path))
+        # A guard that could only be shared does not keep others from doing the same, and making the next object.
+        if os.lstat(str(file.path)).st_ino == file.key[1]:
+            os.unlink(str(file.path))
+    except FileNotFoundError:
+        return
     except OSError as error:
         failure = from_oserror(error, f"cannot create {file}: user {file.info.st_uid} left {file.path} behind")
         raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None

@@ -10,8 +10,9 @@ exec      An object with an inheritable handle keeps a *passage*: a description 
           not closed by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is
           thus what bInheritHandles=TRUE is on Windows, and on Windows means the same.
 duplicate A process that calls GetCurrentProcessId listens on a socket in the user's own directory of names, named by
-          pid and start time. The sender connects and puts a passage into a message; while it is in flight the kernel holds it for the receiver, whatever becomes of the
-          sender. The receiver looks into the socket when it meets a handle value that it does not know.
+          pid and start time. The sender connects and puts a locked description into a message; while it is in flight
+          the kernel holds it for the receiver, whatever becomes of the sender. The receiver looks into the socket when
+          it meets a handle value that it does not know.
 
 A File's description is handed over as it is: file object and file pointer are shared, as on Windows.
 """
@@ -165,6 +166,7 @@ def _receive(record: Record, fd: int, backing: int) -> KernelObject:
 
 def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
     name = ObjectName(*record["name"]) if record["name"] else None
+    held: NamedObject | None = None
     try:
         mode = os.O_RDWR if record["writable"] else os.O_RDONLY
         own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
@@ -175,11 +177,11 @@ def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int
                 os.set_inheritable(backing, False)
                 page.backing_fd = backing
             held = objects.adopt(cls, file, page)
-        if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
-            os.close(backing)  # this process had the object already
         return held
     finally:
         os.close(fd)  # only now: its lock has kept the object alive
+        if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
+            os.close(backing)  # not needed: this process had the object already, or it is gone
 
 
 # -- inheritance through exec ------------------------------------------------------------------------------------------
@@ -339,8 +341,8 @@ def send(entry: Handle, target: Process) -> int:
     except OSError as error:
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
-            f"process {target.pid} takes no handles ({error.strerror}): it must be the same user's, use namedmap with the "
-            "same NAMEDMAP_ROOT, and have called GetCurrentProcessId() once",
+            f"process {target.pid} takes no handles ({error.strerror}): it must be the same user's, use namedmap with "
+            "the same NAMEDMAP_ROOT, and have called GetCurrentProcessId() once",
         ) from None
     finally:
         for fd in descriptors:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import ClassVar
 
-from . import commitment, control, objects, protection, sharing
+from . import commitment, control, locks, objects, protection, sharing
 from .control import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from .files import File
 from .names import ObjectName
@@ -153,8 +153,16 @@ class Section(NamedObject):
 
     def refresh(self) -> None:
         """Learn the size that another process may have extended the section to."""
-        if self.file_backed and self.name is not None:
-            self.size = self.control.size = control.parse(self.fd, os.fstat(self.fd).st_size, self).size
+        if not self.file_backed or self.name is None:
+            return
+        length = os.fstat(self.fd).st_size
+        try:
+            page = control.parse(self.fd, length, self)
+        except KernelError:
+            # Read in the middle of an extension. Nobody writes while others share the guard.
+            with self._mutex, locks.guarded(self.fd, self, exclusive=False):
+                page = control.parse(self.fd, length, self)
+        self.size = self.control.size = page.size
 
     # -- close -------------------------------------------------------------------------------------------------------
 
@@ -173,7 +181,7 @@ def create(
 ) -> tuple[Section, bool]:
     """NtCreateSection without the handle: the section, new or of this name, and whether it existed.
 
-    The arguments have passed `check_arguments`. As on Windows the file is judged and grown before the name is looked up.
+    The arguments have passed `check_arguments`. As on Windows the file is judged, and grown, before the name.
     """
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
     try:
@@ -373,8 +381,8 @@ def _is_backing(fd: int, page: Control, what: object, owner: int) -> bool:
     if stat.S_ISREG(info.st_mode) and info.st_size < page.size:
         raise KernelError(
             NTSTATUS.STATUS_FILE_INVALID,
-            f"{what} has {page.size:,} bytes, but its file {page.backing_path!r} was cut to {info.st_size:,} by a program "
-            "that does not know of the section; pages that are gone cannot be mapped",
+            f"{what} has {page.size:,} bytes, but its file {page.backing_path!r} was cut to {info.st_size:,} by a "
+            "program that does not know of the section; pages that are gone cannot be mapped",
         )
     return True
 

@@ -77,8 +77,8 @@ def DuplicateHandle(
     """Make another handle to an object, in this process or in one from OpenProcess.
 
     `lpTargetHandle` (HANDLE) receives the value in the target process. The source must be this process. Returns True,
-    or False: ERROR_INVALID_HANDLE, ERROR_ACCESS_DENIED (the target takes no handles), ERROR_NOT_SUPPORTED (another source
-    process). DUPLICATE_CLOSE_SOURCE closes the source even then. Source: DuplicateHandle (Win32).
+    or False: ERROR_INVALID_HANDLE, ERROR_ACCESS_DENIED (the target takes no handles), ERROR_NOT_SUPPORTED (another
+    source process). DUPLICATE_CLOSE_SOURCE closes the source even then. Source: DuplicateHandle (Win32).
     """
     options = dword(dwOptions)
     out = target(lpTargetHandle, HANDLE, "lpTargetHandle", required=False)
