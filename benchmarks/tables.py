@@ -45,8 +45,18 @@ def all_tables(root: Path, new_root: Root, quick: bool) -> Iterator[Table]:
     effort, slow = (QUICK, QUICK_SLOW) if quick else (FULL, FULL_SLOW)
     yield create(root, effort)
     yield open_existing(root, effort)
-    yield from crowded(new_root, effort, slow, quick)
-    yield large(slow)
+    if _has_room(root, f"{CROWD:,} live objects", (1 if quick else 2) * CROWD * peers.PAGE_SIZE + (8 << 20)):
+        yield from crowded(new_root, effort, slow, quick)
+    if _has_room(root, "the large sections", LARGE + (8 << 20)):
+        yield large(slow)
+
+
+def _has_room(root: Path, what: str, needed: int) -> bool:
+    space = os.statvfs(root)
+    free = space.f_bavail * space.f_frsize
+    if free < needed:
+        print(f"Left out: {what}, which need {needed >> 20} MiB in /dev/shm, where {free >> 20} are free.\n")
+    return free >= needed
 
 
 def _table(title: str, text: str, subjects: list[Subject], effort: Effort, bases: dict[str, str]) -> Table:

@@ -118,7 +118,7 @@ def _clean_up(root: Path) -> None:
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Start second processes; they are killed and reaped at the end of the test."""
+    """Start second processes (`support.Child`); they are ended, or killed, and reaped at the end of the test."""
     started: list[Child] = []
 
     def start(script: str | None = None, *arguments: str, **options: Any) -> Child:
@@ -128,7 +128,7 @@ def spawn() -> Iterator[Spawn]:
 
     yield start
     for child in started:
-        child.kill()
+        child.dismiss()
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from namedmap import win32
+from namedmap import nt, win32
 from namedmap._kernel import locks, namespace
 from namedmap._kernel.names import parse
 
@@ -100,6 +100,8 @@ class Child:
             preexec_fn=prepare,
         )
         self._buffer = b""
+        self._serves = script is None
+        self._stopped = False
 
     @property
     def pid(self) -> int:
@@ -153,10 +155,12 @@ class Child:
 
     def stop(self) -> None:
         """SIGSTOP it, and wait until it has stopped."""
+        self._stopped = True
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
+        self._stopped = False
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> int:
@@ -174,6 +178,15 @@ class Child:
     def wait(self) -> int:
         """Wait for its own end."""
         return self._end()
+
+    def dismiss(self) -> None:
+        """At the end of a test: who waits for orders ends in the normal way, and closes his handles; others are killed."""
+        stream = self.process.stdin
+        if self._serves and not self._stopped and self.process.poll() is None and stream is not None:
+            with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
+                stream.close()
+                self.process.wait(10)
+        self.kill()
 
     def _end(self) -> int:
         try:
@@ -296,3 +309,59 @@ def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]
 def alive(path: Path) -> "contextlib.AbstractContextManager[int]":
     """Make a file look like a live object: somebody holds life on it."""
     return raw_lock(path, locks.LIFE, exclusive=False)
+
+
+# -- kinds of objects -------------------------------------------------------------------------------------------------
+
+
+class Kind(NamedTuple):
+    """How a kind of object is made and opened, here and in children (where it is text)."""
+
+    name: str
+    create: Callable[[str], int | None]
+    open: Callable[[str], int | None]
+    text: str
+
+
+def _create_section(name: str) -> int | None:
+    return win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, name)
+
+
+KINDS = (
+    Kind(
+        "section",
+        _create_section,
+        lambda name: win32.OpenFileMapping(win32.FILE_MAP_READ, False, name),
+        "create({!r})",
+    ),
+    Kind(
+        "mutex",
+        lambda name: win32.CreateMutex(None, False, name),
+        lambda name: win32.OpenMutex(win32.SYNCHRONIZE, False, name),
+        "win32.CreateMutex(None, True, {!r})",
+    ),
+    Kind(
+        "event",
+        lambda name: win32.CreateEvent(None, True, False, name),
+        lambda name: win32.OpenEvent(win32.SYNCHRONIZE, False, name),
+        "win32.CreateEvent(None, True, False, {!r})",
+    ),
+    Kind(
+        "semaphore",
+        lambda name: win32.CreateSemaphore(None, 1, 2, name),
+        lambda name: win32.OpenSemaphore(win32.SYNCHRONIZE, False, name),
+        "win32.CreateSemaphore(None, 1, 2, {!r})",
+    ),
+)
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+def gone(kind: Kind, name: str) -> bool:
+    return kind.open(name) is None and win32.GetLastError() == win32.ERROR_FILE_NOT_FOUND
+
+
+def handle_count(handle: int) -> int:
+    information = nt.OBJECT_BASIC_INFORMATION()
+    status = nt.NtQueryObject(handle, 0, information, ctypes.sizeof(information), None)
+    assert status == 0
+    return int(information.HandleCount)

@@ -1,27 +1,23 @@
 """How long objects and names live: with the last handle in any process, through every kind of end."""
 
-import ctypes
-import os
-import signal
 import subprocess
-import sys
-import textwrap
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from namedmap import nt, win32
+from namedmap import win32
 from support import (
     WATCHDOG,
     Child,
+    Kind,
     Spawn,
     close,
     create,
+    each_kind,
     error_of_open,
     eventually,
+    gone,
+    handle_count,
     message,
     object_files,
     object_path,
@@ -35,58 +31,7 @@ from support import (
 NAME = "lifetime"
 
 
-class Kind(NamedTuple):
-    """How a kind of object is made and opened, here and in children (where it is text)."""
-
-    name: str
-    create: Callable[[str], int | None]
-    open: Callable[[str], int | None]
-    text: str
-
-
-def _create_section(name: str) -> int | None:
-    return win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, name)
-
-
-KINDS = (
-    Kind(
-        "section",
-        _create_section,
-        lambda name: win32.OpenFileMapping(win32.FILE_MAP_READ, False, name),
-        "create({!r})",
-    ),
-    Kind(
-        "mutex",
-        lambda name: win32.CreateMutex(None, False, name),
-        lambda name: win32.OpenMutex(win32.SYNCHRONIZE, False, name),
-        "win32.CreateMutex(None, True, {!r})",
-    ),
-    Kind(
-        "event",
-        lambda name: win32.CreateEvent(None, True, False, name),
-        lambda name: win32.OpenEvent(win32.SYNCHRONIZE, False, name),
-        "win32.CreateEvent(None, True, False, {!r})",
-    ),
-    Kind(
-        "semaphore",
-        lambda name: win32.CreateSemaphore(None, 1, 2, name),
-        lambda name: win32.OpenSemaphore(win32.SYNCHRONIZE, False, name),
-        "win32.CreateSemaphore(None, 1, 2, {!r})",
-    ),
-)
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 each_scope = pytest.mark.parametrize("name", [NAME, f"Local\\{NAME}", f"Global\\{NAME}"])
-
-
-def gone(kind: Kind, name: str = NAME) -> bool:
-    return kind.open(name) is None and win32.GetLastError() == win32.ERROR_FILE_NOT_FOUND
-
-
-def handle_count(handle: int) -> int:
-    information = nt.OBJECT_BASIC_INFORMATION()
-    status = nt.NtQueryObject(handle, 0, information, ctypes.sizeof(information), None)
-    assert status == 0
-    return information.HandleCount
 
 
 class TestNames:
@@ -96,7 +41,9 @@ class TestNames:
         """One handle keeps the name; the last one takes it, and the file, along."""
         first = kind.create(name)
         second = kind.create(name)
-        assert first and second and win32.GetLastError() == win32.ERROR_ALREADY_EXISTS
+        assert first
+        assert win32.GetLastError() == win32.ERROR_ALREADY_EXISTS
+        assert second
         close(first)
         third = kind.open(name)
         assert third
@@ -144,9 +91,10 @@ class TestNames:
         assert held
         close(held)
         other.kill()
-        assert gone(kind)
+        assert gone(kind, NAME)
         new = kind.create(NAME)
-        assert new and win32.GetLastError() == win32.ERROR_SUCCESS
+        assert win32.GetLastError() == win32.ERROR_SUCCESS
+        assert new
         close(new)
         assert object_files() == []
 
@@ -156,7 +104,8 @@ class TestNames:
         other.run(f"m = create({NAME!r}, 1 << 20)")
         other.kill()
         event = win32.CreateEvent(None, True, True, NAME)
-        assert event and win32.GetLastError() == win32.ERROR_SUCCESS
+        assert win32.GetLastError() == win32.ERROR_SUCCESS
+        assert event
         close(event)
 
     def test_a_dead_section_is_not_seen_by_the_next(self, spawn: Spawn) -> None:
@@ -189,14 +138,14 @@ class TestNames:
         close(new)
 
     def test_the_first_use_of_the_names_sweeps(self, spawn: Spawn) -> None:
-        """A process removes dead files, and only dead ones, when it first uses a name."""
+        """A process removes dead files, and only dead ones, when it first uses a name; in bounded time."""
         dying = spawn()
         dying.run(f"handles = [create(f'{NAME}{{n}}') for n in range(20)] + [create('Global\\\\{NAME}')]")
         living = create(f"{NAME}-alive")
         dying.kill()
         assert len(object_files()) == 22
         later = spawn()
-        later.run("m = create('another')")
+        later.run("namespace.SWEEP_SECONDS = 60; m = create('another')")
         assert len(object_files()) == 2
         later.end()
         close(living)
@@ -267,264 +216,6 @@ def views_here() -> list[int]:
     from namedmap._kernel.space import space
 
     return [region.base for region in space]
-
-
-class TestFork:
-    """A child of os.fork has all handles; what it does with them is its own affair, and so for the parent."""
-
-    @each_kind
-    @pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), 9)", "closing", "sys.exit(0)"])
-    def test_the_end_of_a_child_takes_nothing_from_its_parent(self, spawn: Spawn, kind: Kind, ending: str) -> None:
-        """Whether the child closes, exits or is killed: the parent's object and name stay."""
-        what = "win32.CloseHandle(h); os._exit(0)" if ending == "closing" else ending
-        parent = spawn(f"""
-            h = {kind.text.format(NAME)}
-            pid = os.fork()
-            if not pid:
-                {what}
-            os.waitpid(pid, 0)
-            say("over")
-            hear()
-            """)
-        assert parent.line() == "over"
-        held = kind.open(NAME)
-        assert held, message()
-        close(held)
-        parent.end()
-        assert gone(kind)
-        assert object_files() == []
-
-    @each_kind
-    @pytest.mark.parametrize("ending", ["win32.CloseHandle(h)", "os._exit(0)", "os.kill(os.getpid(), 9)"])
-    def test_the_parent_closing_right_after_the_fork_leaves_the_childs_object(
-        self, spawn: Spawn, kind: Kind, ending: str
-    ) -> None:
-        """However fast the parent lets go: there is no instant at which the child's handles hang on the parent's."""
-        parent = spawn(f"""
-            h = {kind.text.format(NAME)}
-            if os.fork():
-                {ending}
-            else:
-                sys.stdin.close()
-                say("child")
-                flags = win32.DWORD()
-                r, w = os.pipe()
-                say(win32.GetHandleInformation(h, flags), os.getpid())
-                signal.pause()
-            sys.stdin.read()
-            """)
-        assert parent.line() == "child"
-        known, pid = parent.line().split()
-        assert known == "True"
-        held = kind.open(NAME)
-        assert held, message()
-        close(held)
-        parent.kill()
-        held = kind.open(NAME)
-        assert held, message()
-        os.kill(int(pid), signal.SIGTERM)
-        eventually(lambda: not os.path.exists(f"/proc/{pid}/fdinfo/0"), "the end of the child")
-        close(held)
-        assert gone(kind)
-
-    def test_a_storm_of_forks_and_closes_loses_nothing(self, spawn: Spawn) -> None:
-        """Parent and child let go in any order, many times; the object is there until the last has."""
-        child = spawn(f"""
-            import random
-            keeper = create("{NAME}")
-            for turn in range(200):
-                h = create(f"{NAME}-{{turn % 3}}")
-                pid = os.fork()
-                if not pid:
-                    if random.random() < 0.5:
-                        ok = bool(win32.CloseHandle(h)) and bool(open_("{NAME}"))
-                    else:
-                        ok = bool(open_(f"{NAME}-{{turn % 3}}"))
-                    os._exit(0 if ok else 1)
-                if random.random() < 0.5:
-                    win32.CloseHandle(h)
-                    h = None
-                _, status = os.waitpid(pid, 0)
-                if status: say("failed", turn, status); break
-                if h:
-                    again = open_(f"{NAME}-{{turn % 3}}")
-                    if not again: say("lost", turn); break
-                    win32.CloseHandle(again); win32.CloseHandle(h)
-            else:
-                say("fine")
-            win32.CloseHandle(keeper)
-            namespace.current().sweep()
-            """)
-        assert child.line() == "fine"
-        assert child.wait() == 0
-        assert object_files() == []
-
-    def test_views_are_shared_and_handles_counted(self, spawn: Spawn) -> None:
-        """A forked child sees what the parent writes, and has a handle of its own."""
-        mine = create(NAME)
-        mine_view = view(mine)
-        parent = spawn()
-        parent.run(f"h = open_({NAME!r}); v = view(h)")
-        assert handle_count(mine) == 2
-        parent.run("""
-            r, w = os.pipe(); r2, w2 = os.pipe()
-            pid = os.fork()
-            if not pid:
-                os.read(r, 1); os.write(w2, peek(v, 5)); poke(v, b"child"); os.read(r, 1); os._exit(0)
-            """)
-        assert handle_count(mine) == 3
-        poke(mine_view, b"hello")
-        parent.run("os.write(w, b'x')")
-        assert parent.value("os.read(r2, 5)") == b"hello"
-        parent.run("os.write(w, b'x'); os.waitpid(pid, 0)")
-        assert peek(mine_view, 5) == b"child"
-        assert handle_count(mine) == 2
-        parent.end()
-        unmap(mine_view)
-        close(mine)
-
-    def test_a_forked_child_can_go_on_opening_and_creating(self, spawn: Spawn) -> None:
-        """A child finds its inherited objects by name, as the same objects, and makes new ones."""
-        parent = spawn(f"""
-            h = create("{NAME}"); v = view(h); poke(v, b"data")
-            pid = os.fork()
-            if not pid:
-                again = open_("{NAME}")
-                same = win32.CompareObjectHandles(h, again)
-                fresh = create("{NAME}-child")
-                say(same, peek(view(again), 4), bool(fresh))
-                hear()
-                for handle in (h, again, fresh): win32.CloseHandle(handle)
-                os._exit(0)
-            sys.stdin.close()
-            win32.CloseHandle(h)
-            os.waitpid(pid, 0)
-            """)
-        assert parent.line() == "True b'data' True"
-        close(open_section(NAME), open_section(f"{NAME}-child"))
-        parent.send("end")
-        assert parent.wait() == 0
-        assert object_files() == []
-
-    def test_a_fork_while_another_thread_opens_keeps_no_lock(self, spawn: Spawn) -> None:
-        """Children forked at any moment of another thread's calls neither block nor keep alive what that thread uses."""
-        child = spawn(f"""
-            locks.GUARD_TIMEOUT = 1.0
-            failures, stop = [], threading.Event()
-            def work():
-                turn = 0
-                while not stop.is_set():
-                    turn += 1
-                    name = f"{NAME}-{{turn % 4}}"
-                    a, b, c = create(name), open_(name), open_("missing")
-                    if not (a and b): failures.append((name, a, b, message()))
-                    for h in (a, b):
-                        if h and not win32.CloseHandle(h): failures.append(message())
-            thread = threading.Thread(target=work)
-            thread.start()
-            children = []
-            r, w = os.pipe()
-            for _ in range(150):
-                pid = os.fork()
-                if not pid:
-                    os.close(w); os.read(r, 1); os._exit(0)
-                children.append(pid)
-            stop.set(); thread.join()
-            say(failures[:3])
-            hear()
-            os.close(w)
-            for pid in children: os.waitpid(pid, 0)
-            """)
-        assert child.line() == "[]"
-        for number in range(4):
-            # A child that was forked while the thread had a handle has that handle too; what it must not have is a lock.
-            name = f"{NAME}-{number}"
-            section = create(name)
-            close(section)
-        child.end()
-        for number in range(4):
-            assert error_of_open(f"{NAME}-{number}") == win32.ERROR_FILE_NOT_FOUND
-        from support import sweep
-
-        sweep()
-
-    def test_a_fork_without_a_free_descriptor_still_works(self, spawn: Spawn) -> None:
-        """The child shares its parent's locks then: its end takes nothing from the parent."""
-        child = spawn(f"""
-            import resource
-            h = create("{NAME}"); poke(view(h), b"data")
-            held = []
-            try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-                while True: held.append(os.dup(0))
-            except OSError: pass
-            pid = os.fork()
-            if not pid:
-                seen = peek(win32.MapViewOfFile(h, win32.FILE_MAP_READ, 0, 0, 0), 4)
-                closed = win32.CloseHandle(h)
-                os._exit(0 if seen == b"data" and closed else 1)
-            status = os.waitpid(pid, 0)[1]
-            for fd in held: os.close(fd)
-            say(status)
-            hear()
-            """)
-        assert child.line() == "0"
-        close(open_section(NAME))
-        child.end()
-        assert object_files() == []
-
-
-METHODS = textwrap.dedent("""
-    import ctypes, multiprocessing, os, signal, sys
-    from namedmap import win32
-
-    def work(ending, name):
-        h = win32.OpenFileMapping(win32.FILE_MAP_ALL_ACCESS, False, name)
-        v = win32.MapViewOfFile(h, win32.FILE_MAP_WRITE, 0, 0, 0)
-        assert ctypes.string_at(v, 6) == b"parent"
-        ctypes.memmove(v, b"worker", 6)
-        if ending == "close": win32.CloseHandle(h)
-        if ending == "kill": os.kill(os.getpid(), signal.SIGKILL)
-        if ending == "_exit": os._exit(0)
-
-    if __name__ == "__main__":
-        method, ending, name = sys.argv[1:]
-        context = multiprocessing.get_context(method)
-        for _ in range(2):
-            h = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, name)
-            assert h and win32.GetLastError() == 0
-            v = win32.MapViewOfFile(h, win32.FILE_MAP_WRITE, 0, 0, 0)
-            ctypes.memmove(v, b"parent", 6)
-            process = context.Process(target=work, args=(ending, name))
-            process.start()
-            process.join()
-            assert process.exitcode == (-9 if ending == "kill" else 0), process.exitcode
-            assert ctypes.string_at(v, 6) == b"worker"
-            again = win32.OpenFileMapping(win32.FILE_MAP_READ, False, name)
-            assert again, win32.GetLastError()
-            win32.CloseHandle(again); win32.CloseHandle(h)
-            assert win32.OpenFileMapping(win32.FILE_MAP_READ, False, name) is None
-        print("fine")
-    """)
-
-
-class TestMultiprocessing:
-    @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-    @pytest.mark.parametrize("ending", ["close", "return", "_exit", "kill"])
-    def test_workers_share_and_do_not_take(self, tmp_path: Path, method: str, ending: str) -> None:
-        """A worker of any start method sees the section, and takes nothing away however it ends."""
-        script = tmp_path / "script.py"
-        script.write_text(METHODS)
-        done = subprocess.run(
-            [sys.executable, str(script), method, ending, NAME],
-            capture_output=True,
-            text=True,
-            timeout=WATCHDOG,
-            check=False,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.stdout == "fine\n", done.stderr
-        assert object_files() == []
 
 
 class TestThreads:

@@ -83,7 +83,7 @@ def parse(fd: int, file_size: int, what: object) -> Control:
     """Read and check the control page of an object file; `what` names it in errors."""
     page = os.pread(fd, CONTROL_SIZE, file_size - CONTROL_SIZE) if file_size >= CONTROL_SIZE else b""
     if len(page) < CONTROL_SIZE or page[:8] != MAGIC:
-        raise _corrupt(what, "it has no control page")
+        raise corrupt(what, "it has no control page")
     version = int.from_bytes(page[8:12], "little")
     if version != VERSION:
         raise KernelError(
@@ -92,7 +92,7 @@ def parse(fd: int, file_size: int, what: object) -> Control:
         )
     header = page[: _HEADER.size]
     if binascii.crc32(header) != int.from_bytes(page[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
-        raise _corrupt(what, "the checksum of its control page is wrong")
+        raise corrupt(what, "the checksum of its control page is wrong")
     (_, _, kind, flags, protection, attributes, uid, size, requested, data, bitmap, text_at, name_length, path_length,
      device, inode, pid, _, created) = _HEADER.unpack(header)  # fmt: skip
     text_length = name_length + path_length
@@ -102,10 +102,14 @@ def parse(fd: int, file_size: int, what: object) -> Control:
         or text_at + text_length > file_size
         or (kind == Kind.SECTION and not _is_section(flags, protection, size, requested, data, bitmap))
     ):
-        raise _corrupt(what, "what its control page says does not fit together")
+        raise corrupt(what, "what its control page says does not fit together")
     text = _text(fd, page, text_at - (file_size - CONTROL_SIZE), text_at, text_length)
+    try:
+        name = text[:name_length].decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise corrupt(what, "its name is no text") from None
     return Control(
-        kind=Kind(kind), name=text[:name_length].decode("utf-8", "replace"), flags=flags, protection=protection,
+        kind=Kind(kind), name=name, flags=flags, protection=protection,
         attributes=attributes, size=size, requested=requested, data_length=data, bitmap_length=bitmap,
         backing_path=text[name_length:].decode("utf-8", "surrogateescape"), backing_device=device,
         backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
@@ -128,7 +132,7 @@ def _text(fd: int, page: bytes, offset_in_page: int, offset: int, length: int) -
     return os.pread(fd, length, offset)
 
 
-def _corrupt(what: object, reason: str) -> KernelError:
+def corrupt(what: object, reason: str) -> KernelError:
     return KernelError(
         NTSTATUS.STATUS_FILE_CORRUPT,
         f"{what} is in use but is no valid object file: {reason}. End the programs that hold it, or remove the file",

@@ -34,11 +34,11 @@ def foreign_pages(address: int) -> MappedPages:
             fields = line.split(maxsplit=5)
             start, end = (int(number, 16) for number in fields[0].split("-"))
             if address < start:
-                return MappedPages(previous, start, None, 0)
+                return MappedPages(previous, min(start, HIGHEST + 1), None, 0)
             if address < end:
                 protect = _PROTECT.get(fields[1][:3], NOACCESS)
                 backed = int(fields[4]) != 0
                 kind = (_IMAGE if "x" in fields[1] else MAPPED) if backed else PRIVATE
-                return MappedPages(start, end, protect, kind)
+                return MappedPages(start, min(end, HIGHEST + 1), protect, kind)
             previous = end
     return MappedPages(previous, HIGHEST + 1, None, 0)

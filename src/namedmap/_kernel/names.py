@@ -44,7 +44,8 @@ class ObjectName(NamedTuple):
         if _PLAIN.fullmatch(self.leaf):
             return self.leaf
         raw = self.leaf.encode("utf-8", "surrogatepass")
-        encoded = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw[:_LONGEST_FILE_NAME])
+        # One byte more than fits is enough to see that it does not.
+        encoded = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw[: _LONGEST_FILE_NAME + 1])
         return encoded if len(encoded) <= _LONGEST_FILE_NAME else "%h" + hashlib.sha256(raw).hexdigest()
 
 

@@ -137,7 +137,7 @@ class NamedObject(KernelObject):
         self.name = file.name
         self.control = page
         self.life = place
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -178,12 +178,8 @@ class NamedObject(KernelObject):
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Hold the object's guard exclusively, against other threads and other processes."""
-        with self._mutex, locks.guarded(self.fd, self):
+        with self.mutex, locks.guarded(self.fd, self):
             yield
-
-    def renew_mutex(self) -> None:
-        """In a forked child: another thread of the parent may have held the guard."""
-        self._mutex = threading.RLock()
 
     def close_passage(self) -> None:
         if self.passage is not None:
@@ -195,7 +191,7 @@ class NamedObject(KernelObject):
             self.close_passage()
         if self.borrowed:
             return
-        with self._mutex:
+        with self.mutex:
             try:
                 # Everything from the guard on, exclusively, is ours only if nobody else holds or opens the object.
                 if self.path is not None and self.writable:
@@ -399,6 +395,8 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     page = control.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
+    if file.name is not None and page.name != file.name.leaf:
+        raise control.corrupt(file, f"its control page says that it is {page.name!r}")
     fresh = cls(file, page)
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.

@@ -37,6 +37,8 @@ def allocate(address: int, size: int, kind: int, protect: int) -> int:
 def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
     _refuse_copies(protect)
     base = address // GRANULARITY * GRANULARITY
+    if address and not base:
+        raise KernelError(NTSTATUS.STATUS_CONFLICTING_ADDRESSES, f"nothing can be reserved at {address:#x}")
     length = round_to_page(address + size) - base if address else round_to_page(size)
     prot = protection.mmu(protect) if commit else libc.PROT_NONE
     nocache, protect = protect & protection.NOCACHE, protect & ~_MODIFIERS
@@ -48,17 +50,19 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
 
 def _commit(address: int, size: int, kind: int, protect: int) -> int:
     start, end = address // PAGE * PAGE, round_to_page(address + size)
-    region = _region_for_commit(address, end)
-    if kind & (RESET | RESET_UNDO):
-        return start
-    if isinstance(region, View):
-        _commit_view(region, start, end, protect)
-        return start
     with space.lock:
-        if _region_for_commit(address, end) is region:
+        region = _region_for_commit(address, end)
+        if kind & (RESET | RESET_UNDO):
+            return start
+        if not isinstance(region, View):
             _commit_private(region, start, end, protect)
             return start
-    raise _nothing_at(address)
+        region.section.retain()
+    try:
+        _commit_view(region, start, end, protect)
+    finally:
+        region.section.release()
+    return start
 
 
 def _region_for_commit(address: int, end: int) -> Region:

@@ -5,7 +5,9 @@ holds a lock of its own is made first and handed over; closing our copy of it do
 
 fork      Before it, every object gets a spare description with life on it. The child puts it in the place of the
           inherited one, whose locks are the parent's; the parent closes it. There is no instant at which the child's
-          handles hang on the parent's locks.
+          handles hang on the parent's locks. Nor may the parent's locks hang on the child: a mapping keeps the
+          description that it was made from, in the child as well. So the parent moves too, to another spare, and the
+          old description is left to the views, without a lock.
 exec      An object with an inheritable handle keeps a *passage*: a description with a PASSAGE lock whose descriptor is
           not closed by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is
           thus what bInheritHandles=TRUE is on Windows, and on Windows means the same.
@@ -25,6 +27,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -77,36 +80,48 @@ class _Fork:
     """What must happen around os.fork; the locks stay taken from before until after it, in parent and child."""
 
     def __init__(self) -> None:
-        self.spares: dict[NamedObject, int] = {}
+        self.for_child: dict[NamedObject, int] = {}
+        self.for_parent: dict[NamedObject, int] = {}
         self.place = 0
 
     def before(self) -> None:
         table.lock.acquire()
         space.lock.acquire()
         objects.lock.acquire()
-        self.spares = {}
         self.place = locks.new_place()
         for held in objects.holders:
             with contextlib.suppress(OSError):
-                self.spares[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
+                self.for_child[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
+            if isinstance(held, Section) and held.mutex.acquire(blocking=False):
+                try:
+                    self.for_parent[held] = _reopen(held, locks_at=held.life, count=held.handle_count)
+                except OSError:
+                    held.mutex.release()
 
     def in_parent(self) -> None:
-        for spare in self.spares.values():
+        for spare in self.for_child.values():
             os.close(spare)
+        for held, spare in self.for_parent.items():
+            locks.unlock(held.fd, locks.GUARD, 0)
+            os.dup2(spare, held.fd, inheritable=False)
+            os.close(spare)
+            held.mutex.release()
         self._done()
 
     def in_child(self) -> None:
         global _inbox
         objects.place = self.place
+        for spare in self.for_parent.values():
+            os.close(spare)
         for held in objects.holders:
-            spare = self.spares.get(held)
-            if spare is None:
+            own = self.for_child.get(held)
+            if own is None:
                 held.borrowed = True
             else:
-                os.dup2(spare, held.fd, inheritable=False)
-                os.close(spare)
+                os.dup2(own, held.fd, inheritable=False)
+                os.close(own)
                 held.life = self.place
-            held.renew_mutex()
+            held.mutex = threading.RLock()  # another thread of the parent may have held it
             held.close_passage()
         for file in objects.in_flight:
             # Other threads' work, which they go on with in the parent; here it would only keep their locks.
@@ -122,7 +137,7 @@ class _Fork:
         synchronise_inheritance()
 
     def _done(self) -> None:
-        self.spares = {}
+        self.for_child, self.for_parent = {}, {}
         objects.lock.release()
         space.lock.release()
         table.lock.release()

@@ -160,7 +160,7 @@ class Section(NamedObject):
             page = control.parse(self.fd, length, self)
         except KernelError:
             # Read in the middle of an extension. Nobody writes while others share the guard.
-            with self._mutex, locks.guarded(self.fd, self, exclusive=False):
+            with self.mutex, locks.guarded(self.fd, self, exclusive=False):
                 page = control.parse(self.fd, length, self)
         self.size = self.control.size = page.size
 

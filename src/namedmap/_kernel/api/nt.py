@@ -32,6 +32,7 @@ from namedmap.types import (
 _INHERIT, _PERMANENT, _CASE_INSENSITIVE, _OPENIF = 0x2, 0x10, 0x40, 0x80
 _TOP_DOWN, _LARGE_PAGES, _NO_CHANGE, _RESERVE = 0x100000, 0x20000000, 0x400000, 0x2000
 _IMAGE_INFORMATION_LENGTH = 64
+_LONGEST_STRING = 0xFFFC  # bytes; a UNICODE_STRING counts them, and the NUL behind them, in 16 bits
 
 
 @native
@@ -310,7 +311,7 @@ def _store(out: Out, content: bytes) -> None:
 
 def _string(text: str, buffer: Out) -> bytes:
     """A UNICODE_STRING that points to its text right behind it in the caller's buffer."""
-    raw = text.encode("utf-16-le", "surrogatepass")
+    raw = text.encode("utf-16-le", "surrogatepass")[:_LONGEST_STRING]
     head = ctypes.sizeof(UNICODE_STRING)
     if not raw:
         return bytes(UNICODE_STRING())
