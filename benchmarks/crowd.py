@@ -99,7 +99,7 @@ def answer(process: Process, request: str = "") -> str:
         stream.flush()
     line = _stream(process.stdout).readline()
     if not line:
-        raise SystemExit("a helper process of the benchmark has failed")
+        raise SystemExit("a child process of the benchmark has failed")
     return line.strip()
 
 

@@ -18,7 +18,7 @@ def raise_priority() -> str:
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     except PermissionError:
         return "normal priority (raising it was not allowed)"
-    return f"raised priority (nice {PRIORITY}), helper processes too"
+    return f"raised priority (nice {PRIORITY}), child processes too"
 
 
 def _read(path: str) -> str:

@@ -1,5 +1,6 @@
 """Tables: as text for the terminal, as Markdown for docs/benchmarks.md."""
 
+import textwrap
 from dataclasses import dataclass, field
 
 from rounds import Series
@@ -15,7 +16,7 @@ class Target:
 
     def __str__(self) -> str:
         verdict = "reached" if self.reached <= self.limit else "MISSED"
-        return f"target: {self.text}; this run: {self.reached:.2f}x, {verdict}"
+        return f"{self.text}; this run: {self.reached:.2f}x, {verdict}"
 
 
 @dataclass
@@ -55,7 +56,7 @@ def as_text(table: Table) -> str:
 
 def as_markdown(table: Table) -> str:
     head, *rows = table.cells()
-    lines = [f"## {table.title}", "", table.text, ""]
+    lines = [f"## {table.title}", "", textwrap.fill(table.text, 120, break_on_hyphens=False), ""]
     lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if table.targets:

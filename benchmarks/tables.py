@@ -69,7 +69,7 @@ def _aim(table: Table, row: str, base: str) -> None:
     found = {each.name: each for each in table.rows}
     ratio = found[row].ratio(found[base])
     table.targets += [
-        Target(f"at most {PROMISED}x {base}", PROMISED, ratio),
+        Target(f"target: at most {PROMISED}x {base}", PROMISED, ratio),
         Target(f"aim: at most {AIM}x {base}", AIM, ratio),
     ]
 
@@ -174,7 +174,7 @@ def _growth(stack: contextlib.ExitStack, places: dict[str, tuple[Path, int]], ef
         text = f"The cycle of the table for *{operation}* above, in a worker process, among so many named sections."
         table = _table(f"{operation}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
         ratio = max(row.ratio(table.rows[0]) for row in table.rows[1:])
-        table.targets.append(Target(f"less than {GROWTH:g}x of what it takes with none", GROWTH, ratio))
+        table.targets.append(Target(f"target: less than {GROWTH:g}x of what it takes with none", GROWTH, ratio))
         yield table
 
 

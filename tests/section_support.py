@@ -25,6 +25,10 @@ READ, WRITE, COPY, EXECUTE, ALL = (
     win32.FILE_MAP_EXECUTE,
     win32.FILE_MAP_ALL_ACCESS,
 )
+#: The modules without their types, for arguments that a type checker would refuse.
+loose: Any = win32
+loose_nt: Any = nt
+
 SUCCESS, OBJECT_NAME_EXISTS = 0, 0x40000000
 
 

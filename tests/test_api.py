@@ -8,11 +8,11 @@ import threading
 from types import ModuleType
 
 import pytest
-from section_support import failed, plain
-from section_support import tidy as tidy
 
 import namedmap
 from namedmap import constants, nt, ntstatus, types, win32
+from section_support import failed, plain
+from section_support import tidy as tidy
 
 # Parameters as on the pages of learn.microsoft.com.
 WIN32 = """
@@ -80,10 +80,24 @@ NtMakeTemporaryObject Handle
 NtAreMappedFilesTheSame File1MappedAsAnImage File2MappedAsFile
 """  # noqa: E501 -- a table
 #: The Win32 functions that take strings exist in a wide form, too.
-WIDE = (
-    "CreateFile GetFileAttributes SetFileAttributes DeleteFile MoveFile MoveFileEx CopyFile CreateFileMapping OpenFileMapping "
-    "CreateMutex OpenMutex CreateSemaphore OpenSemaphore CreateEvent OpenEvent FormatMessage"
-).split()
+WIDE = [
+    "CreateFile",
+    "GetFileAttributes",
+    "SetFileAttributes",
+    "DeleteFile",
+    "MoveFile",
+    "MoveFileEx",
+    "CopyFile",
+    "CreateFileMapping",
+    "OpenFileMapping",
+    "CreateMutex",
+    "OpenMutex",
+    "CreateSemaphore",
+    "OpenSemaphore",
+    "CreateEvent",
+    "OpenEvent",
+    "FormatMessage",
+]
 #: Values of winnt.h, winbase.h, fileapi.h, memoryapi.h, winerror.h and ntdef.h, from the headers.
 CONSTANTS = {
     "GENERIC_READ": 0x80000000, "GENERIC_WRITE": 0x40000000, "GENERIC_EXECUTE": 0x20000000, "GENERIC_ALL": 0x10000000,
@@ -205,7 +219,9 @@ def names(module: ModuleType) -> set[str]:
     return set(listed) if listed is not None else {name for name in vars(module) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize(("module", "name", "parameters"), [(win32, *row) for row in table(WIN32)] + [(nt, *row) for row in table(NATIVE)])
+@pytest.mark.parametrize(
+    ("module", "name", "parameters"), [(win32, *row) for row in table(WIN32)] + [(nt, *row) for row in table(NATIVE)]
+)
 def test_parameters(module: ModuleType, name: str, parameters: list[str]) -> None:
     """Each function has the parameters of its page, by name, in order; none is keyword-only."""
     signature = inspect.signature(getattr(module, name))
@@ -272,8 +288,8 @@ def test_members_are_module_names() -> None:
     """Each member of an enumeration is a name of the module, as in C."""
     for group in vars(constants).values():
         if isinstance(group, enum.EnumMeta) and group.__module__ == constants.__name__:
-            for name, member in group.__members__.items():
-                assert getattr(win32, name) == member
+            for name in group.__members__:
+                assert getattr(win32, name) == group[name]
 
 
 @pytest.mark.parametrize(("name", "value"), STATUSES.items())
@@ -296,14 +312,16 @@ def test_types(name: str, size: int) -> None:
     assert ctypes.sizeof(getattr(types, name)) == size
 
 
-@pytest.mark.parametrize(("module", "name"), [(win32, name) for name, _ in table(WIN32)] + [(nt, name) for name, _ in table(NATIVE)])
+@pytest.mark.parametrize(
+    ("module", "name"), [(win32, name) for name, _ in table(WIN32)] + [(nt, name) for name, _ in table(NATIVE)]
+)
 def test_docstrings(module: ModuleType, name: str) -> None:
     """Each public function says in one line what it does, and names its source where there is a page to name."""
     text = inspect.getdoc(getattr(module, name)) or ""
     first = text.split("\n\n")[0].replace("\n", " ")
     assert re.match(r"[A-Z`].*\.( |$)", first)
     if name not in ("GetLastError", "SetLastError", "GetCurrentProcess", "GetCurrentThread", "GetCurrentProcessId"):
-        assert re.search(r"Source: \w+|; see MapViewOfFileEx", text) or name in ("NtOpenMutant",), text
+        assert re.search(r"Source:\s+\w+|; see MapViewOfFileEx", text) or name == "NtOpenMutant", text
 
 
 @pytest.mark.parametrize("module", [namedmap, win32, nt, constants, types, ntstatus])

@@ -1,22 +1,21 @@
 """The object file as an ABI: another process's file read by the documented offsets, with struct alone."""
 
 import binascii
-import ctypes
+import fcntl
 import mmap
 import os
 import struct
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from section_support import PAGE, close, duplicate, failed, peek, poke, reopened, section, view
-from section_support import tidy as tidy
-from support import Spawn
 
 from namedmap import nt, win32
 from namedmap._kernel import control, locks
+from section_support import PAGE, close, duplicate, failed, peek, poke, reopened, section, view
+from section_support import tidy as tidy
+from support import Child, Spawn
 
 LIFE = 2**62 + 3
 
@@ -74,21 +73,25 @@ def file_of(name: str, *, is_global: bool = False) -> Path:
     return root / f"namedmap.global.{name}" if is_global else root / f"namedmap-{os.geteuid()}" / name
 
 
-def held(spawn: Spawn, statement: str) -> int:
-    """The pid of a child that has made something by `statement` and holds it until the test ends."""
-    child = spawn(
-        f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from section_support import *
-        {statement}
-        print("ready", flush=True)
-        sys.stdin.readline()
-        """
-    )
-    assert child.process.stdout is not None
-    assert child.process.stdout.readline().strip() in ("ready", b"ready")
-    return child.process.pid
+def held(spawn: Spawn, statement: str) -> Child:
+    """A child that has made something by `statement` and holds it until the test ends."""
+    child = spawn()
+    child.run(f"from section_support import *\n{statement}")
+    return child
+
+
+def locked(fd: int, first: int, last: int) -> list[int]:
+    """The lengths of others' OFD locks within a range of bytes, as fcntl(2) alone tells them."""
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, first, last - first + 1 if last < 2**63 - 1 else 0, 0)
+    kind, _, start, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+    if kind == fcntl.F_UNLCK:
+        return []
+    found = [length]
+    if start > first:
+        found += locked(fd, first, start - 1)
+    if start + length <= last:
+        found += locked(fd, start + length, last)
+    return found
 
 
 pytestmark = pytest.mark.leaves_dead_files
@@ -98,7 +101,7 @@ class TestSection:
     def test_header(self, spawn: Spawn) -> None:
         """Every field of a section over the paging file."""
         before = time.time_ns()
-        pid = held(spawn, 'h = section(5000, win32.PAGE_READWRITE, "control.header")')
+        child = held(spawn, 'h = section(5000, win32.PAGE_READWRITE, "control.header")')
         header = read(file_of("control.header"))
         assert (header.magic, header.version, header.kind, header.flags) == (b"NAMEDMAP", 1, 1, 0)
         assert (header.protection, header.attributes) == (win32.PAGE_READWRITE, win32.SEC_COMMIT)
@@ -106,7 +109,7 @@ class TestSection:
         assert (header.data_length, header.bitmap_length, header.text_offset) == (8192, 0, 8192 + 256)
         assert (header.name, header.path) == (b"control.header", b"")
         assert (header.backing_device, header.backing_inode) == (0, 0)
-        assert (header.uid, header.creator_pid) == (os.geteuid(), pid)
+        assert (header.uid, header.creator_pid) == (os.geteuid(), child.pid)
         assert before <= header.created <= time.time_ns()
         assert header.state == (0, 0, 0, 0)
         assert file_of("control.header").stat().st_size == 8192 + 4096
@@ -116,9 +119,9 @@ class TestSection:
         held(spawn, 'h = section(10000, name="control.data"); poke(view(h) + 9000, b"from the holder")')
         with file_of("control.data").open("r+b") as file, mmap.mmap(file.fileno(), 10_000) as memory:
             assert memory[9000:9015] == b"from the holder"
-            memory[0:9] = b"plain mmap"[:9]
+            memory[0:10] = b"plain mmap"
             address = view(reopened("control.data"))
-            assert peek(address, 9) == b"plain mma"
+            assert peek(address, 10) == b"plain mmap"
             assert poke(address + 5000, b"back")
             assert memory[5000:5004] == b"back"
             file.seek(9000)
@@ -172,7 +175,9 @@ class TestSection:
         """Text that does not fit behind the header stands before the control page; the file is whole pages."""
         name = "L" * (4096 - 256 + extra)
         handle = section(PAGE, name=name)
-        files = [entry for entry in file_of("x").parent.iterdir() if entry.is_file() and not entry.name.startswith("%inbox")]
+        files = [
+            entry for entry in file_of("x").parent.iterdir() if entry.is_file() and not entry.name.startswith("%inbox")
+        ]
         assert len(files) == 1
         assert files[0].name.startswith("%h")
         header = read(files[0])
@@ -227,27 +232,17 @@ class TestSync:
 
 class TestLocks:
     def test_life_is_a_lock_that_others_can_see(self, spawn: Spawn) -> None:
-        """A holder has a shared OFD lock on as many bytes from LIFE on as it has handles."""
+        """Each holder has shared OFD locks from LIFE on, of as many bytes as it has handles; nothing on the guard."""
         assert (locks.GUARD, locks.OWNER, locks.LIFE) == (2**62, 2**62 + 1, LIFE)
-        held(spawn, 'h = section(name="control.life"); d = duplicate(h)')
+        for handles in (2, 3):
+            held(spawn, f'h = [section(name="control.life") for _ in range({handles})]')
         with file_of("control.life").open("r+b") as file:
-            for first, expected in ((LIFE, True), (LIFE + 1, True), (LIFE + 2, False), (2**62, False)):
-                assert locks.held_elsewhere(file.fileno(), first) == expected
+            assert sum(locked(file.fileno(), LIFE, 2**63 - 1)) == 5
+            assert locked(file.fileno(), 2**62, LIFE - 1) == []
 
     def test_a_file_without_life_is_no_object(self, spawn: Spawn) -> None:
         """What a killed process leaves cannot be opened, and is made anew by the next creator."""
-        child = spawn(
-            f"""
-            import sys
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
-            from section_support import *
-            h = section(name="control.dead"); poke(view(h), b"old")
-            print("ready", flush=True)
-            sys.stdin.readline()
-            """
-        )
-        assert child.process.stdout is not None
-        child.process.stdout.readline()
+        child = held(spawn, 'h = section(name="control.dead"); poke(view(h), b"old")')
         child.kill()
         assert file_of("control.dead").exists()
         assert failed(win32.OpenFileMapping(4, False, "control.dead")) == 2
@@ -260,11 +255,30 @@ class TestLocks:
 class TestRoundTrip:
     def test_build_and_parse(self, tmp_path: Path) -> None:
         """What `build` lays out `parse` reads back, wherever the text stands."""
-        for name, path in (("n", ""), ("n" * 3000, "/p" * 300), ("é" * 4000, "/x"), ("n" * 32766, "/p" * 2000), ("", "")):
+        for name, path in (
+            ("n", ""),
+            ("n" * 3000, "/p" * 300),
+            ("é" * 4000, "/x"),
+            ("n" * 32766, "/p" * 2000),
+            ("", ""),
+        ):
             page = control.Control(
-                control.Kind.SECTION, name, control.FLAG_FILE_BACKED, 4, 0x800000, 12345, 12345, 0, 0, path, 7, 2**63
+                control.Kind.SECTION,
+                name,
+                control.FLAG_FILE_BACKED,
+                4,
+                0x800000,
+                12345,
+                12345,
+                0,
+                0,
+                path,
+                7,
+                2**63,
+                1,
+                2,
+                3,
             )
-            page.stamp()
             offset, content, total = page.build()
             file = tmp_path / "page"
             with file.open("wb") as out:
@@ -286,4 +300,3 @@ def test_memory_of_a_large_section_is_taken_at_once(spawn: Spawn) -> None:
     """SEC_COMMIT allocates all space when the section is created."""
     held(spawn, 'h = section(8 << 20, name="control.committed")')
     assert file_of("control.committed").stat().st_blocks * 512 >= (8 << 20) + 4096
-    assert sys.byteorder == "little" or ctypes.sizeof(ctypes.c_void_p) == 8

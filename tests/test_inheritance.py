@@ -175,7 +175,8 @@ class TestSubprocess:
         assert parent.line() == "b'heritage'"
         close(open_section(NAME))
         parent.send("end")
-        eventually(lambda: error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND, "the end of the child")
+        eventually(lambda: object_files() == [], "the end of the child")
+        assert error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND
         parent.kill()
         assert object_files() == []
 
@@ -309,7 +310,6 @@ class TestDuplicateHandle:
         assert out.value is not None
         return out.value
 
-    @pytest.mark.leaves_dead_files  # the inbox of a killed process
     @pytest.mark.parametrize("name", [NAME, None])
     def test_it_is_the_same_object(self, target: Child, name: str | None) -> None:
         """Memory, handle count and name are one."""
@@ -325,7 +325,6 @@ class TestDuplicateHandle:
         unmap(mine_view)
         close(mine)
 
-    @pytest.mark.leaves_dead_files
     @each_kind
     def test_it_is_held_while_in_flight(self, target: Child, kind: Kind) -> None:
         """The sender has closed, the receiver has not looked: the object lives."""
@@ -340,7 +339,6 @@ class TestDuplicateHandle:
         target.run(f"win32.CloseHandle({value})")
         assert gone(kind, NAME)
 
-    @pytest.mark.leaves_dead_files
     def test_the_source_can_be_closed_in_the_same_step(self, target: Child) -> None:
         """DUPLICATE_CLOSE_SOURCE moves the handle."""
         mine = create(NAME)
@@ -392,7 +390,6 @@ class TestDuplicateHandle:
         assert handle_count(mine) == 1
         close(mine)
 
-    @pytest.mark.leaves_dead_files
     def test_file_handles_share_the_pointer(self, target: Child, tmp_path: Path) -> None:
         """A duplicated file handle is the same file object."""
         (tmp_path / "data").write_bytes(b"0123456789")
@@ -403,7 +400,6 @@ class TestDuplicateHandle:
         target.run(f"data, n = bytearray(3), win32.DWORD(); ok = win32.ReadFile({value}, data, 3, n)")
         assert target.value("(ok, bytes(data))") == (True, b"234")
 
-    @pytest.mark.leaves_dead_files
     def test_sections_over_files_go_too(self, target: Child, tmp_path: Path) -> None:
         """With their file, which may have lost its name."""
         path = tmp_path / "data"
@@ -446,7 +442,7 @@ class TestDuplicateHandle:
         assert win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, pid) is None
         assert win32.GetLastError() == win32.ERROR_INVALID_PARAMETER
 
-    @pytest.mark.leaves_dead_files
+    @pytest.mark.leaves_dead_files  # os._exit
     def test_a_forked_child_is_a_process_of_its_own(self, target: Child) -> None:
         """What is sent to the parent does not land in the child, nor the other way round."""
         target.run("""
@@ -469,7 +465,6 @@ class TestDuplicateHandle:
         assert known_in(target, own)
         close(mine)
 
-    @pytest.mark.leaves_dead_files
     def test_garbage_in_the_inbox_does_no_harm(self, target: Child) -> None:
         """Messages of a process that does not keep to the rules are dropped, and those after them are read."""
         [inbox] = [path for path in object_files() if "inbox" in path]
@@ -484,7 +479,6 @@ class TestDuplicateHandle:
         assert known_in(target, value)
         close(mine)
 
-    @pytest.mark.leaves_dead_files
     def test_another_user_cannot_reach_a_process(self, target: Child, spawn: Spawn, second_user: int) -> None:
         """The other user gets an error, the target no handle."""
         other = spawn(uid=second_user)

@@ -5,11 +5,11 @@ import re
 import threading
 
 import pytest
-from section_support import PAGE, failed, message, section, view
-from section_support import tidy as tidy
 
 from namedmap import win32
 from namedmap.constants import WinError
+from section_support import PAGE, failed, loose, message, section, view
+from section_support import tidy as tidy
 
 SYSTEM, STRING = win32.FORMAT_MESSAGE_FROM_SYSTEM, win32.FORMAT_MESSAGE_FROM_STRING
 
@@ -117,7 +117,7 @@ def test_success_leaves_the_last_error() -> None:
     other = win32.OpenFileMapping(4, False, "messages.success")
     assert win32.FlushViewOfFile(address, 0)
     assert win32.UnmapViewOfFile(address)
-    assert win32.CloseHandle(other)
+    assert loose.CloseHandle(other)
     assert win32.GetLastError() == 1234
 
 
@@ -132,7 +132,7 @@ def test_into_a_buffer() -> None:
     count = win32.FormatMessage(SYSTEM, None, win32.ERROR_ACCESS_DENIED, 0, buffer, 100)
     assert (count, buffer.value) == (len("Access is denied."), "Access is denied.")
     for size in (5, count):
-        assert failed(win32.FormatMessage(SYSTEM, None, 5, 0, ctypes.create_unicode_buffer(int(size)), size)) == 122
+        assert failed(loose.FormatMessage(SYSTEM, None, 5, 0, ctypes.create_unicode_buffer(int(size)), size)) == 122
     assert failed(win32.FormatMessage(SYSTEM, None, 5, 0, ctypes.create_unicode_buffer(5), 1000)) == 122
     exact = ctypes.create_unicode_buffer(int(count) + 1)
     assert win32.FormatMessage(SYSTEM, None, win32.ERROR_ACCESS_DENIED, 0, exact, len(exact)) == count
@@ -145,4 +145,4 @@ def test_refusals() -> None:
     with pytest.raises(TypeError):
         win32.FormatMessage(SYSTEM, None, 5, 0, bytearray(10), 10)
     with pytest.raises(TypeError):
-        win32.FormatMessage(SYSTEM, None, "5")
+        loose.FormatMessage(SYSTEM, None, "5")

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+
+from namedmap import win32
 from section_support import (
     ALL,
     COPY,
@@ -30,8 +32,6 @@ from section_support import (
     section_basic,
 )
 from section_support import tidy as tidy
-
-from namedmap import win32
 
 NOACCESS, READONLY, READWRITE, WRITECOPY = 0x01, 0x02, 0x04, 0x08
 X, XR, XRW, XWC = 0x10, 0x20, 0x40, 0x80
@@ -324,7 +324,7 @@ class Model(RuleBasedStateMachine):
         thing, granted = entry
         protect = VIEW_PROTECTION[access]
         # Whether the access or the alignment of a call is judged first is nowhere written down.
-        early = {win32.ERROR_MAPPED_ALIGNMENT} if offset % GRANULARITY else set()
+        early: set[int] = {win32.ERROR_MAPPED_ALIGNMENT} if offset % GRANULARITY else set()
         if VIEW_NEEDS[protect] & ~granted:
             return early | {win32.ERROR_ACCESS_DENIED}
         if early:
@@ -508,7 +508,7 @@ class Model(RuleBasedStateMachine):
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=60,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -5,6 +5,9 @@ import os
 import threading
 
 import pytest
+
+from namedmap import nt, win32
+from namedmap._kernel import reserve
 from section_support import (
     ALL,
     COPY,
@@ -27,9 +30,6 @@ from section_support import (
     view,
 )
 from section_support import tidy as tidy
-
-from namedmap import nt, win32
-from namedmap._kernel import reserve
 
 COMMITTED, RESERVED = win32.MEM_COMMIT, win32.MEM_RESERVE
 

@@ -4,6 +4,8 @@ import ctypes
 from pathlib import Path
 
 import pytest
+
+from namedmap import win32
 from section_support import (
     ALL,
     COPY,
@@ -16,6 +18,7 @@ from section_support import (
     close,
     exists,
     failed,
+    loose,
     message,
     peek,
     poke,
@@ -27,8 +30,6 @@ from section_support import (
     view,
 )
 from section_support import tidy as tidy
-
-from namedmap import win32
 
 ANONYMOUS = win32.INVALID_HANDLE_VALUE
 PROTECTIONS = (0x02, 0x04, 0x08, 0x20, 0x40, 0x80)
@@ -96,7 +97,7 @@ class TestSize:
     def test_null_is_the_paging_file(self) -> None:
         """hFile NULL, as None or 0, means the paging file."""
         for null in (None, 0):
-            handle = win32.CreateFileMapping(null, None, win32.PAGE_READWRITE, 0, PAGE, None)
+            handle = loose.CreateFileMapping(null, None, win32.PAGE_READWRITE, 0, PAGE, None)
             assert section_basic(handle or 0) == (win32.SEC_COMMIT, PAGE)
 
     def test_new_memory_is_zero(self) -> None:
@@ -255,9 +256,7 @@ class TestFiles:
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
         """An empty file without a size is ERROR_FILE_INVALID."""
-        handle = win32.CreateFile(
-            tmp_path / "empty", win32.GENERIC_ALL, 7, None, win32.CREATE_NEW, 0, None
-        )
+        handle = win32.CreateFile(tmp_path / "empty", win32.GENERIC_ALL, 7, None, win32.CREATE_NEW, 0, None)
         assert failed(win32.CreateFileMapping(handle, None, win32.PAGE_READWRITE, 0, 0, "sections.empty")) == 1006
         assert not exists("sections.empty")
         assert section_basic(section(1, file=handle))[1] == 1
@@ -266,7 +265,7 @@ class TestFiles:
         """Handles that do not exist or are no files: ERROR_INVALID_HANDLE."""
         event = win32.CreateEvent(None, True, False, None)
         for handle in (event, section(), 0xDEADBEE0, win32.GetCurrentThread()):
-            assert failed(win32.CreateFileMapping(handle, None, win32.PAGE_READWRITE, 0, PAGE, None)) == 6
+            assert failed(loose.CreateFileMapping(handle, None, win32.PAGE_READWRITE, 0, PAGE, None)) == 6
 
     def test_a_section_outlives_its_file_handle(self, file: int, tmp_path: Path) -> None:
         """The file handle may be closed: the section and its views keep the file."""
@@ -317,7 +316,7 @@ class TestArguments:
     def test_wrong_types_raise(self, arguments: tuple[object, ...]) -> None:
         """A wrong Python type is a TypeError, and nothing is made."""
         with pytest.raises(TypeError):
-            win32.CreateFileMapping(*arguments)
+            loose.CreateFileMapping(*arguments)
 
     def test_flags_may_be_enumeration_members_and_booleans(self) -> None:
         """Constants are ints; so are members of their enumerations."""

@@ -1,12 +1,16 @@
 """MapViewOfFile(Ex), UnmapViewOfFile(Ex) and FlushViewOfFile."""
 
 import ctypes
+import itertools
 import mmap
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from namedmap import win32
 from section_support import (
     ALL,
     COPY,
@@ -18,6 +22,8 @@ from section_support import (
     close,
     duplicate,
     failed,
+    loose,
+    message,
     peek,
     poke,
     query,
@@ -27,8 +33,6 @@ from section_support import (
     view,
 )
 from section_support import tidy as tidy
-
-from namedmap import win32
 
 HIGHEST = 0x7FFFFFFEFFFF
 
@@ -40,7 +44,7 @@ class TestPlace:
         places = [view(handle, READ, 0, length) for length in (0, 1, PAGE, PAGE + 1, 3 * PAGE) * 5]
         assert all(place % GRANULARITY == 0 for place in places)
         ranges = sorted((place, query(place).size) for place in places)
-        assert all(a + size <= b for (a, size), (b, _) in zip(ranges, ranges[1:], strict=False))
+        assert all(a + size <= b for (a, size), (b, _) in itertools.pairwise(ranges))
 
     def test_memory_behind_a_view_faults(self) -> None:
         """A view ends with its last page: what follows up to the next 64 KiB belongs to nobody."""
@@ -134,8 +138,9 @@ class TestRange:
 class TestAccess:
     @pytest.mark.parametrize(
         ("access", "protect"),
-        [(0, 1), (COPY, 8), (READ, 2), (WRITE, 4), (ALL, 4), (EXECUTE, 1), (EXECUTE | READ, 0x20), (EXECUTE | COPY, 0x80),
-         (EXECUTE | WRITE, 0x40), (READ | COPY, 2), (WRITE | COPY, 4), (win32.SECTION_EXTEND_SIZE, 1)],
+        [(0, 1), (COPY, 8), (READ, 2), (WRITE, 4), (ALL, 4), (EXECUTE, 1), (EXECUTE | READ, 0x20),
+         (EXECUTE | COPY, 0x80), (EXECUTE | WRITE, 0x40), (READ | COPY, 2), (WRITE | COPY, 4),
+         (win32.SECTION_EXTEND_SIZE, 1)],
     )  # fmt: skip
     def test_the_protection_of_a_view(self, access: int, protect: int) -> None:
         """FILE_MAP_* decide the protection; FILE_MAP_COPY only when it stands alone."""
@@ -167,11 +172,11 @@ class TestAccess:
     @pytest.mark.parametrize("value", [None, 0, -1, -2, 0xDEADBEE0, 2**64 - 1, 2**70])
     def test_what_is_no_section(self, value: int | None) -> None:
         """ERROR_INVALID_HANDLE (a number that fits no handle: ERROR_INVALID_PARAMETER)."""
-        assert failed(win32.MapViewOfFile(value, READ, 0, 0, 0)) in ((87,) if value == 2**70 else (6,))
+        assert failed(loose.MapViewOfFile(value, READ, 0, 0, 0)) in ((87,) if value == 2**70 else (6,))
 
     def test_an_event_is_no_section(self) -> None:
         """A handle of another type is ERROR_INVALID_HANDLE."""
-        assert failed(win32.MapViewOfFile(win32.CreateEvent(None, True, True, None), READ, 0, 0, 0)) == 6
+        assert failed(loose.MapViewOfFile(loose.CreateEvent(None, True, True, None), READ, 0, 0, 0)) == 6
 
 
 class TestUnmap:
@@ -188,7 +193,7 @@ class TestUnmap:
         own = win32.VirtualAlloc(None, PAGE, win32.MEM_COMMIT, win32.PAGE_READWRITE)
         heap = ctypes.create_string_buffer(10)
         for wrong in (None, 0, address - 1, address + PAGE, own, ctypes.addressof(heap), 2**64 - 1, 1 << 47):
-            assert failed(win32.UnmapViewOfFile(wrong)) == 487, wrong
+            assert failed(loose.UnmapViewOfFile(wrong)) == 487, wrong
         unmap(address)
         assert failed(win32.UnmapViewOfFile(address)) == 487
 
@@ -216,7 +221,7 @@ class TestUnmap:
     def test_a_pointer_argument(self) -> None:
         """An address may be a ctypes pointer."""
         address = view(section())
-        assert win32.UnmapViewOfFile(win32.LPVOID(address))
+        assert loose.UnmapViewOfFile(win32.LPVOID(address))
 
 
 class TestFlush:
@@ -231,7 +236,7 @@ class TestFlush:
         address = view(section(3 * PAGE))
         for start, length in ((0, 3 * PAGE + 1), (3 * PAGE, 0), (-1, 0), (PAGE, 3 * PAGE), (0, 1 << 40)):
             assert failed(win32.FlushViewOfFile(address + start, length)) == 487
-        assert failed(win32.FlushViewOfFile(None, 0)) == 487
+        assert failed(loose.FlushViewOfFile(None, 0)) == 487
 
     @pytest.mark.parametrize("access", [0, READ, COPY, WRITE])
     def test_every_kind_of_view(self, access: int) -> None:
@@ -257,13 +262,14 @@ def token(index: int) -> bytes:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_closing_while_another_thread_maps(tmp_path: Path, named: bool) -> None:
-    """A handle closed in the middle of MapViewOfFile: the call fails, or maps that handle's section; never another file.
+    """A handle closed in the middle of MapViewOfFile: the call fails or maps that handle's section, never another file.
 
     The third thread makes descriptor numbers change hands as fast as it can.
     """
     decoy = tmp_path / "decoy"
     decoy.write_bytes(b"WRONG FILE" * 1000)
-    stop, errors, seen = threading.Event(), [], set()
+    stop, seen = threading.Event(), set()
+    errors: list[object] = []
     current = [0]
 
     def mapper() -> None:
@@ -384,3 +390,60 @@ def test_threads_create_and_lose_one_name() -> None:
         thread.join()
     assert errors == []
     assert failed(win32.OpenFileMapping(READ, False, "views.lost")) == 2
+
+
+def test_threads_unmap_the_same_view() -> None:
+    """Of several threads that unmap one address exactly one succeeds, and no other view goes."""
+    handle = section()
+    for _ in range(100):
+        address, neighbour = view(handle), view(handle)
+        results: list[bool] = []
+        barrier = threading.Barrier(4)
+
+        def work(address: int = address, results: list[bool] = results, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            results.append(win32.UnmapViewOfFile(address))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(results) == [False, False, False, True]
+        assert peek(address) is None
+        assert peek(neighbour) == b"\0"
+        unmap(neighbour)
+
+
+def test_unmapping_while_others_look() -> None:
+    """Query, protect, flush or commit of a view that another thread unmaps and maps again is done or refused."""
+    handle = section(4 * PAGE, win32.PAGE_READWRITE | win32.SEC_RESERVE)
+    address = view(handle)
+    base, stop = address, threading.Event()
+    errors: list[object] = []
+
+    def look(call: Callable[[], object], allowed: set[int]) -> None:
+        while not stop.is_set():
+            if not call() and win32.GetLastError() not in allowed:
+                errors.append(message())
+
+    old, info = win32.DWORD(), win32.MEMORY_BASIC_INFORMATION()
+    calls: list[tuple[Callable[[], object], set[int]]] = [
+        (lambda: win32.VirtualQuery(base, info, 48), set()),
+        (lambda: win32.VirtualProtect(base, PAGE, win32.PAGE_READONLY, old), {487}),
+        (lambda: win32.FlushViewOfFile(base, 0), {487}),
+        (lambda: win32.VirtualAlloc(base, PAGE, win32.MEM_COMMIT, win32.PAGE_READWRITE), {487}),
+        (lambda: win32.VirtualLock(base, PAGE), {487, 998, 1453}),
+    ]
+    threads = [threading.Thread(target=look, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(400):
+            unmap(address)
+            address = view(handle, base=base)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []

@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
+
+from namedmap import win32
 from section_support import (
     COPY,
     EXECUTE,
@@ -29,8 +31,6 @@ from section_support import (
 )
 from section_support import tidy as tidy
 
-from namedmap import win32
-
 COMMIT, RESERVE, DECOMMIT, RELEASE = win32.MEM_COMMIT, win32.MEM_RESERVE, win32.MEM_DECOMMIT, win32.MEM_RELEASE
 NOACCESS, READONLY, READWRITE, WRITECOPY = 1, 2, 4, 8
 KERNEL = 0xFFFF800000000000
@@ -40,6 +40,10 @@ def allocate(size: int = PAGE, kind: int = COMMIT, protection: int = READWRITE, 
     found = win32.VirtualAlloc(base, size, kind, protection)
     assert found, message()
     return found
+
+
+def entry(address: int, length: int) -> win32.WIN32_MEMORY_RANGE_ENTRY:
+    return win32.WIN32_MEMORY_RANGE_ENTRY(address, length)
 
 
 def state(address: int) -> tuple[int, int, int]:
@@ -129,6 +133,13 @@ class TestAlloc:
             base = allocate(PAGE)
         assert failed(win32.VirtualAlloc(base, size, RESERVE, READWRITE)) in errors
 
+    def test_more_than_memory(self) -> None:
+        """A terabyte can be reserved but not committed: ERROR_COMMITMENT_LIMIT, and the reservation stays as it is."""
+        assert failed(win32.VirtualAlloc(None, 1 << 40, COMMIT, READWRITE)) == 1455
+        base = allocate(1 << 40, RESERVE)
+        assert failed(win32.VirtualAlloc(base, 1 << 40, COMMIT, READWRITE)) == 1455
+        assert state(base) == (RESERVE, 0, 1 << 40)
+
     def test_commit_of_what_is_not_reserved(self) -> None:
         """ERROR_INVALID_ADDRESS, also where the range leaves the reservation."""
         base = allocate(2 * PAGE, RESERVE)
@@ -161,6 +172,28 @@ class TestAlloc:
         other = allocate(PAGE)
         protect(other, PAGE, READWRITE | win32.PAGE_NOCACHE)
         assert query(other).protect == READWRITE
+
+    @pytest.mark.parametrize(("access", "expected"), [(READ, 0x202), (WRITE, 0x204), (COPY, 0x208)])
+    def test_views_of_uncached_sections(self, access: int, expected: int) -> None:
+        """Views of a SEC_NOCACHE section report PAGE_NOCACHE, whatever their pages become."""
+        handle = section(PAGE, READWRITE | win32.SEC_COMMIT | win32.SEC_NOCACHE)
+        address = view(handle, access)
+        pages = query(address)
+        assert pages.protect == pages.allocation_protect == expected
+        protect(address, PAGE, READONLY)
+        assert query(address).protect == 0x202
+
+    def test_commit_on_a_view(self) -> None:
+        """MEM_COMMIT on a committed view changes protections, guard included, and keeps the contents."""
+        address = view(section(3 * PAGE))
+        assert poke(address, b"kept")
+        allocate(PAGE, COMMIT, READONLY, address)
+        allocate(PAGE, COMMIT, READWRITE | win32.PAGE_GUARD, address + PAGE)
+        allocate(PAGE, COMMIT, WRITECOPY | win32.PAGE_NOCACHE, address + 2 * PAGE)
+        assert [query(address + page * PAGE).protect for page in range(3)] == [2, 0x104, 8]
+        assert peek(address, 4) == b"kept"
+        assert failed(win32.VirtualAlloc(address, PAGE, COMMIT, win32.PAGE_EXECUTE_READ)) == 87
+        assert failed(win32.VirtualAlloc(address, PAGE, RESERVE | COMMIT, READWRITE)) == 487
 
 
 class TestFree:
@@ -506,7 +539,7 @@ class TestLock:
         for call in (win32.VirtualLock, win32.VirtualUnlock):
             assert failed(call(base, 0)) == 87
             assert failed(call(base, 3 * PAGE)) == 487
-            assert failed(call(None, PAGE)) == 487
+            assert failed(call(0, PAGE)) == 487
             assert failed(call(base, PAGE)) == 998
             assert failed(call(base + PAGE, PAGE)) == 998
 
@@ -530,12 +563,12 @@ class TestPrefetch:
     def test_ranges(self) -> None:
         """One or several ranges, by array, byref or single entry; what cannot be fetched is no failure."""
         address = view(section(4 * PAGE))
-        entries = (win32.WIN32_MEMORY_RANGE_ENTRY * 2)((address, PAGE), (address + 2 * PAGE, 1))
+        entries = (win32.WIN32_MEMORY_RANGE_ENTRY * 2)(entry(address, PAGE), entry(address + 2 * PAGE, 1))
         this = win32.GetCurrentProcess()
         assert win32.PrefetchVirtualMemory(this, 2, entries, 0)
         assert win32.PrefetchVirtualMemory(this, 1, entries[0], 0)
         assert win32.PrefetchVirtualMemory(this, 1, ctypes.byref(entries[0]), 0)
-        nowhere = (win32.WIN32_MEMORY_RANGE_ENTRY * 1)((GRANULARITY, PAGE))
+        nowhere = (win32.WIN32_MEMORY_RANGE_ENTRY * 1)(entry(GRANULARITY, PAGE))
         assert win32.PrefetchVirtualMemory(this, 1, nowhere, 0)
 
     def test_refusals(self) -> None:
@@ -544,12 +577,13 @@ class TestPrefetch:
         assert failed(win32.PrefetchVirtualMemory(-1, 0, entries, 0)) == 87
         assert failed(win32.PrefetchVirtualMemory(-1, 1, entries, 1)) == 87
         assert failed(win32.PrefetchVirtualMemory(0, 1, entries, 0)) == 6
+        assert failed(win32.PrefetchVirtualMemory(-1, 1, None, 0)) in (87, 998)
         with pytest.raises(TypeError):
             win32.PrefetchVirtualMemory(-1, 1, (win32.DWORD * 1)(), 0)
 
     def test_more_entries_than_the_array_has(self) -> None:
         """A count above the array's length fails, or does what there is: nothing is read past it."""
-        entries = (win32.WIN32_MEMORY_RANGE_ENTRY * 1)((view(section()), PAGE))
+        entries = (win32.WIN32_MEMORY_RANGE_ENTRY * 1)(entry(view(section()), PAGE))
         if not win32.PrefetchVirtualMemory(-1, 1000, entries, 0):
             assert win32.GetLastError() in (87, 998)
         if not win32.PrefetchVirtualMemory(-1, 2, ctypes.pointer(entries[0]), 0):

@@ -5,6 +5,7 @@ believed only after `parse` has checked every length in it against the size of t
 """
 
 import binascii
+import functools
 import os
 import struct
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ _CRC = struct.Struct("<I12x")  # padded to STATE_OFFSET
 _CRC_OFFSET = _HEADER.size
 _STATE = struct.Struct("<IIii")  # sequence, flags, count, maximum
 
+_TEXT_PLACE = struct.Struct("<QII")  # of the header: text offset, lengths of name and path
+_TEXT_PLACE_OFFSET = 64
+
 FLAG_FILE_BACKED = 1
 FLAG_RESERVE = 2
 
@@ -35,6 +39,9 @@ class Kind(IntEnum):
     MUTANT = 2
     SEMAPHORE = 3
     EVENT = 4
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 @dataclass(slots=True)
@@ -80,7 +87,10 @@ class Control:
 
 
 def parse(fd: int, file_size: int, what: object) -> Control:
-    """Read and check the control page of an object file; `what` names it in errors."""
+    """Read and check the control page of an object file; `what` names it in errors.
+
+    The result is shared between callers: it must not be changed.
+    """
     page = os.pread(fd, CONTROL_SIZE, file_size - CONTROL_SIZE) if file_size >= CONTROL_SIZE else b""
     if len(page) < CONTROL_SIZE or page[:8] != MAGIC:
         raise corrupt(what, "it has no control page")
@@ -90,30 +100,37 @@ def parse(fd: int, file_size: int, what: object) -> Control:
             NTSTATUS.STATUS_REVISION_MISMATCH,
             f"{what} has format version {version}, this namedmap reads {VERSION}: use one release on both sides",
         )
-    header = page[: _HEADER.size]
-    if binascii.crc32(header) != int.from_bytes(page[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
-        raise corrupt(what, "the checksum of its control page is wrong")
-    (_, _, kind, flags, protection, attributes, uid, size, requested, data, bitmap, text_at, name_length, path_length,
+    text_at, name_length, path_length = _TEXT_PLACE.unpack_from(page, _TEXT_PLACE_OFFSET)
+    start, length = text_at - (file_size - CONTROL_SIZE), name_length + path_length
+    if text_at + length > file_size:
+        raise corrupt(what, "its name and path lie outside of the file")
+    text = page[start : start + length] if start >= 0 else os.pread(fd, length, text_at)
+    try:
+        return _decode(page[:TEXT_OFFSET], text, file_size)
+    except ValueError as error:
+        raise corrupt(what, str(error)) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _decode(head: bytes, text: bytes, file_size: int) -> Control:
+    """The checked content of a page; ValueError says what is wrong. An object opened again and again is decoded once."""
+    header = head[: _HEADER.size]
+    if binascii.crc32(header) != int.from_bytes(head[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
+        raise ValueError("the checksum of its control page is wrong")
+    (_, _, kind, flags, protection, attributes, uid, size, requested, data, bitmap, _, name_length, _,
      device, inode, pid, _, created) = _HEADER.unpack(header)  # fmt: skip
-    text_length = name_length + path_length
     if (
-        kind not in Kind._value2member_map_
+        kind not in _KINDS
         or data + bitmap + CONTROL_SIZE > file_size
-        or text_at + text_length > file_size
         or (kind == Kind.SECTION and not _is_section(flags, protection, size, requested, data, bitmap))
     ):
-        raise corrupt(what, "what its control page says does not fit together")
-    text = _text(fd, page, text_at - (file_size - CONTROL_SIZE), text_at, text_length)
-    try:
-        name = text[:name_length].decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        raise corrupt(what, "its name is no text") from None
+        raise ValueError("what its control page says does not fit together")
     return Control(
-        kind=Kind(kind), name=name, flags=flags, protection=protection,
-        attributes=attributes, size=size, requested=requested, data_length=data, bitmap_length=bitmap,
+        kind=_KINDS[kind], name=text[:name_length].decode("utf-8", "surrogatepass"), flags=flags,
+        protection=protection, attributes=attributes, size=size, requested=requested, data_length=data, bitmap_length=bitmap,
         backing_path=text[name_length:].decode("utf-8", "surrogateescape"), backing_device=device,
         backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
-        state=_STATE.unpack_from(page, STATE_OFFSET),
+        state=_STATE.unpack_from(head, STATE_OFFSET),
     )  # fmt: skip
 
 
@@ -124,12 +141,6 @@ def _is_section(flags: int, protect: int, size: int, requested: int, data: int, 
     if flags & FLAG_FILE_BACKED:
         return data == 0 and not flags & FLAG_RESERVE
     return size == data and (not flags & FLAG_RESERVE or bitmap * 8 * CONTROL_SIZE >= data)
-
-
-def _text(fd: int, page: bytes, offset_in_page: int, offset: int, length: int) -> bytes:
-    if offset_in_page >= 0:
-        return page[offset_in_page : offset_in_page + length]
-    return os.pread(fd, length, offset)
 
 
 def corrupt(what: object, reason: str) -> KernelError:

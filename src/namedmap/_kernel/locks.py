@@ -52,6 +52,9 @@ def _flock(kind: int, start: int, length: int) -> bytes:
     return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
 
 
+_ALIVE = _flock(_WRITE, PASSAGE, 0)
+
+
 def try_lock(fd: int, start: int, length: int = 1, *, exclusive: bool = False) -> bool:
     """Lock bytes without waiting; False when somebody else's lock is in the way. Converting is atomic."""
     try:
@@ -73,7 +76,8 @@ def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
 
 def object_is_alive(fd: int) -> bool:
     """Whether any other description, in any process, holds the object in this file."""
-    return held_elsewhere(fd, PASSAGE, 0)
+    probe: bytes = _fcntl(fd, _GET, _ALIVE)
+    return probe[:2] != _UNLOCKED
 
 
 def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:

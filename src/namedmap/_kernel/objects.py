@@ -10,7 +10,7 @@ create   make the file with O_EXCL, or open the one that is there. Take the guar
          name meanwhile, start again. Made by us: write the object, take life. Somebody holds life: the object exists,
          join it. Nobody does: the file is dead; unlink it and start again. Drop the guard.
 open     open the file, take the guard shared; without a file, or without life in it, there is no such object.
-close    drop life under the exclusive guard; if nobody else holds it, unlink.
+close    drop life; if nobody else has it, take the guard exclusively, look again, and unlink.
 
 A process that dies anywhere in between leaves at worst a file without life. The guard orders creators, openers and the
 last closer: whoever finds life under the guard takes his own before he lets go. A dead file is never built on: somebody
@@ -134,7 +134,7 @@ class NamedObject(KernelObject):
 
     def __init__(self, file: "ObjectFile", page: Control) -> None:
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
-        self.name = file.name
+        self.name, self.made = file.name, file.made
         self.control = page
         self.life = place
         self.mutex = threading.RLock()
@@ -193,15 +193,8 @@ class NamedObject(KernelObject):
             return
         with self.mutex:
             try:
-                # Everything from the guard on, exclusively, is ours only if nobody else holds or opens the object.
-                if self.path is not None and self.writable:
-                    if not locks.try_lock(self.fd, locks.GUARD, 0, exclusive=True):
-                        locks.take_guard(self.fd, self)
-                        if locks.object_is_alive(self.fd):
-                            return
-                    # Somebody may have moved our file by hand, and another object may have its path now.
-                    if os.lstat(self.path).st_ino == self.key[1]:
-                        os.unlink(self.path)
+                if self.path is not None and self.writable and self._is_last():
+                    _unlink(self.path, self.key)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
                 # its file is dead at worst.
@@ -209,12 +202,32 @@ class NamedObject(KernelObject):
             finally:
                 locks.unlock(self.fd, locks.GUARD, 0)  # guard, life and all
 
+    def _is_last(self) -> bool:
+        """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
+        # Everything from the guard on, exclusively, can be had only if nobody else holds or opens the object. Its
+        # creator is often its last holder; the others look first, so that they do not keep openers waiting.
+        if self.made and locks.try_lock(self.fd, locks.GUARD, 0, exclusive=True):
+            return True
+        # First drop, then look: of several that close at once, whoever drops last sees that nobody is left.
+        locks.unlock(self.fd, self.life, 0)
+        if locks.object_is_alive(self.fd):
+            return False
+        # An opener that found our life a moment ago may still be taking his own, under the shared guard.
+        locks.take_guard(self.fd, self)
+        return not locks.object_is_alive(self.fd)
+
     def close_backing(self) -> None:
         """Let go of whatever else than the object file the object stands on."""
 
     def _free(self) -> None:
         self.close_backing()
         os.close(self.fd)
+
+
+def _unlink(path: str, key: tuple[int, int]) -> None:
+    """Remove an object file, unless somebody has moved it by hand and another object has its path now."""
+    if os.lstat(path).st_ino == key[1]:
+        os.unlink(path)
 
 
 Named = TypeVar("Named", bound=NamedObject)
@@ -446,9 +459,7 @@ def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
 
 def _remove_dead(file: ObjectFile) -> None:
     try:
-        # A guard that could only be shared does not keep others from doing the same, and making the next object.
-        if os.lstat(str(file.path)).st_ino == file.key[1]:
-            os.unlink(str(file.path))
+        _unlink(str(file.path), file.key)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -22,6 +22,7 @@ A File's description is handed over as it is: file object and file pointer are s
 import array
 import atexit
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -190,7 +191,7 @@ def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int
             page = control.parse(own, file.info.st_size, file)
             if backing >= 0:
                 os.set_inheritable(backing, False)
-                page.backing_fd = backing
+                page = dataclasses.replace(page, backing_fd=backing)
             held = objects.adopt(cls, file, page)
         return held
     finally:

@@ -4,6 +4,7 @@ Source: NtCreateSection, CreateFileMapping (Win32), and the recorded behaviour.
 """
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import os
@@ -59,15 +60,12 @@ class Section(NamedObject):
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
             self.backing_fd = given if given >= 0 else _open_backing(page, self, file.info.st_uid)
+        #: The descriptor that views are mapped from.
+        self.data_fd = self.backing_fd if self.backing_fd >= 0 else self.fd
 
     @property
     def file_backed(self) -> bool:
         return self.backing_fd >= 0
-
-    @property
-    def data_fd(self) -> int:
-        """The descriptor that views are mapped from."""
-        return self.backing_fd if self.backing_fd >= 0 else self.fd
 
     # -- create ------------------------------------------------------------------------------------------------------
 
@@ -146,14 +144,14 @@ class Section(NamedObject):
             return
         with self.guard():
             _grow(self.backing_fd, size, self)
-            self.control.size = self.control.requested = size
+            self.control = dataclasses.replace(self.control, size=size, requested=size)
             offset, content, _ = self.control.build()
             os.pwrite(self.fd, content, offset)
             self.size = size
 
     def refresh(self) -> None:
         """Learn the size that another process may have extended the section to."""
-        if not self.file_backed or self.name is None:
+        if self.backing_fd < 0 or self.name is None:
             return
         length = os.fstat(self.fd).st_size
         try:
@@ -162,7 +160,7 @@ class Section(NamedObject):
             # Read in the middle of an extension. Nobody writes while others share the guard.
             with self.mutex, locks.guarded(self.fd, self, exclusive=False):
                 page = control.parse(self.fd, length, self)
-        self.size = self.control.size = page.size
+        self.control, self.size = page, page.size
 
     # -- close -------------------------------------------------------------------------------------------------------
 
@@ -198,7 +196,8 @@ def create(
 def open_existing(name: ObjectName, *, writing: bool) -> Section:
     """The section of this name."""
     section = objects.open_existing(Section, name, writing=writing)
-    section.refresh()
+    if section.backing_fd >= 0:
+        section.refresh()
     return section
 
 

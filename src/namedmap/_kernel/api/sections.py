@@ -1,5 +1,6 @@
 """File mapping objects, and the names of the other kinds of object."""
 
+import functools
 from typing import TypeVar
 
 from namedmap._kernel import protection, section, security, sync
@@ -39,6 +40,7 @@ def created(held: NamedObject, access: int, existed: bool, attributes: Attribute
     return value
 
 
+@functools.lru_cache(maxsize=1024, typed=True)
 def new_name(name: str | None) -> ObjectName | None:
     """The name for a Create function: none for NULL and for the empty string."""
     text = optional_text(name, "lpName")
