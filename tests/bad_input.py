@@ -61,7 +61,9 @@ class World:
         return value
 
     def close(self) -> None:
-        table.close_all()
+        for value in list(table._entries):
+            win32.SetHandleInformation(value, win32.HANDLE_FLAG_PROTECT_FROM_CLOSE, 0)
+            win32.CloseHandle(value)
         with contextlib.suppress(OSError):
             os.chmod(self.path, 0o600)
         for region in list(space):
@@ -325,9 +327,9 @@ def examine(examiner: Examiner, name: str, function: Callable[..., Any], directo
     random.seed(name)
     for _ in range(RANDOM_CALLS if known else 1):
         world = World(directory)
-        examiner.call(
-            name, function, [random.choice(list(bad_values(p, world)) or [(None, 0)])[0] for p in known], None
-        )
+        nothing: list[tuple[Any, bool]] = [(None, False)]
+        chosen = [random.choice(nothing + list(bad_values(parameter, world)))[0] for parameter in known]
+        examiner.call(name, function, chosen, None)
         world.close()
 
 

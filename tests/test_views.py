@@ -298,7 +298,7 @@ def test_closing_while_another_thread_maps(tmp_path: Path, named: bool) -> None:
     for thread in threads:
         thread.start()
     try:
-        for index in range(600):
+        for index in range(300):
             handle = section(PAGE, name=f"views.race{index % 3}" if named else None)
             current[0] = handle
             address = view(handle)

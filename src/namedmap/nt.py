@@ -35,6 +35,7 @@ NtAreMappedFilesTheSame = _functions.NtAreMappedFilesTheSame
 ZwCreateSection = _functions.NtCreateSection
 ZwOpenSection = _functions.NtOpenSection
 ZwOpenMutant = _functions.NtOpenMutant
+ZwAreMappedFilesTheSame = _functions.NtAreMappedFilesTheSame
 ZwMapViewOfSection = _functions.NtMapViewOfSection
 ZwUnmapViewOfSection = _functions.NtUnmapViewOfSection
 ZwExtendSection = _functions.NtExtendSection
@@ -68,6 +69,7 @@ __all__ = [
     "NtQueryObject",
     "NtQuerySection",
     "NtUnmapViewOfSection",
+    "ZwAreMappedFilesTheSame",
     "ZwClose",
     "ZwCreateSection",
     "ZwExtendSection",

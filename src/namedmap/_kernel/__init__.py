@@ -5,21 +5,29 @@
     locks        byte-range locks that the operating system counts: guard, life
     names        from a name to a scope and a file name
     namespace    the directories of names; the sweep
+    protection   what page protections mean
     control      the control page of an object file
     security     security descriptor strings to owner, group and mode
     objects      references, handles, named objects: create, open, close
     handles      the handle table
-    processes    fork, inheritance, handles given to other processes
 
     paths        file paths as Win32 takes them
-    files        file objects; with sharing (share modes) and attributes
+    attributes   file attributes
+    sharing      share modes, and the mark of a mapped file
+    files        file objects
     opening      CreateFile
     entries      files by path: delete, move, copy, attributes
-    section      sections; with commitment (memory that is promised) and protection (page protections)
-    space        the address space: views and their pages; with arena (addresses), reserve (faults), mappings
+
+    commitment   memory that is promised
+    section      sections
+    arena        addresses for views
+    reserve      faults on reserved pages
+    space        the address space: views and their pages
+    mappings     memory that is not ours
     views        mapping and flushing views
     private      VirtualAlloc and VirtualFree
     sync         mutexes, semaphores and events, as far as names go
+    processes    fork, inheritance, handles given to other processes
 
     api          the functions of the contract, which translate arguments and failures
 

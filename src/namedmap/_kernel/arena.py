@@ -14,6 +14,7 @@ from . import libc
 from .status import NTSTATUS, KernelError
 
 GRANULARITY = 0x10000
+HUGE = 1 << 21  # the size of a large page
 LOWEST, HIGHEST = 0x10000, 0x7FFF_FFFE_FFFF
 
 _RESERVED = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE
@@ -38,6 +39,8 @@ class Arena:
 
     def map(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         """mmap at an address of the arena's choice."""
+        if length >= HUGE:
+            return self._map_huge(length, prot, flags, fd, offset)
         slot = round_up(length)
         if self._freed is not None and self._freed[1] >= slot:
             base, self._freed = self._freed[0], None
@@ -49,6 +52,17 @@ class Arena:
                 self._fresh = _START
                 continue
             if map_at(base, length, prot, flags, fd, offset):
+                return base
+        return _map_trimmed(length, prot, flags, fd, offset)
+
+    def _map_huge(self, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """mmap where address and offset agree modulo 2 MiB: large pages of the page cache then map as such."""
+        for _ in range(8):
+            base = -(-self._fresh // HUGE) * HUGE + offset % HUGE
+            self._fresh = round_up(base + length)
+            if self._fresh > _END:
+                self._fresh = _START
+            elif map_at(base, length, prot, flags, fd, offset):
                 return base
         return _map_trimmed(length, prot, flags, fd, offset)
 

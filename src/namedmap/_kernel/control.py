@@ -113,7 +113,7 @@ def parse(fd: int, file_size: int, what: object) -> Control:
 
 @functools.lru_cache(maxsize=256)
 def _decode(head: bytes, text: bytes, file_size: int) -> Control:
-    """The checked content of a page; ValueError says what is wrong. An object opened again and again is decoded once."""
+    """The checked content of a page, decoded once however often it is opened; ValueError says what is wrong."""
     header = head[: _HEADER.size]
     if binascii.crc32(header) != int.from_bytes(head[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
         raise ValueError("the checksum of its control page is wrong")
@@ -127,7 +127,8 @@ def _decode(head: bytes, text: bytes, file_size: int) -> Control:
         raise ValueError("what its control page says does not fit together")
     return Control(
         kind=_KINDS[kind], name=text[:name_length].decode("utf-8", "surrogatepass"), flags=flags,
-        protection=protection, attributes=attributes, size=size, requested=requested, data_length=data, bitmap_length=bitmap,
+        protection=protection, attributes=attributes, size=size, requested=requested,
+        data_length=data, bitmap_length=bitmap,
         backing_path=text[name_length:].decode("utf-8", "surrogateescape"), backing_device=device,
         backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
         state=_STATE.unpack_from(head, STATE_OFFSET),

@@ -60,6 +60,8 @@ def _cut(name: str) -> str:
 def parse(name: str) -> ObjectName:
     r"""A name as the Win32 functions take it: `X`, `Local\X` or `Global\X`."""
     name = _cut(name)
+    if "\0" in name:
+        raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_INVALID, f"object name {name!r} has a NUL in it")
     if "\\" not in name:
         if name in ("Local", "Global", "Session"):
             raise _directory(name)

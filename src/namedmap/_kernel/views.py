@@ -1,11 +1,13 @@
 """Mapping and flushing views: the checks of NtMapViewOfSection and NtFlushVirtualMemory."""
 
+import errno
+
 from . import libc, protection
 from .arena import GRANULARITY, HIGHEST
 from .handles import denied, table
 from .section import PAGE, Section, round_to_page
 from .space import View, space
-from .status import NTSTATUS, KernelError
+from .status import NTSTATUS, KernelError, from_oserror
 
 
 def map_view(value: int, offset: int, length: int, protect: int, base: int, *, commit: int = 0, limit: int = 0) -> View:
@@ -53,5 +55,8 @@ def flush(address: int, length: int) -> int:
         )
     # Private memory has nothing to write; FlushViewOfFile counts that as done.
     if isinstance(view, View) and libc.msync(start, end - start, libc.MS_SYNC):
-        raise libc.error("msync")
+        error = libc.error("msync")
+        if error.errno == errno.ENOMEM:
+            raise KernelError(NTSTATUS.STATUS_NOT_MAPPED_VIEW, f"another thread has unmapped the view at {address:#x}")
+        raise from_oserror(error, f"cannot write {end - start:,} bytes of a view to its file")
     return length or end - start

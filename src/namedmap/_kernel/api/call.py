@@ -27,6 +27,11 @@ class _LastError(threading.local):
     detail = ""
 
 
+#: A handle argument: its value, a HANDLE that a call stored one in, or None for NULL.
+AnyHandle = int | ctypes.c_void_p | None
+#: An address argument, likewise.
+AnyAddress = int | ctypes.c_void_p | None
+
 last_error = _LastError()
 
 
@@ -44,7 +49,7 @@ def win32(failure: Failure) -> Callable[[Callable[Params, Result]], Callable[Par
             try:
                 return function(*args, **kwargs)
             except (KernelError, OSError, MemoryError) as error:
-                cause = _translate(error, function.__name__)
+                cause = _translate(error)
                 set_last_error(int(cause.winerror), f"{function.__name__}: {cause.detail}")
                 return failure
 
@@ -61,17 +66,17 @@ def native(function: Callable[Params, NTSTATUS | None]) -> Callable[Params, int]
         try:
             return function(*args, **kwargs) or NTSTATUS.STATUS_SUCCESS
         except (KernelError, OSError, MemoryError) as error:
-            return _translate(error, function.__name__).status
+            return _translate(error).status
 
     return call
 
 
-def _translate(error: KernelError | OSError | MemoryError, name: str) -> KernelError:
+def _translate(error: KernelError | OSError | MemoryError) -> KernelError:
     if isinstance(error, KernelError):
         return error
     if isinstance(error, OSError):
-        return from_oserror(error, name)
-    return KernelError(NTSTATUS.STATUS_NO_MEMORY, f"{name}: this process has no memory left")
+        return from_oserror(error, "a system call failed")
+    return KernelError(NTSTATUS.STATUS_NO_MEMORY, "this process has no memory left")
 
 
 def invalid(detail: str) -> KernelError:

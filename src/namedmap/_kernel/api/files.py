@@ -25,7 +25,7 @@ from namedmap.constants import (
 from namedmap.types import OVERLAPPED, SECURITY_ATTRIBUTES
 
 from . import call
-from .call import Out, win32
+from .call import AnyHandle, Out, win32
 
 Path = str | os.PathLike[str] | os.PathLike[bytes] | None
 
@@ -44,7 +44,7 @@ def CreateFile(
     lpSecurityAttributes: SECURITY_ATTRIBUTES | None,
     dwCreationDisposition: int,
     dwFlagsAndAttributes: int,
-    hTemplateFile: int | None,
+    hTemplateFile: AnyHandle,
 ) -> int:
     """Open or create a file, a directory (FILE_FLAG_BACKUP_SEMANTICS) or a device.
 
@@ -63,6 +63,7 @@ def CreateFile(
     share = call.dword(dwShareMode, "dwShareMode")
     disposition = call.dword(dwCreationDisposition, "dwCreationDisposition")
     flags = call.dword(dwFlagsAndAttributes, "dwFlagsAndAttributes")
+    inherit = call.inherits(lpSecurityAttributes)
     descriptor = None if lpSecurityAttributes is None else lpSecurityAttributes.lpSecurityDescriptor
     wanted = None if descriptor is None else security.parse(descriptor)
     template = call.handle(hTemplateFile)
@@ -72,7 +73,7 @@ def CreateFile(
     else:
         opened = opening.open_file(lpFileName, access, share, disposition, flags, None, wanted)
     file, granted, existed = opened
-    value = table.insert(file, granted, inherit=call.inherits(lpSecurityAttributes))
+    value = table.insert(file, granted, inherit=inherit)
     found = existed and disposition in (CreationDisposition.CREATE_ALWAYS, CreationDisposition.OPEN_ALWAYS)
     call.set_last_error(WinError.ERROR_ALREADY_EXISTS if found else WinError.ERROR_SUCCESS)
     return value
@@ -80,7 +81,7 @@ def CreateFile(
 
 @win32(False)
 def ReadFile(
-    hFile: int, lpBuffer: Any, nNumberOfBytesToRead: int, lpNumberOfBytesRead: Out, lpOverlapped: Out = None
+    hFile: AnyHandle, lpBuffer: Any, nNumberOfBytesToRead: int, lpNumberOfBytesRead: Out, lpOverlapped: Out = None
 ) -> bool:
     """Read `nNumberOfBytesToRead` bytes at the file pointer, or at the offset in `lpOverlapped`, and move the pointer.
 
@@ -111,7 +112,7 @@ def ReadFile(
 
 @win32(False)
 def WriteFile(
-    hFile: int, lpBuffer: Any, nNumberOfBytesToWrite: int, lpNumberOfBytesWritten: Out, lpOverlapped: Out = None
+    hFile: AnyHandle, lpBuffer: Any, nNumberOfBytesToWrite: int, lpNumberOfBytesWritten: Out, lpOverlapped: Out = None
 ) -> bool:
     """Write `nNumberOfBytesToWrite` bytes at the file pointer, or at the offset in `lpOverlapped`; move the pointer.
 
@@ -142,7 +143,7 @@ def WriteFile(
 
 
 @win32(INVALID_SET_FILE_POINTER)
-def SetFilePointer(hFile: int, lDistanceToMove: int, lpDistanceToMoveHigh: Out, dwMoveMethod: int) -> int:
+def SetFilePointer(hFile: AnyHandle, lDistanceToMove: int, lpDistanceToMoveHigh: Out, dwMoveMethod: int) -> int:
     """Move the file pointer by a signed distance in bytes from FILE_BEGIN, FILE_CURRENT or FILE_END.
 
     `lpDistanceToMoveHigh`, a LONG or None, holds the upper 32 bits of the distance and gets those of the new position.
@@ -168,7 +169,7 @@ def SetFilePointer(hFile: int, lDistanceToMove: int, lpDistanceToMoveHigh: Out, 
 
 
 @win32(False)
-def SetFilePointerEx(hFile: int, liDistanceToMove: int, lpNewFilePointer: Out, dwMoveMethod: int) -> bool:
+def SetFilePointerEx(hFile: AnyHandle, liDistanceToMove: int, lpNewFilePointer: Out, dwMoveMethod: int) -> bool:
     """Move the file pointer by a signed distance in bytes from FILE_BEGIN, FILE_CURRENT or FILE_END.
 
     `lpNewFilePointer`, a LARGE_INTEGER or None, gets the new position in bytes from the start.
@@ -189,7 +190,7 @@ def SetFilePointerEx(hFile: int, liDistanceToMove: int, lpNewFilePointer: Out, d
 
 
 @win32(False)
-def SetEndOfFile(hFile: int) -> bool:
+def SetEndOfFile(hFile: AnyHandle) -> bool:
     """Make the file end at the file pointer; bytes that are added are zero.
 
     Returns False on failure: ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE, ERROR_USER_MAPPED_FILE (making a file smaller
@@ -203,7 +204,7 @@ def SetEndOfFile(hFile: int) -> bool:
 
 
 @win32(INVALID_FILE_SIZE)
-def GetFileSize(hFile: int, lpFileSizeHigh: Out) -> int:
+def GetFileSize(hFile: AnyHandle, lpFileSizeHigh: Out) -> int:
     """The lower 32 bits of a file's size in bytes; `lpFileSizeHigh`, a DWORD or None, gets the upper.
 
     INVALID_FILE_SIZE is a failure unless the last error is 0: ERROR_INVALID_HANDLE.
@@ -219,7 +220,7 @@ def GetFileSize(hFile: int, lpFileSizeHigh: Out) -> int:
 
 
 @win32(False)
-def GetFileSizeEx(hFile: int, lpFileSize: Out) -> bool:
+def GetFileSizeEx(hFile: AnyHandle, lpFileSize: Out) -> bool:
     """Store a file's size in bytes in `lpFileSize`, a LARGE_INTEGER.
 
     Returns False on failure: ERROR_INVALID_HANDLE.
@@ -233,7 +234,7 @@ def GetFileSizeEx(hFile: int, lpFileSize: Out) -> bool:
 
 
 @win32(False)
-def FlushFileBuffers(hFile: int) -> bool:
+def FlushFileBuffers(hFile: AnyHandle) -> bool:
     """Write everything that was written to the file to its disk, and wait for that.
 
     Returns False on failure: ERROR_ACCESS_DENIED (a handle that may not write), ERROR_INVALID_HANDLE, ERROR_IO_DEVICE.

@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from namedmap._kernel import processes
-from namedmap._kernel.api.call import Out, boolean, dword, handle, last_error, set_last_error, target, win32
+from namedmap._kernel.api.call import AnyHandle, Out, boolean, dword, handle, last_error, set_last_error, target, win32
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
 from namedmap._kernel.objects import KernelObject
@@ -54,7 +54,7 @@ def OpenProcess(dwDesiredAccess: int, bInheritHandle: bool, dwProcessId: int) ->
 
 
 @win32(False)
-def CloseHandle(hObject: int) -> bool:
+def CloseHandle(hObject: AnyHandle) -> bool:
     """Close a handle; the last one to an object takes its name away.
 
     Returns True, or False: ERROR_INVALID_HANDLE for a value that is no open handle, or is protected from closing.
@@ -66,9 +66,9 @@ def CloseHandle(hObject: int) -> bool:
 
 @win32(False)
 def DuplicateHandle(
-    hSourceProcessHandle: int,
-    hSourceHandle: int,
-    hTargetProcessHandle: int,
+    hSourceProcessHandle: AnyHandle,
+    hSourceHandle: AnyHandle,
+    hTargetProcessHandle: AnyHandle,
     lpTargetHandle: Out,
     dwDesiredAccess: int,
     bInheritHandle: bool,
@@ -86,10 +86,11 @@ def DuplicateHandle(
     if not _is_this_process(handle(hSourceProcessHandle)):
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "handles can be given to another process, not taken from one")
     to, inherit = handle(hTargetProcessHandle), boolean(bInheritHandle)
-    access = None if options & _SAME_ACCESS else dword(dwDesiredAccess)
+    wanted = dword(dwDesiredAccess)
     try:
         with reference_any(source) as reference:
-            asked = reference.access if access is None else reference.object.map_access(access)
+            same = bool(options & _SAME_ACCESS)
+            asked = reference.access if same else reference.object.map_access(wanted)
             granted = asked & reference.object.valid_access
             if isinstance(reference.object, File):
                 reference.require(granted)
@@ -131,7 +132,7 @@ def _is_this_process(value: int) -> bool:
 
 
 @win32(False)
-def GetHandleInformation(hObject: int, lpdwFlags: Out) -> bool:
+def GetHandleInformation(hObject: AnyHandle, lpdwFlags: Out) -> bool:
     """Store HANDLE_FLAG_INHERIT and HANDLE_FLAG_PROTECT_FROM_CLOSE of a handle in a DWORD.
 
     Source: GetHandleInformation (Win32).
@@ -143,7 +144,7 @@ def GetHandleInformation(hObject: int, lpdwFlags: Out) -> bool:
 
 
 @win32(False)
-def SetHandleInformation(hObject: int, dwMask: int, dwFlags: int) -> bool:
+def SetHandleInformation(hObject: AnyHandle, dwMask: int, dwFlags: int) -> bool:
     """Set the flags of a handle that `dwMask` names. Source: SetHandleInformation (Win32)."""
     mask, flags, value = dword(dwMask), dword(dwFlags), handle(hObject)
     if value in (CURRENT_PROCESS, CURRENT_THREAD):
@@ -153,7 +154,7 @@ def SetHandleInformation(hObject: int, dwMask: int, dwFlags: int) -> bool:
 
 
 @win32(False)
-def CompareObjectHandles(hFirstObjectHandle: int, hSecondObjectHandle: int) -> bool:
+def CompareObjectHandles(hFirstObjectHandle: AnyHandle, hSecondObjectHandle: AnyHandle) -> bool:
     """Whether two handles refer to the same object. Source: CompareObjectHandles (Win32)."""
     first, second = handle(hFirstObjectHandle), handle(hSecondObjectHandle)
     if first == second and first in (CURRENT_PROCESS, CURRENT_THREAD):

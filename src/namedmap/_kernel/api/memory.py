@@ -4,10 +4,9 @@ import ctypes
 import functools
 import os
 import platform
-from typing import Any
 
 from namedmap._kernel import arena, libc, private, protection
-from namedmap._kernel.api.call import Out, address, dword, handle, invalid, size_t, target, win32
+from namedmap._kernel.api.call import AnyAddress, AnyHandle, Out, address, dword, handle, invalid, size_t, target, win32
 from namedmap._kernel.handles import CURRENT_PROCESS, table
 from namedmap._kernel.mappings import MappedPages, foreign_pages
 from namedmap._kernel.section import PAGE, round_to_page
@@ -22,12 +21,12 @@ _MODIFIERS = 0xE0000000  # FILE_MAP_RESERVE, FILE_MAP_LARGE_PAGES, FILE_MAP_TARG
 
 @win32(None)
 def MapViewOfFileEx(
-    hFileMappingObject: int,
+    hFileMappingObject: AnyHandle,
     dwDesiredAccess: int,
     dwFileOffsetHigh: int,
     dwFileOffsetLow: int,
     dwNumberOfBytesToMap: int,
-    lpBaseAddress: int | None,
+    lpBaseAddress: AnyAddress,
 ) -> int:
     """Map a view of a section at an address, or anywhere (None).
 
@@ -44,7 +43,7 @@ def MapViewOfFileEx(
 
 @win32(None)
 def MapViewOfFile(
-    hFileMappingObject: int,
+    hFileMappingObject: AnyHandle,
     dwDesiredAccess: int,
     dwFileOffsetHigh: int,
     dwFileOffsetLow: int,
@@ -70,7 +69,7 @@ def _view_protection(access: int) -> int:
 
 
 @win32(False)
-def UnmapViewOfFile(lpBaseAddress: int) -> bool:
+def UnmapViewOfFile(lpBaseAddress: AnyAddress) -> bool:
     """Unmap the view that an address lies in.
 
     Returns True, or False: ERROR_INVALID_ADDRESS if it lies in none. Source: UnmapViewOfFile (Win32).
@@ -80,7 +79,7 @@ def UnmapViewOfFile(lpBaseAddress: int) -> bool:
 
 
 @win32(False)
-def UnmapViewOfFileEx(lpBaseAddress: int, UnmapFlags: int) -> bool:
+def UnmapViewOfFileEx(lpBaseAddress: AnyAddress, UnmapFlags: int) -> bool:
     """Unmap a view; the flags that are defined have no effect here. Source: UnmapViewOfFileEx (Win32)."""
     if dword(UnmapFlags) & ~3:
         raise invalid(f"unmap flags {UnmapFlags:#x} have unknown bits")
@@ -89,7 +88,7 @@ def UnmapViewOfFileEx(lpBaseAddress: int, UnmapFlags: int) -> bool:
 
 
 @win32(False)
-def FlushViewOfFile(lpBaseAddress: int, dwNumberOfBytesToFlush: int) -> bool:
+def FlushViewOfFile(lpBaseAddress: AnyAddress, dwNumberOfBytesToFlush: int) -> bool:
     """Write the changed pages of a range to the file, and wait until they are there.
 
     The length is in bytes, 0 means to the end of the view. Returns True, or False: ERROR_INVALID_ADDRESS outside of a
@@ -100,7 +99,7 @@ def FlushViewOfFile(lpBaseAddress: int, dwNumberOfBytesToFlush: int) -> bool:
 
 
 @win32(0)
-def VirtualQuery(lpAddress: int, lpBuffer: Out, dwLength: int) -> int:
+def VirtualQuery(lpAddress: AnyAddress, lpBuffer: Out, dwLength: int) -> int:
     """Describe the pages from an address on that are alike, in a MEMORY_BASIC_INFORMATION.
 
     Returns the bytes stored (48), or 0: ERROR_BAD_LENGTH if `dwLength` is less, ERROR_INVALID_PARAMETER outside of user
@@ -137,7 +136,7 @@ def _foreign(where: int) -> PageInfo:
 
 
 @win32(False)
-def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtect: Out) -> bool:
+def VirtualProtect(lpAddress: AnyAddress, dwSize: int, flNewProtect: int, lpflOldProtect: Out) -> bool:
     """Change the protection of pages within one view or allocation.
 
     `lpflOldProtect` (DWORD) receives the protection that the first page had. Returns True, or False:
@@ -151,7 +150,7 @@ def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtec
 
 
 @win32(None)
-def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flProtect: int) -> int:
+def VirtualAlloc(lpAddress: AnyAddress, dwSize: int, flAllocationType: int, flProtect: int) -> int:
     """Reserve or commit memory, or commit pages of a view of a SEC_RESERVE section, for all its views.
 
     Returns the base of the pages, or None: ERROR_INVALID_PARAMETER, ERROR_INVALID_ADDRESS (in use, or not reserved),
@@ -161,17 +160,18 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
 
 
 @win32(False)
-def VirtualFree(lpAddress: int, dwSize: int, dwFreeType: int) -> bool:
+def VirtualFree(lpAddress: AnyAddress, dwSize: int, dwFreeType: int) -> bool:
     """Decommit pages, or release an allocation of VirtualAlloc. Source: VirtualFree (Win32)."""
     private.free(address(lpAddress), size_t(dwSize), dword(dwFreeType))
     return True
 
 
 @win32(False)
-def VirtualLock(lpAddress: int, dwSize: int) -> bool:
+def VirtualLock(lpAddress: AnyAddress, dwSize: int) -> bool:
     """Keep pages in memory. ERROR_WORKING_SET_QUOTA above RLIMIT_MEMLOCK. Source: VirtualLock (Win32)."""
     start, length = _pages(address(lpAddress), size_t(dwSize))
     if libc.mlock(start, length):
+        _pages(start, length)  # another thread may have unmapped them meanwhile
         raise KernelError(
             NTSTATUS.STATUS_WORKING_SET_QUOTA, f"cannot lock {length:,} bytes: raise RLIMIT_MEMLOCK (ulimit -l)"
         )
@@ -179,11 +179,11 @@ def VirtualLock(lpAddress: int, dwSize: int) -> bool:
 
 
 @win32(False)
-def VirtualUnlock(lpAddress: int, dwSize: int) -> bool:
+def VirtualUnlock(lpAddress: AnyAddress, dwSize: int) -> bool:
     """End VirtualLock. Source: VirtualUnlock (Win32)."""
     start, length = _pages(address(lpAddress), size_t(dwSize))
     if libc.munlock(start, length):
-        raise libc.error("munlock")
+        raise KernelError(NTSTATUS.STATUS_INVALID_ADDRESS, f"another thread has unmapped the pages at {start:#x}")
     return True
 
 
@@ -207,7 +207,7 @@ def _pages(where: int, size: int) -> tuple[int, int]:
 
 
 @win32(False)
-def PrefetchVirtualMemory(hProcess: int, NumberOfEntries: int, VirtualAddresses: Out, Flags: int) -> bool:
+def PrefetchVirtualMemory(hProcess: AnyHandle, NumberOfEntries: int, VirtualAddresses: Out, Flags: int) -> bool:
     """Start reading ranges into memory; a hint that never fails for what it cannot do.
 
     `VirtualAddresses` is an array of WIN32_MEMORY_RANGE_ENTRY. Source: PrefetchVirtualMemory (Win32).
@@ -218,17 +218,23 @@ def PrefetchVirtualMemory(hProcess: int, NumberOfEntries: int, VirtualAddresses:
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "only this process's memory can be prefetched")
     if dword(Flags) or not count:
         raise invalid("PrefetchVirtualMemory needs Flags 0 and at least one entry")
-    entries: Any = getattr(VirtualAddresses, "_obj", VirtualAddresses)
-    if isinstance(entries, WIN32_MEMORY_RANGE_ENTRY):
-        entries = (entries,)
-    for entry in entries[:count]:
-        if not isinstance(entry, WIN32_MEMORY_RANGE_ENTRY):
-            raise TypeError("VirtualAddresses must be an array of WIN32_MEMORY_RANGE_ENTRY")
+    for entry in _ranges(VirtualAddresses, count):
         start = (entry.VirtualAddress or 0) // PAGE * PAGE
-        libc.madvise(
-            start, round_to_page((entry.VirtualAddress or 0) + entry.NumberOfBytes) - start, libc.MADV_WILLNEED
-        )
+        length = round_to_page((entry.VirtualAddress or 0) + entry.NumberOfBytes) - start
+        libc.madvise(start, length, libc.MADV_WILLNEED)
     return True
+
+
+def _ranges(argument: Out, count: int) -> list[WIN32_MEMORY_RANGE_ENTRY]:
+    """The entries of an array argument; a pointer can only be trusted to one."""
+    if isinstance(argument, ctypes.Array) and issubclass(argument._type_, WIN32_MEMORY_RANGE_ENTRY):
+        if len(argument) < count:
+            raise invalid(f"VirtualAddresses has {len(argument)} entries, NumberOfEntries says {count}")
+        return list(argument[:count])
+    first = target(argument, WIN32_MEMORY_RANGE_ENTRY, "VirtualAddresses")
+    if count > 1:
+        raise invalid("for more than one entry VirtualAddresses must be an array of WIN32_MEMORY_RANGE_ENTRY")
+    return [first]
 
 
 @win32(None)

@@ -6,7 +6,19 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 import ctypes
 
 from namedmap._kernel import protection, section, security, sync, views
-from namedmap._kernel.api.call import Out, address, dword, handle, int64, native, optional_text, size_t, target
+from namedmap._kernel.api.call import (
+    AnyAddress,
+    AnyHandle,
+    Out,
+    address,
+    dword,
+    handle,
+    int64,
+    native,
+    optional_text,
+    size_t,
+    target,
+)
 from namedmap._kernel.api.handles import reference_any
 from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import CURRENT_PROCESS, table
@@ -43,7 +55,7 @@ def NtCreateSection(
     MaximumSize: Out,
     SectionPageProtection: int,
     AllocationAttributes: int,
-    FileHandle: int | None,
+    FileHandle: AnyHandle,
 ) -> NTSTATUS | None:
     """Create a section; the handle is stored in `SectionHandle` (HANDLE).
 
@@ -134,8 +146,8 @@ def NtOpenMutant(MutantHandle: Out, DesiredAccess: int, ObjectAttributes: OBJECT
 
 @native
 def NtMapViewOfSection(
-    SectionHandle: int,
-    ProcessHandle: int,
+    SectionHandle: AnyHandle,
+    ProcessHandle: AnyHandle,
     BaseAddress: Out,
     ZeroBits: int,
     CommitSize: int,
@@ -181,7 +193,7 @@ def _highest(zero_bits: int) -> int:
     return 1 << (32 - zero_bits) if zero_bits < 32 else 1 << zero_bits.bit_length()
 
 
-def _this_process(value: int) -> None:
+def _this_process(value: AnyHandle) -> None:
     if handle(value) != CURRENT_PROCESS:
         with table.reference(handle(value), Process) as process:
             if process.object is not None:
@@ -191,14 +203,14 @@ def _this_process(value: int) -> None:
 
 
 @native
-def NtUnmapViewOfSection(ProcessHandle: int, BaseAddress: int) -> None:
+def NtUnmapViewOfSection(ProcessHandle: AnyHandle, BaseAddress: AnyAddress) -> None:
     """Unmap the view that an address lies in. Source: ZwUnmapViewOfSection."""
     _this_process(ProcessHandle)
     space.unmap_view(address(BaseAddress))
 
 
 @native
-def NtExtendSection(SectionHandle: int, NewSectionSize: Out) -> None:
+def NtExtendSection(SectionHandle: AnyHandle, NewSectionSize: Out) -> None:
     """Grow a section over a file, and the file; views that exist keep their length.
 
     `NewSectionSize` (LARGE_INTEGER, bytes) goes in and out: a smaller size changes nothing and returns the present one.
@@ -212,7 +224,7 @@ def NtExtendSection(SectionHandle: int, NewSectionSize: Out) -> None:
 
 @native
 def NtQuerySection(
-    SectionHandle: int,
+    SectionHandle: AnyHandle,
     SectionInformationClass: int,
     SectionInformation: Out,
     SectionInformationLength: int,
@@ -243,7 +255,7 @@ def NtQuerySection(
 
 
 @native
-def NtFlushVirtualMemory(ProcessHandle: int, BaseAddress: Out, RegionSize: Out, IoStatus: Out = None) -> None:
+def NtFlushVirtualMemory(ProcessHandle: AnyHandle, BaseAddress: Out, RegionSize: Out, IoStatus: Out = None) -> None:
     """Write changed pages of a view to its file.
 
     `BaseAddress` (LPVOID) and `RegionSize` (SIZE_T, bytes, 0 = to the end of the view) go in and out. Source:
@@ -260,7 +272,7 @@ def NtFlushVirtualMemory(ProcessHandle: int, BaseAddress: Out, RegionSize: Out, 
 
 @native
 def NtQueryObject(
-    Handle: int, ObjectInformationClass: int, ObjectInformation: Out, Length: int, ReturnLength: Out = None
+    Handle: AnyHandle, ObjectInformationClass: int, ObjectInformation: Out, Length: int, ReturnLength: Out = None
 ) -> None:
     """Query any object: class 0 OBJECT_BASIC_INFORMATION, 1 its name, 2 its type, as a UNICODE_STRING and its text.
 
@@ -319,19 +331,19 @@ def _string(text: str, buffer: Out) -> bytes:
 
 
 @native
-def NtClose(Handle: int) -> None:
+def NtClose(Handle: AnyHandle) -> None:
     """Close a handle: STATUS_INVALID_HANDLE, STATUS_HANDLE_NOT_CLOSABLE for a protected one. Source: ZwClose."""
     table.close(handle(Handle))
 
 
 @native
-def NtMakeTemporaryObject(Handle: int) -> None:
+def NtMakeTemporaryObject(Handle: AnyHandle) -> None:
     """Let an object go with its last handle, which all objects here do anyway. Source: ZwMakeTemporaryObject."""
     table.get(handle(Handle))
 
 
 @native
-def NtAreMappedFilesTheSame(File1MappedAsAnImage: int, File2MappedAsFile: int) -> None:
+def NtAreMappedFilesTheSame(File1MappedAsAnImage: AnyAddress, File2MappedAsFile: AnyAddress) -> None:
     """Whether two addresses lie in the same view: STATUS_NOT_SAME_DEVICE if not. Source: ntdll."""
     regions = []
     for value in (File1MappedAsAnImage, File2MappedAsFile):

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from namedmap._kernel import protection, section, security, sync
 from namedmap._kernel.api.call import (
+    AnyHandle,
     boolean,
     dword,
     handle,
@@ -68,7 +69,7 @@ def descriptor(attributes: Attributes) -> security.Security:
 
 @win32(None)
 def CreateFileMapping(
-    hFile: int,
+    hFile: AnyHandle,
     lpFileMappingAttributes: Attributes,
     flProtect: int,
     dwMaximumSizeHigh: int,
