@@ -60,6 +60,15 @@ def tidy() -> Iterator[None]:
     assert own_descriptors() == []
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can: more interleavings, and no waiting for a turn after each call."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
 def own_descriptors() -> list[str]:
     """What the descriptors of object files that this process has lead to."""
     found = []

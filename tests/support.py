@@ -365,3 +365,11 @@ def handle_count(handle: int) -> int:
     status = nt.NtQueryObject(handle, 0, information, ctypes.sizeof(information), None)
     assert status == 0
     return int(information.HandleCount)
+
+
+def valid_file(name: str, size: int = 4096) -> bytearray:
+    """The bytes of the object file of a live section."""
+    section = create(name, size)
+    content = bytearray(object_path(name).read_bytes())
+    close(section)
+    return content

@@ -30,6 +30,7 @@ from section_support import (
     unmap,
     view,
 )
+from section_support import eager_threads as eager_threads
 from section_support import tidy as tidy
 
 GARBAGE = (None, 0, 4 * 12345, 0xDEADBEE0, 2**31 - 4, 2**40, 2**63, 2**64 - 12, -3, -1000)
@@ -311,6 +312,7 @@ class TestProcesses:
         assert failed(win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, pid)) == 87
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_duplicate_and_close(tmp_path: Path) -> None:
     """Threads that duplicate, compare and close handles of the same objects: the counts are right at the end."""
     handles = [section(name=f"handles.thread{index}") for index in range(3)]
@@ -339,6 +341,7 @@ def test_threads_duplicate_and_close(tmp_path: Path) -> None:
     assert [basic(handle).handles for handle in handles] == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_close_the_same_handle() -> None:
     """Of several threads that close one handle exactly one succeeds; an object of another handle is never closed."""
     keeper = section(name="handles.keeper")
@@ -360,6 +363,7 @@ def test_threads_close_the_same_handle() -> None:
         assert basic(keeper).handles == 1
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_duplicating_while_another_thread_closes() -> None:
     """DuplicateHandle of a handle that another thread closes fails, or the duplicate is good and keeps the object."""
     for turn in range(200):

@@ -89,6 +89,7 @@ OPENED = {
     0x80000000: 0x20005,
     0x02000000: 0xF001F,
 }
+PICK = st.integers(0, 7)
 NAMES = ("model.a", "model.b", "Global\\model.a")
 SIZES = (1, PAGE, PAGE + 904, 3 * PAGE, GRANULARITY + 2 * PAGE, 2 * GRANULARITY)
 
@@ -168,6 +169,11 @@ class Model(RuleBasedStateMachine):
             file.write(self.file_contents)
         self.file = win32.CreateFile(self.path, 0xE0000000, 7, None, win32.OPEN_EXISTING, 0, None)
         assert self.file != win32.INVALID_HANDLE_VALUE
+        # Something to begin with: two sections, two views of each.
+        for name, attributes in (("model.a", 0), (None, win32.SEC_RESERVE)):
+            value = self._create(name, 3 * PAGE, XRW, attributes, False)
+            for access in (WRITE, EXECUTE | WRITE):
+                self._map(value or 0, access, 0, 0, None)
 
     def teardown(self) -> None:
         if not hasattr(self, "views"):
@@ -178,6 +184,14 @@ class Model(RuleBasedStateMachine):
             win32.UnmapViewOfFile(base)
         win32.CloseHandle(self.file)
         self.directory.cleanup()
+
+    def _held(self, pick: int) -> int:
+        """Some handle that is open, or one that never was."""
+        return sorted(self.entries)[pick % len(self.entries)] if self.entries else 0x7FF0
+
+    def _live(self, pick: int) -> int:
+        """The base of some view that is mapped."""
+        return sorted(self.views)[pick % len(self.views)]
 
     # -- names and handles -------------------------------------------------------------------------------------------
 
@@ -191,11 +205,15 @@ class Model(RuleBasedStateMachine):
         target=handles,
         name=st.none() | st.sampled_from(NAMES),
         size=st.sampled_from(SIZES),
-        protect=st.sampled_from(sorted(SECTION_ACCESS)),
+        protect=st.sampled_from((*SECTION_ACCESS, READWRITE, READWRITE, READWRITE, XRW)),
         attributes=st.sampled_from((0, win32.SEC_COMMIT, win32.SEC_RESERVE, win32.SEC_RESERVE)),
         of_file=st.integers(0, 4).map(lambda n: n == 0),
     )
     def create(self, name: str | None, size: int, protect: int, attributes: int, of_file: bool) -> object:
+        value = self._create(name, size, protect, attributes, of_file)
+        return multiple() if value is None else value
+
+    def _create(self, name: str | None, size: int, protect: int, attributes: int, of_file: bool) -> int | None:
         if of_file:
             size = min(size, len(self.file_contents))
         file = self.file if of_file else win32.INVALID_HANDLE_VALUE
@@ -204,7 +222,7 @@ class Model(RuleBasedStateMachine):
         known = self.names.get(name) if name else None
         if known is not None and known.kind != "section":
             assert (value, error) == (None, win32.ERROR_INVALID_HANDLE)
-            return multiple()
+            return None
         if known is not None:
             assert error == win32.ERROR_ALREADY_EXISTS
             known.handles += 1
@@ -247,11 +265,13 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         target=handles,
-        value=handles,
+        stale=st.none() | handles,
+        pick=PICK,
         access=st.none() | st.sampled_from((0, MAP_READ, MAP_WRITE, MAP_READ | MAP_WRITE, 0xF001F)),
         close_source=st.booleans(),
     )
-    def duplicate(self, value: int, access: int | None, close_source: bool) -> object:
+    def duplicate(self, stale: int | None, pick: int, access: int | None, close_source: bool) -> object:
+        value = self._held(pick) if stale is None else stale
         entry = self.entries.get(value)
         if access and entry is not None and entry[0].kind == "mutex":
             access = 0x1F0001
@@ -272,8 +292,9 @@ class Model(RuleBasedStateMachine):
             thing.handles -= 1
         return self._entered(out.value, thing, granted)
 
-    @rule(value=handles)
-    def close(self, value: int) -> None:
+    @rule(stale=st.none() | handles, pick=PICK)
+    def close(self, stale: int | None, pick: int) -> None:
+        value = self._held(pick) if stale is None else stale
         done = win32.CloseHandle(value)
         entry = self.entries.pop(value, None)
         assert done == (entry is not None)
@@ -289,14 +310,18 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         target=windows,
-        value=handles,
-        access=st.sampled_from(sorted(VIEW_PROTECTION)),
-        offset=st.sampled_from((0, 0, 0, 1, PAGE, GRANULARITY, GRANULARITY, 2 * GRANULARITY)),
+        stale=st.none() | st.none() | handles,
+        pick=PICK,
+        access=st.sampled_from((*VIEW_PROTECTION, WRITE, WRITE, WRITE, COPY, READ)),
+        offset=st.sampled_from((0, 0, 0, 0, 0, 1, PAGE, GRANULARITY, GRANULARITY, 2 * GRANULARITY)),
         length=st.sampled_from((0, 0, 0, 1, PAGE, PAGE + 1, 2 * PAGE, GRANULARITY, 3 * GRANULARITY)),
-        near=st.none() | windows,
+        near=st.none() | st.none() | windows,
     )
-    def map(self, value: int, access: int, offset: int, length: int, near: int | None) -> object:
-        base = None if near is None else near
+    def map(self, stale: int | None, pick: int, access: int, offset: int, length: int, near: int | None) -> object:
+        found = self._map(self._held(pick) if stale is None else stale, access, offset, length, near)
+        return multiple() if found is None else found
+
+    def _map(self, value: int, access: int, offset: int, length: int, base: int | None) -> int | None:
         win32.SetLastError(0xDEAD)
         found = win32.MapViewOfFileEx(value, access, 0, offset, length, base)
         error = win32.GetLastError()
@@ -304,7 +329,7 @@ class Model(RuleBasedStateMachine):
         if wrong:
             assert found is None
             assert error in wrong
-            return multiple()
+            return None
         assert found is not None, error
         assert error == 0xDEAD
         assert found % GRANULARITY == 0
@@ -338,8 +363,10 @@ class Model(RuleBasedStateMachine):
             return {win32.ERROR_INVALID_ADDRESS}
         return set()
 
-    @rule(base=windows, inside=st.sampled_from((0, 1, PAGE - 1, PAGE)))
-    def unmap(self, base: int, inside: int) -> None:
+    @precondition(lambda self: self.views)
+    @rule(stale=st.none() | windows, pick=PICK, inside=st.sampled_from((0, 1, PAGE - 1, PAGE)))
+    def unmap(self, stale: int | None, pick: int, inside: int) -> None:
+        base = self._live(pick) if stale is None else stale
         done = win32.UnmapViewOfFile(base + inside)
         window = self._window(base + inside)
         assert done == (window is not None)
@@ -351,11 +378,17 @@ class Model(RuleBasedStateMachine):
     def _window(self, address: int) -> Window | None:
         return next((window for window in self.views.values() if window.base <= address < window.end), None)
 
-    @rule(base=windows, page=st.integers(0, 3), at=st.integers(0, PAGE - 8), content=st.binary(min_size=1, max_size=8))
-    def store(self, base: int, page: int, at: int, content: bytes) -> None:
-        window = self.views.get(base)
-        if window is None or page >= len(window.pages):
-            return
+    @precondition(lambda self: self.views)
+    @rule(
+        pick=PICK,
+        page=st.integers(0, 3),
+        at=st.sampled_from((0, 100, PAGE - 8)),
+        content=st.binary(min_size=1, max_size=8),
+    )
+    def store(self, pick: int, page: int, at: int, content: bytes) -> None:
+        base = self._live(pick)
+        window = self.views[base]
+        page %= len(window.pages)
         possible = window.store(page, at, content)
         assert poke(base + page * PAGE + at, content) == possible
 
@@ -366,13 +399,15 @@ class Model(RuleBasedStateMachine):
         assert win32.WriteFile(self.file, content, len(content), count)
         self.file_contents[at : at + len(content)] = content
 
+    @precondition(lambda self: self.views)
     @rule(
-        base=windows,
-        first=st.integers(0, 3),
-        count=st.integers(1, 4),
+        pick=PICK,
+        first=st.sampled_from((0, 0, 1, 2, 3)),
+        count=st.sampled_from((1, 1, 2, 3, 4)),
         protect=st.sampled_from((NOACCESS, READONLY, READWRITE, WRITECOPY, WRITECOPY, READWRITE, X, XR, XRW, XWC)),
     )
-    def protect(self, base: int, first: int, count: int, protect: int) -> None:
+    def protect(self, pick: int, first: int, count: int, protect: int) -> None:
+        base = self._live(pick)
         old = win32.DWORD(0)
         start, end = base + first * PAGE, base + (first + count) * PAGE
         window = self._window(start)
@@ -395,13 +430,15 @@ class Model(RuleBasedStateMachine):
         for page in pages:
             window.pages[page] = protect
 
+    @precondition(lambda self: self.views)
     @rule(
-        base=windows,
-        first=st.integers(0, 3),
-        count=st.integers(1, 4),
+        pick=PICK,
+        first=st.sampled_from((0, 0, 1, 2, 3)),
+        count=st.sampled_from((1, 1, 2, 3, 4)),
         protect=st.sampled_from((READWRITE, READONLY, READWRITE, WRITECOPY, NOACCESS, XRW)),
     )
-    def commit(self, base: int, first: int, count: int, protect: int) -> None:
+    def commit(self, pick: int, first: int, count: int, protect: int) -> None:
+        base = self._live(pick)
         start, end = base + first * PAGE, base + (first + count) * PAGE
         window = self._window(start)
         found = win32.VirtualAlloc(start + 5, count * PAGE - 5, win32.MEM_COMMIT, protect)

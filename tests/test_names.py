@@ -21,6 +21,8 @@ from section_support import tidy as tidy
 
 #: Names and the error that each function reports for them.
 WRONG = [
+    ("a\0b", 123),
+    ("Global\\\0", 123),
     ("\\Foo", 161),
     ("\\", 161),
     ("\\\\", 161),
@@ -193,7 +195,7 @@ class TestFileNames:
             assert len(namespace.GLOBAL_PREFIX + name) <= 255
 
     @settings(max_examples=200, deadline=None)
-    @given(st.text(st.characters(exclude_characters="\\"), min_size=1, max_size=400), st.booleans())
+    @given(st.text(st.characters(exclude_characters="\\\0"), min_size=1, max_size=400), st.booleans())
     def test_a_parsed_name_is_its_native_name(self, leaf: str, is_global: bool) -> None:
         """A name, and the native path that it reports, lead to the same object."""
         if leaf in ("Local", "Global", "Session"):

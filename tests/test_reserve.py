@@ -29,6 +29,7 @@ from section_support import (
     unmap,
     view,
 )
+from section_support import eager_threads as eager_threads
 from section_support import tidy as tidy
 
 COMMITTED, RESERVED = win32.MEM_COMMIT, win32.MEM_RESERVE
@@ -286,6 +287,7 @@ def test_a_forked_child() -> None:
     assert peek(address + 2 * PAGE) is None
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_commit_at_once() -> None:
     """Pages that threads commit in different views at the same time are all committed."""
     handle = reserved(64 * PAGE)

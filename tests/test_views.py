@@ -32,6 +32,7 @@ from section_support import (
     unmap,
     view,
 )
+from section_support import eager_threads as eager_threads
 from section_support import tidy as tidy
 
 HIGHEST = 0x7FFFFFFEFFFF
@@ -261,6 +262,7 @@ def token(index: int) -> bytes:
 
 
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.usefixtures("eager_threads")
 def test_closing_while_another_thread_maps(tmp_path: Path, named: bool) -> None:
     """A handle closed in the middle of MapViewOfFile: the call fails or maps that handle's section, never another file.
 
@@ -298,7 +300,7 @@ def test_closing_while_another_thread_maps(tmp_path: Path, named: bool) -> None:
     for thread in threads:
         thread.start()
     try:
-        for index in range(300):
+        for index in range(600):
             handle = section(PAGE, name=f"views.race{index % 3}" if named else None)
             current[0] = handle
             address = view(handle)
@@ -312,6 +314,7 @@ def test_closing_while_another_thread_maps(tmp_path: Path, named: bool) -> None:
     assert errors == []
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_map_and_unmap_everywhere() -> None:
     """Threads that map, check and unmap their own sections do not disturb each other."""
     errors: list[object] = []
@@ -342,6 +345,7 @@ def test_threads_map_and_unmap_everywhere() -> None:
     assert errors == []
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_open_map_and_close_one_name() -> None:
     """Threads that create, open and close one name at once: whoever holds it sees the others' memory, nobody fails."""
     errors: list[object] = []
@@ -365,6 +369,7 @@ def test_threads_open_map_and_close_one_name() -> None:
     assert errors == []
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_create_and_lose_one_name() -> None:
     """Threads that create and close one name with no keeper: a section is new exactly when it is zero."""
     errors: list[object] = []
@@ -392,6 +397,7 @@ def test_threads_create_and_lose_one_name() -> None:
     assert failed(win32.OpenFileMapping(READ, False, "views.lost")) == 2
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_unmap_the_same_view() -> None:
     """Of several threads that unmap one address exactly one succeeds, and no other view goes."""
     handle = section()
@@ -415,6 +421,7 @@ def test_threads_unmap_the_same_view() -> None:
         unmap(neighbour)
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_unmapping_while_others_look() -> None:
     """Query, protect, flush or commit of a view that another thread unmaps and maps again is done or refused."""
     handle = section(4 * PAGE, win32.PAGE_READWRITE | win32.SEC_RESERVE)
