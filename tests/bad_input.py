@@ -174,8 +174,12 @@ def _parameter(function: str, name: str) -> Parameter:
         return Parameter(name, Sort.HANDLE, lambda world: None)
     if function in ("MapViewOfFileEx", "VirtualAlloc") and name in ("lpBaseAddress", "lpAddress"):
         return Parameter(name, Sort.ADDRESS, lambda world: None)
-    if function == "VirtualFree" and name in ("lpAddress", "dwSize"):
-        return Parameter(name, Sort.ADDRESS, lambda world: world.memory if name == "lpAddress" else 0)
+    if function == "VirtualFree" and name == "lpAddress":
+        return Parameter(name, Sort.ADDRESS, lambda world: world.memory)
+    if function == "VirtualFree" and name == "dwSize":
+        return Parameter(name, Sort.INTEGER, _number(0))
+    if function == "NtFlushVirtualMemory" and name == "BaseAddress":
+        return Parameter(name, Sort.OUT, lambda world: win32.LPVOID(world.view))
     if function == "CreateFileMapping" and name == "hFile":
         return Parameter(name, Sort.HANDLE, lambda world: -1)
     if function == "MoveFileEx" and name == "dwFlags":
@@ -254,7 +258,7 @@ def _bad_outs(sort: Sort) -> Iterator[tuple[Any, bool]]:
     if sort is Sort.BUFFER:
         # Addresses at which nothing can be.
         yield from ((value, False) for value in (0, 1, 4095, 2**47, 2**63, 2**64 - 1, -1, *OUTSIDE))
-        yield from ((value, False) for value in (bytearray(), bytearray(3), memoryview(bytearray(64))[::2]))
+        yield from ((value, False) for value in (bytearray(), bytearray(3)))
     else:
         yield from ((value, True) for value in (b"bytes", ctypes.c_char(b"x"), ctypes.c_double(1)))
 

@@ -373,3 +373,22 @@ def valid_file(name: str, size: int = 4096) -> bytearray:
     content = bytearray(object_path(name).read_bytes())
     close(section)
     return content
+
+
+def known_in(child: Child, handle: int) -> bool:
+    """Whether a value is a handle in a child."""
+    return bool(child.value(f"win32.GetHandleInformation({handle}, win32.DWORD())"))
+
+
+def open_file(path: Path, access: int = 0xC0000000) -> int:
+    """A file, made if need be, that must be had."""
+    file = win32.CreateFile(path, access, 7, None, win32.OPEN_ALWAYS, 0, None)
+    assert file != win32.INVALID_HANDLE_VALUE, message()
+    return file
+
+
+def read_here(file: int, length: int) -> bytes:
+    """Bytes at the file pointer."""
+    data, count = bytearray(length), win32.DWORD()
+    assert win32.ReadFile(file, data, length, count), message()
+    return bytes(data[: count.value])

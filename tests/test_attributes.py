@@ -207,6 +207,7 @@ class TestSambasForms:
 
 class TestWhatIsNoPlainFile:
     def test_directories(self) -> None:
+        """A directory has attributes too; READONLY does not make it unwritable."""
         os.mkdir("sub", 0o755)
         assert win32.SetFileAttributes("sub", HIDDEN | READONLY)
         assert win32.GetFileAttributes("sub") == DIRECTORY | HIDDEN | READONLY

@@ -8,6 +8,7 @@
     protection   what page protections mean
     control      the control page of an object file
     security     security descriptor strings to owner, group and mode
+    objectfile   the file of an object: open, make, lock, look at
     objects      references, handles, named objects: create, open, close
     handles      the handle table
 

@@ -2,7 +2,8 @@
 
 `SEC_COMMIT` promises memory. Space in the filesystem is taken with posix_fallocate, which fails cleanly where a page
 fault would end in SIGBUS. Memory limits are another matter: an allocation above a cgroup's limit, or above what the
-machine has, ends in an OOM kill and not in an error. They are looked at beforehand, for large sections only.
+machine has, ends in an OOM kill and not in an error. They are looked at beforehand; as that takes longer than making a
+small section, small ones are added up and looked at together.
 """
 
 import contextlib
@@ -12,14 +13,22 @@ from collections.abc import Iterator
 
 from .status import NTSTATUS, KernelError, from_oserror
 
-#: Sections from this size are checked against memory limits, in bytes.
-LARGE = 32 << 20
+#: How many bytes a process commits between two looks at the memory limits.
+CREDIT = 4 << 20
 
 _UNLIMITED = 1 << 60
 
 
-def check(size: int, what: object) -> None:
-    """Raise KernelError if `size` bytes of memory are more than this process can get. It takes time: see LARGE."""
+_committed = 0
+
+
+def require(size: int, what: object) -> None:
+    """Raise KernelError if `size` bytes of memory are more than this process can get."""
+    global _committed
+    _committed += size
+    if _committed < CREDIT:
+        return
+    _committed = 0
     for limit, available, remedy in _limits():
         if size > available:
             raise KernelError(

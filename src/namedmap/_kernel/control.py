@@ -66,6 +66,11 @@ class Control:
     state: tuple[int, int, int, int] = (0, 0, 0, 0)  # sequence, flags, count, maximum
     backing_fd: int = -1  # of this process only: the creator's descriptor of the backing file
 
+    def __str__(self) -> str:
+        """How errors call the object."""
+        kind = self.kind.name.lower()
+        return f"{kind} {self.name!r}" if self.name else f"an unnamed {kind}"
+
     def build(self) -> tuple[int, bytes, int]:
         """(offset in the file, bytes to write there, size of the file); what is not written is zero."""
         name = self.name.encode("utf-8", "surrogatepass")

@@ -24,17 +24,16 @@ Unnamed objects are the same files without a name (memfd), so that they can be i
 """
 
 import contextlib
-import errno
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator
 from typing import ClassVar, Self, TypeVar
 
-from . import control, locks, namespace
+from . import control, locks, namespace, objectfile
 from .control import Control, Kind
 from .names import ObjectName
+from .objectfile import ObjectFile
 from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
 
@@ -132,7 +131,7 @@ class NamedObject(KernelObject):
     #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
     borrowed = False
 
-    def __init__(self, file: "ObjectFile", page: Control) -> None:
+    def __init__(self, file: ObjectFile, page: Control) -> None:
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
         self.name, self.made = file.name, file.made
         self.control = page
@@ -173,7 +172,7 @@ class NamedObject(KernelObject):
 
     def __str__(self) -> str:
         """How errors call this object."""
-        return describe(type(self), self.name)
+        return objectfile.describe(type(self), self.name)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -194,7 +193,7 @@ class NamedObject(KernelObject):
         with self.mutex:
             try:
                 if self.path is not None and self.writable and self._is_last():
-                    _unlink(self.path, self.key)
+                    objectfile.unlink(self.path, self.key)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
                 # its file is dead at worst.
@@ -224,12 +223,6 @@ class NamedObject(KernelObject):
         os.close(self.fd)
 
 
-def _unlink(path: str, key: tuple[int, int]) -> None:
-    """Remove an object file, unless somebody has moved it by hand and another object has its path now."""
-    if os.lstat(path).st_ino == key[1]:
-        os.unlink(path)
-
-
 Named = TypeVar("Named", bound=NamedObject)
 
 _registry: dict[tuple[int, int], NamedObject] = {}
@@ -237,100 +230,6 @@ _registry: dict[tuple[int, int], NamedObject] = {}
 place = locks.new_place()
 #: All objects with a handle in this process, named or not.
 holders: set[NamedObject] = set()
-
-
-def describe(cls: type[NamedObject], name: ObjectName | None) -> str:
-    kind = cls.__name__.lower()
-    return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
-
-
-#: Files between being opened and being an object, or closed again: see `processes`, fork.
-in_flight: set["ObjectFile"] = set()
-
-
-class ObjectFile:
-    """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
-
-    __slots__ = ("cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
-
-    info: os.stat_result
-    key: tuple[int, int]
-
-    def __init__(
-        self,
-        cls: type[NamedObject],
-        name: ObjectName | None,
-        fd: int,
-        path: str | None,
-        *,
-        writable: bool = True,
-        made: bool = False,
-    ) -> None:
-        self.cls, self.name, self.fd, self.path, self.writable, self.made = cls, name, fd, path, writable, made
-        self.taken = False
-        in_flight.add(self)
-
-    def __str__(self) -> str:
-        return describe(self.cls, self.name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
-        locks.unlock(self.fd, locks.GUARD)
-        in_flight.discard(self)
-        if not self.taken:
-            os.close(self.fd)
-
-    def lock(self, *, exclusive: bool) -> bool:
-        """Take the guard and look at the file; False if it has lost its name meanwhile."""
-        locks.take_guard(self.fd, self, exclusive=exclusive)
-        self.info = info = os.fstat(self.fd)
-        self.key = (info.st_dev, info.st_ino)
-        if not stat.S_ISREG(info.st_mode):
-            raise _not_a_file(self.path, str(self))
-        return info.st_nlink > 0
-
-    @classmethod
-    def find(cls, kind: type[NamedObject], name: ObjectName, path: str) -> Self | None:
-        """Open an object file that exists, for writing where that is allowed; None if there is none."""
-        for mode in (os.O_RDWR, os.O_RDONLY):
-            try:
-                fd = os.open(path, mode | namespace.OPEN_FLAGS)
-                return cls(kind, name, fd, path, writable=mode == os.O_RDWR)
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                if error.errno == errno.EACCES and mode == os.O_RDWR:
-                    continue
-                what = describe(kind, name)
-                if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV):
-                    raise _not_a_file(path, what) from None
-                raise from_oserror(error, f"cannot open {what} ({path})") from None
-        return None
-
-    @classmethod
-    def make(cls, kind: type[NamedObject], name: ObjectName, path: str, mode: int) -> Self | None:
-        """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
-        try:
-            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
-            return cls(kind, name, fd, path, made=True)
-        except FileExistsError:
-            return None
-        except FileNotFoundError:
-            namespace.current().prepare()
-            return None
-        except OSError as error:
-            raise from_oserror(error, f"cannot create {describe(kind, name)} ({path})") from None
-
-
-def _not_a_file(path: str | None, what: str) -> KernelError:
-    return KernelError(
-        NTSTATUS.STATUS_FILE_CORRUPT,
-        f"{what}: {path} is in the place of its object file, but is no regular file: find out whose it is, remove it",
-    )
 
 
 def create(cls: type[Named], name: ObjectName | None, page: Control, security: Security) -> tuple[Named, bool]:
@@ -355,7 +254,7 @@ def create(cls: type[Named], name: ObjectName | None, page: Control, security: S
                 return _join(cls, file), True
             _remove_dead(file)
     raise KernelError(
-        NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{describe(cls, name)}: {path} appears and disappears without end"
+        NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{objectfile.describe(cls, name)}: {path} appears and disappears without end"
     )
 
 
@@ -376,7 +275,8 @@ def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named
 
 def _missing(cls: type[NamedObject], name: ObjectName) -> KernelError:
     return KernelError(
-        NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"no {describe(cls, name)} exists: nobody holds a handle to it"
+        NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND,
+        f"no {objectfile.describe(cls, name)} exists: nobody holds a handle to it",
     )
 
 
@@ -459,7 +359,7 @@ def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
 
 def _remove_dead(file: ObjectFile) -> None:
     try:
-        _unlink(str(file.path), file.key)
+        objectfile.unlink(str(file.path), file.key)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -41,8 +41,8 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
         raise KernelError(NTSTATUS.STATUS_CONFLICTING_ADDRESSES, f"nothing can be reserved at {address:#x}")
     length = round_to_page(address + size) - base if address else round_to_page(size)
     prot = protection.mmu(protect) if commit else libc.PROT_NONE
-    if commit and length >= commitment.LARGE:
-        commitment.check(length, "VirtualAlloc")
+    if commit:
+        commitment.require(length, "VirtualAlloc")
     nocache, protect = protect & protection.NOCACHE, protect & ~_MODIFIERS
     with space.lock:
         found = space.place(length, base, prot, _ANONYMOUS, -1, 0)
@@ -112,8 +112,7 @@ def _refuse_copies(protect: int) -> None:
 
 def _commit_private(region: Region, start: int, end: int, protect: int) -> None:
     _refuse_copies(protect)
-    if end - start >= commitment.LARGE:
-        commitment.check(end - start, "VirtualAlloc")
+    commitment.require(end - start, "VirtualAlloc")
     if libc.mprotect(start, end - start, protection.mmu(protect)):
         raise failed(end - start)
     for run in region.split(start - region.base, end - region.base):

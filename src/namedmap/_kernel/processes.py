@@ -32,11 +32,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from . import control, locks, namespace, objects
+from . import control, locks, namespace, objectfile, objects
 from .files import File
 from .handles import FOREIGN, LIMIT, Handle, table
 from .names import ObjectName
-from .objects import KernelObject, NamedObject, ObjectFile
+from .objectfile import ObjectFile
+from .objects import KernelObject, NamedObject
 from .section import Section
 from .space import space
 from .status import NTSTATUS, KernelError, from_oserror
@@ -124,11 +125,11 @@ class _Fork:
                 held.life = self.place
             held.mutex = threading.RLock()  # another thread of the parent may have held it
             held.close_passage()
-        for file in objects.in_flight:
+        for file in objectfile.in_flight:
             # Other threads' work, which they go on with in the parent; here it would only keep their locks.
             if not file.taken:
                 os.close(file.fd)
-        objects.in_flight.clear()
+        objectfile.in_flight.clear()
         self._done()
         space.after_fork()
         _list.forget()

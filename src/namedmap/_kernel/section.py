@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import functools
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from typing import ClassVar
@@ -16,7 +17,8 @@ from . import commitment, control, locks, objects, protection, sharing
 from .control import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from .files import File
 from .names import ObjectName
-from .objects import NamedObject, ObjectFile
+from .objectfile import ObjectFile
+from .objects import NamedObject
 from .security import Security
 from .status import NTSTATUS, KernelError, from_oserror
 
@@ -76,11 +78,11 @@ class Section(NamedObject):
             if page.flags & FLAG_RESERVE:
                 os.ftruncate(fd, total)
                 start = page.data_length + page.bitmap_length
-            elif total >= commitment.LARGE:
-                commitment.check(total, _describe(page))
+            else:
+                commitment.require(total, page)
             os.posix_fallocate(fd, start, total - start)
         except OSError as error:
-            raise commitment.failed(error, fd, total, _describe(page)) from None
+            raise commitment.failed(error, fd, total, page) from None
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -105,8 +107,7 @@ class Section(NamedObject):
         first, last = offset // PAGE, -(-(offset + length) // PAGE)
         if not self.writable:
             raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} may only be read here")
-        if length >= commitment.LARGE:
-            commitment.check(length, self)
+        commitment.require(length, self)
         with self.guard():
             try:
                 os.posix_fallocate(self.fd, first * PAGE, (last - first) * PAGE)
@@ -168,10 +169,6 @@ class Section(NamedObject):
         if self.backing_fd >= 0:
             os.close(self.backing_fd)
             self.backing_fd = -1
-
-
-def _describe(page: Control) -> str:
-    return f"section {page.name!r}" if page.name else "an unnamed section"
 
 
 def create(
@@ -321,7 +318,8 @@ def _grow(fd: int, size: int, what: object) -> None:
     except OSError as error:
         if os.fstat(fd).st_size != before:
             os.ftruncate(fd, before)
-        if error.errno in (errno.EFBIG, errno.EINVAL):
+        # Either the filesystem has no files so large, or this process may not make one.
+        if error.errno in (errno.EFBIG, errno.EINVAL) and not 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < size:
             raise KernelError(
                 NTSTATUS.STATUS_SECTION_TOO_BIG, f"{what} cannot grow to {size:,} bytes: {error.strerror}"
             ) from None

@@ -116,7 +116,7 @@ def _unix_id(sddl: str, sid: str | None, prefix: str, ignored: set[str]) -> int:
     if sid is None or sid in ignored:
         return -1
     digits = sid.removeprefix(prefix)
-    if digits == sid or not digits.isdigit() or int(digits) >= 2**32 - 1:
+    if digits == sid or not (digits.isascii() and digits.isdigit()) or int(digits) >= 2**32 - 1:
         raise _invalid(sddl, f"{sid!r} cannot own an object here: use {prefix}<id>")
     return int(digits)
 

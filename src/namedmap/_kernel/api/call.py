@@ -146,7 +146,7 @@ def optional_text(value: object, what: str) -> str | None:
     return value
 
 
-def target(out: Out, kind: type[Any], what: str, *, required: bool = True) -> Any:
+def target(out: Out, kind: type[Any] | tuple[type[Any], ...], what: str, *, required: bool = True) -> Any:
     """The ctypes instance behind an out-argument; None where NULL was passed and is allowed."""
     if out is None:
         if required:
@@ -159,7 +159,8 @@ def target(out: Out, kind: type[Any], what: str, *, required: bool = True) -> An
         except ValueError:  # a NULL pointer
             return target(None, kind, what, required=required)
     if not isinstance(found, kind):
-        raise TypeError(f"{what} must be a {kind.__name__}, or byref of one, not {type(out).__name__}")
+        names = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+        raise TypeError(f"{what} must be a {names}, or byref of one, not {type(out).__name__}")
     return found
 
 

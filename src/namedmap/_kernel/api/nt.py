@@ -304,11 +304,7 @@ def NtQueryObject(
 
 def _memory(out: Out) -> Out:
     """The ctypes structure or array behind an out-argument of any type."""
-    found = getattr(out, "_obj", None)
-    found = getattr(out, "contents", out) if found is None else found
-    if not isinstance(found, (ctypes.Structure, ctypes.Array)):
-        raise TypeError(f"the buffer must be a ctypes structure or array, not {type(out).__name__}")
-    return found
+    return target(out, (ctypes.Structure, ctypes.Array), "the buffer")
 
 
 def _store(out: Out, content: bytes) -> None:

@@ -1,0 +1,127 @@
+"""The file of a named object between being opened and being an object.
+
+Opening never follows a symbolic link, never waits (for a FIFO's other end) and never creates what may exist. Looking
+at the file comes after taking its guard, which orders creators, openers and the last closer (`objects`).
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from typing import Self
+
+from . import locks, namespace
+from .names import ObjectName
+from .status import NTSTATUS, KernelError, from_oserror
+
+
+def describe(cls: type, name: ObjectName | None) -> str:
+    kind = cls.__name__.lower()
+    return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
+
+
+#: Files between being opened and being an object, or closed again: see `processes`, fork.
+in_flight: set["ObjectFile"] = set()
+
+
+class ObjectFile:
+    """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
+
+    __slots__ = ("cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
+
+    info: os.stat_result
+    key: tuple[int, int]
+
+    def __init__(
+        self,
+        cls: type,
+        name: ObjectName | None,
+        fd: int,
+        path: str | None,
+        *,
+        writable: bool = True,
+        made: bool = False,
+    ) -> None:
+        self.cls, self.name, self.fd, self.path, self.writable, self.made = cls, name, fd, path, writable, made
+        self.taken = False
+        in_flight.add(self)
+
+    def __str__(self) -> str:
+        return describe(self.cls, self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
+        locks.unlock(self.fd, locks.GUARD)
+        in_flight.discard(self)
+        if not self.taken:
+            os.close(self.fd)
+
+    def lock(self, *, exclusive: bool) -> bool:
+        """Take the guard and look at the file; False if it has lost its name meanwhile."""
+        locks.take_guard(self.fd, self, exclusive=exclusive)
+        self.info = info = os.fstat(self.fd)
+        self.key = (info.st_dev, info.st_ino)
+        if not stat.S_ISREG(info.st_mode):
+            raise not_a_file(self.path, str(self))
+        return info.st_nlink > 0
+
+    @classmethod
+    def find(cls, kind: type, name: ObjectName, path: str) -> Self | None:
+        """Open an object file that exists, for writing where that is allowed; None if there is none."""
+        for mode in (os.O_RDWR, os.O_RDONLY):
+            try:
+                fd = os.open(path, mode | namespace.OPEN_FLAGS)
+                return cls(kind, name, fd, path, writable=mode == os.O_RDWR)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno == errno.EACCES and mode == os.O_RDWR:
+                    continue
+                what = describe(kind, name)
+                if error.errno == errno.EACCES:
+                    raise _not_granted(path, what) from None
+                if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV):
+                    raise not_a_file(path, what) from None
+                raise from_oserror(error, f"cannot open {what} ({path})") from None
+        return None
+
+    @classmethod
+    def make(cls, kind: type, name: ObjectName, path: str, mode: int) -> Self | None:
+        """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
+        try:
+            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
+            return cls(kind, name, fd, path, made=True)
+        except FileExistsError:
+            return None
+        except FileNotFoundError:
+            namespace.current().prepare()
+            return None
+        except OSError as error:
+            raise from_oserror(error, f"cannot create {describe(kind, name)} ({path})") from None
+
+
+def _not_granted(path: str, what: str) -> KernelError:
+    owner = "another user"
+    with contextlib.suppress(OSError):
+        owner = f"user {os.lstat(path).st_uid}"
+    return KernelError(
+        NTSTATUS.STATUS_ACCESS_DENIED,
+        f"{what} is {owner}'s, who grants you nothing ({path}); if it is not in use, {owner} or root must remove it",
+    )
+
+
+def not_a_file(path: str | None, what: str) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_FILE_CORRUPT,
+        f"{what}: {path} is in the place of its object file, but is no regular file: find out whose it is, remove it",
+    )
+
+
+def unlink(path: str, key: tuple[int, int]) -> None:
+    """Remove an object file, unless somebody has moved it by hand and another object has its path now."""
+    if os.lstat(path).st_ino == key[1]:
+        os.unlink(path)
