@@ -133,7 +133,7 @@ class HandleTable:
         """Close a handle. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
-        entry = self.get(value)
+        entry = self._entries.get(value) or self.get(value)
         value &= ~3
         if entry.flags & FLAG_PROTECT:
             raise KernelError(

@@ -61,7 +61,8 @@ class ObjectFile:
 
     def lock(self, *, exclusive: bool) -> bool:
         """Take the guard and look at the file; False if it has lost its name meanwhile."""
-        locks.take_guard(self.fd, self, exclusive=exclusive)
+        if not locks.try_lock(self.fd, locks.GUARD, exclusive=exclusive):
+            locks.take_guard(self.fd, self, exclusive=exclusive)
         self.info = info = os.fstat(self.fd)
         self.key = (info.st_dev, info.st_ino)
         if not stat.S_ISREG(info.st_mode):

@@ -63,9 +63,17 @@ def mmu(value: int) -> int:
     return libc.PROT_NONE if value & GUARD else TABLE[value & 0xFF].prot
 
 
-def allows(container: int, wanted: int) -> bool:
-    """Whether a section or view of one protection may hold pages of the other."""
-    outer, inner = TABLE[container], TABLE[wanted & 0xFF]
+def _allows(container: int, wanted: int) -> bool:
+    outer, inner = TABLE[container], TABLE[wanted]
     if container == NOACCESS:
-        return wanted & 0xFF == NOACCESS
+        return wanted == NOACCESS
     return (outer.executes or not inner.executes) and (outer.writes or not inner.writes)
+
+
+#: (protection of a section or view, protection that its pages may have)
+ALLOWED = frozenset((container, wanted) for container in TABLE for wanted in TABLE if _allows(container, wanted))
+
+
+def allows(container: int, wanted: int) -> bool:
+    """Whether a section or view of one protection may hold pages of the other, modifiers left aside."""
+    return (container, wanted & 0xFF) in ALLOWED

@@ -90,7 +90,7 @@ class Section(NamedObject):
         """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
         if self.backing_fd >= 0:
             self.refresh()
-        if not protection.allows(self.protection, protect):
+        if (self.protection, protect) not in protection.ALLOWED:
             raise KernelError(
                 NTSTATUS.STATUS_SECTION_PROTECTION,
                 f"{self} has protection {self.protection:#x}, which has no room for a view of {protect:#x}",
@@ -169,6 +169,11 @@ class Section(NamedObject):
         if self.backing_fd >= 0:
             os.close(self.backing_fd)
             self.backing_fd = -1
+
+    def _free(self) -> None:
+        if self.backing_fd >= 0:
+            self.close_backing()
+        os.close(self.fd)
 
 
 def create(

@@ -276,7 +276,9 @@ class AddressSpace:
 
     def unmap_view(self, address: int) -> None:
         with self.lock:
-            view = self.view(address)
+            view = self._regions.get(address)
+            if not isinstance(view, View):
+                view = self.view(address)
             self.remove(view)
         view.section.release()
 

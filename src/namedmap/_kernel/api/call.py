@@ -134,6 +134,7 @@ def handle(value: object) -> int:
     return number - 2**32 if 2**31 <= number < 2**32 else number
 
 
+@functools.lru_cache(maxsize=64, typed=True)
 def boolean(value: object) -> bool:
     if not isinstance(value, int):
         raise TypeError(f"a BOOL must be a bool or an int, not {type(value).__name__}")

@@ -48,6 +48,7 @@ def new_name(name: str | None) -> ObjectName | None:
     return parse(text) if text else None
 
 
+@functools.lru_cache(maxsize=1024, typed=True)
 def known_name(name: str | None) -> ObjectName:
     """The name for an Open function."""
     text = optional_text(name, "lpName")
