@@ -30,6 +30,7 @@ def _flock(kind: int, start: int, length: int) -> bytes:
 _LOCK_GUARD, _SHARE_GUARD = _flock(fcntl.F_WRLCK, _GUARD, 1), _flock(fcntl.F_RDLCK, _GUARD, 1)
 _UNLOCK_GUARD = _flock(fcntl.F_UNLCK, _GUARD, 1)
 _LIVE = _flock(fcntl.F_RDLCK, _LIFE + (4321 << 20), 1)
+_DIE = _flock(fcntl.F_UNLCK, _LIFE + (4321 << 20), 0)
 _LOCK_ALL, _UNLOCK_ALL = _flock(fcntl.F_WRLCK, _GUARD, 0), _flock(fcntl.F_UNLCK, _GUARD, 0)
 _PROBE = _flock(fcntl.F_WRLCK, _PASSAGE, 0)
 
@@ -83,7 +84,7 @@ class Floor:
         _fcntl(fd, _SET, _UNLOCK_GUARD)
         _view(fd)
         _fcntl(fd, _SET, _LOCK_ALL)
-        os.fstat(fd)
+        os.lstat(self._new)
         os.unlink(self._new)
         _fcntl(fd, _SET, _UNLOCK_ALL)
         os.close(fd)
@@ -98,10 +99,7 @@ class Floor:
         _fcntl(fd, _SET, _LIVE)
         _fcntl(fd, _SET, _UNLOCK_GUARD)
         _view(fd)
-        try:
-            _fcntl(fd, _SET, _LOCK_ALL)
-        except BlockingIOError:  # the holder's lock is in the way: this is not the last handle
-            _fcntl(fd, _SET, _LOCK_GUARD)
-            _fcntl(fd, _GET, _PROBE)
+        _fcntl(fd, _SET, _DIE)
+        _fcntl(fd, _GET, _PROBE)  # the holder's lock is there: this is not the last handle
         _fcntl(fd, _SET, _UNLOCK_ALL)
         os.close(fd)

@@ -1,6 +1,7 @@
 """The native calls: statuses, out-arguments, and what they have that Win32 has not."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,17 @@ class TestExtend:
         assert basic(handle).access & win32.SECTION_EXTEND_SIZE == 0
         assert nt.NtExtendSection(handle, size) == S.STATUS_ACCESS_DENIED
         assert section_basic(handle)[1] == 10_000
+
+    def test_a_size_that_another_process_has_outgrown(self, file: int) -> None:
+        """An extension that would be a reduction by now changes nothing; nameless sections learn it too."""
+        handle = create(size=None, file=file)[1]
+        pid = os.fork()
+        if not pid:
+            os._exit(nt.NtExtendSection(handle, nt.LARGE_INTEGER(1 << 20)))
+        assert os.waitpid(pid, 0)[1] == 0
+        size = nt.LARGE_INTEGER(20_000)
+        assert nt.NtExtendSection(handle, size) == SUCCESS
+        assert size.value == section_basic(handle)[1] == 1 << 20
 
     def test_other_processes_learn_the_size(self, file: int) -> None:
         """A process that has the section open, by name, sees the new size and can map it."""

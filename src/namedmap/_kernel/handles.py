@@ -5,11 +5,11 @@ is used again first, as in NT. Values at and above FOREIGN were given to this pr
 """
 
 import heapq
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
+from . import objects
 from .objects import KernelObject
 from .status import NTSTATUS, KernelError
 
@@ -63,8 +63,8 @@ class HandleTable:
     """Values to handles. All methods are safe between threads."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler may close handles in the middle of any call of its thread.
-        self.lock = threading.RLock()
+        # The objects' lock: a handle and the counts of its object change together.
+        self.lock = objects.lock
         self._entries: dict[int, Handle] = {}
         self._free: list[int] = []
         self._next = 4
@@ -83,7 +83,12 @@ class HandleTable:
                     self._next += 4
             self._entries[value] = handle
         if inherit:
-            self.inheritance_changed()
+            try:
+                self.inheritance_changed()
+            except BaseException:
+                handle.flags = 0
+                self.close(value)
+                raise
         return value
 
     def get(self, value: int) -> Handle:
@@ -145,9 +150,11 @@ class HandleTable:
             del self._entries[value]
             if value < FOREIGN:
                 heapq.heappush(self._free, value)
-        if entry.flags & FLAG_INHERIT:
-            self.inheritance_changed()
-        entry.object.drop_handle()
+        try:
+            if entry.flags & FLAG_INHERIT:
+                self.inheritance_changed()
+        finally:
+            entry.object.drop_handle()
 
     def replace(self, value: int, access: int, *, inherit: bool) -> bool:
         """Make a handle its own duplicate, with other access and flags; False if it cannot be closed or gain access."""

@@ -117,28 +117,35 @@ class Namespace:
 
 def _remove_if_dead(path: str, uid: int) -> bool:
     fd = -1
-    for mode in (os.O_RDWR, os.O_RDONLY):
-        # Without write permission the guard can only be shared. That keeps creators out; and nobody can join the dead.
-        with contextlib.suppress(OSError):
-            fd = os.open(path, mode | OPEN_FLAGS)
-            break
-    if fd < 0:
-        return False
     try:
+        fd = _open_to_lock(path, uid)
         info = os.fstat(fd)
-        exclusive = mode == os.O_RDWR
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != uid:
-            return False
-        if not locks.try_lock(fd, locks.GUARD, exclusive=exclusive):
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or not locks.try_lock(fd, locks.GUARD, exclusive=True):
             return False
         if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
             os.unlink(path)
             return True
-        return False
     except OSError:
         return False
     finally:
+        if fd >= 0:
+            os.close(fd)
+    return False
+
+
+def _open_to_lock(path: str, uid: int) -> int:
+    """Open a file of one's own for writing, which an exclusive lock needs; a dead one is made writable if it is not."""
+    try:
+        return os.open(path, os.O_RDWR | OPEN_FLAGS)
+    except PermissionError:
+        fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
+    try:
+        info = os.fstat(fd)
+        if info.st_uid == uid and stat.S_ISREG(info.st_mode) and not locks.object_is_alive(fd):
+            os.fchmod(fd, 0o600)
+    finally:
         os.close(fd)
+    return os.open(path, os.O_RDWR | OPEN_FLAGS)
 
 
 def _remove_inbox_if_dead(path: str) -> bool:

@@ -37,7 +37,8 @@ from .objectfile import ObjectFile
 from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
 
-#: Guards handle and reference counts and the registry. Held for microseconds, never while a guard is waited for.
+#: Guards handles, handle and reference counts, and the registry. Held for microseconds, never while a guard is waited
+#: for. Reentrant, because a signal handler may close handles in the middle of any call of its thread.
 lock = threading.RLock()
 
 ATTEMPTS = 1000
@@ -150,16 +151,16 @@ class NamedObject(KernelObject):
 
     def drop_handle(self) -> None:
         with lock:
-            if self.handle_count > 1:
-                if not self.borrowed:
-                    locks.unlock(self.fd, self.life + self.handle_count - 1)
-            else:
+            # Counted first: a signal handler that closes the other handle here must find the right number.
+            self.handle_count -= 1
+            left = self.handle_count
+            if not left:
                 holders.discard(self)
                 if _registry.get(self.key) is self:
                     del _registry[self.key]
-            self.handle_count -= 1
-            last = not self.handle_count
-        if last:
+            elif not self.borrowed:
+                locks.unlock(self.fd, self.life + left)
+        if not left:
             self._last_handle()
         self.release()
 
@@ -177,6 +178,11 @@ class NamedObject(KernelObject):
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Hold the object's guard exclusively, against other threads and other processes."""
+        if self.borrowed:
+            raise KernelError(
+                NTSTATUS.STATUS_TOO_MANY_OPENED_FILES,
+                f"{self} cannot be changed: when this process was forked no file descriptor was left for it",
+            )
         with self.mutex, locks.guarded(self.fd, self):
             yield
 
@@ -232,8 +238,13 @@ place = locks.new_place()
 holders: set[NamedObject] = set()
 
 
-def create(cls: type[Named], name: ObjectName | None, page: Control, security: Security) -> tuple[Named, bool]:
-    """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed."""
+def create(
+    cls: type[Named], name: ObjectName | None, page: Control, security: Security, *, writing: bool
+) -> tuple[Named, bool]:
+    """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed.
+
+    `writing` says whether the handle must allow changes, which another user's object may not grant.
+    """
     if name is None:
         fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
         with ObjectFile(cls, None, fd, None) as file:
@@ -250,9 +261,11 @@ def create(cls: type[Named], name: ObjectName | None, page: Control, security: S
                 continue
             if file.made:
                 return _initialise(cls, file, page, security), False
-            if locks.object_is_alive(file.fd):
-                return _join(cls, file), True
-            _remove_dead(file)
+            if not locks.object_is_alive(file.fd):
+                _remove_dead(file)
+                continue
+            found = _join(cls, file)
+        return _granted(found, writing), True
     raise KernelError(
         NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{objectfile.describe(cls, name)}: {path} appears and disappears without end"
     )
@@ -267,6 +280,10 @@ def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named
         if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
             raise _missing(cls, name)
         found = _join(cls, file)
+    return _granted(found, writing)
+
+
+def _granted(found: Named, writing: bool) -> Named:
     if writing and not found.writable:
         found.drop_handle()
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{found} may only be read: its owner granted no more")
@@ -358,8 +375,12 @@ def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
 
 
 def _remove_dead(file: ObjectFile) -> None:
+    """Make way for a new object. A file that cannot be locked exclusively is only made so, for the next attempt."""
     try:
-        objectfile.unlink(str(file.path), file.key)
+        if not file.writable and file.info.st_uid == os.geteuid():
+            os.fchmod(file.fd, 0o600)
+        else:
+            objectfile.unlink(str(file.path), file.key)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -34,12 +34,12 @@ from typing import Any, ClassVar
 
 from . import control, locks, namespace, objectfile, objects
 from .files import File
-from .handles import FOREIGN, LIMIT, Handle, table
+from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .objects import KernelObject, NamedObject
 from .section import Section
-from .space import space
+from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
 from .sync import Event, Mutant, Semaphore
 
@@ -84,6 +84,7 @@ class _Fork:
     def __init__(self) -> None:
         self.for_child: dict[NamedObject, int] = {}
         self.for_parent: dict[NamedObject, int] = {}
+        self.all: set[NamedObject] = set()
         self.place = 0
 
     def before(self) -> None:
@@ -91,7 +92,10 @@ class _Fork:
         space.lock.acquire()
         objects.lock.acquire()
         self.place = locks.new_place()
-        for held in objects.holders:
+        # Sections that only views keep: their guard is still needed, for commits.
+        kept = {region.section for region in space if isinstance(region, View)}
+        self.all = objects.holders | kept
+        for held in self.all:
             with contextlib.suppress(OSError):
                 self.for_child[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
             if isinstance(held, Section) and held.mutex.acquire(blocking=False):
@@ -111,11 +115,11 @@ class _Fork:
         self._done()
 
     def in_child(self) -> None:
-        global _inbox
-        objects.place = self.place
+        global _inbox, _receiving
+        objects.place, _receiving = self.place, threading.RLock()
         for spare in self.for_parent.values():
             os.close(spare)
-        for held in objects.holders:
+        for held in self.all:
             own = self.for_child.get(held)
             if own is None:
                 held.borrowed = True
@@ -139,17 +143,18 @@ class _Fork:
         synchronise_inheritance()
 
     def _done(self) -> None:
-        self.for_child, self.for_parent = {}, {}
+        self.for_child, self.for_parent, self.all = {}, {}, set()
         objects.lock.release()
         space.lock.release()
         table.lock.release()
 
 
 def _reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
-    """A new description of the object's file, with a lock of its own on `count` bytes."""
+    """A new description of the object's file, with a lock of its own on `count` bytes (maybe none)."""
     mode = os.O_RDWR if held.writable else os.O_RDONLY
     fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
-    locks.try_lock(fd, locks_at, count)
+    if count:
+        locks.try_lock(fd, locks_at, count)
     return fd
 
 
@@ -235,6 +240,11 @@ _list = _HandleList()
 
 def synchronise_inheritance() -> None:
     """Bring descriptors and handle list in line with the handles' inherit flags."""
+    with objects.lock:
+        _synchronise()
+
+
+def _synchronise() -> None:
     inheritable = table.inheritable()
     wanted = {entry.object for entry in inheritable.values()}
     for held in list(objects.holders):
@@ -292,6 +302,7 @@ def _adopt_list(fd: int) -> None:
 # -- DuplicateHandle into another process ------------------------------------------------------------------------------
 
 _inbox: socket.socket | None = None
+_receiving = threading.RLock()
 
 
 def _inbox_path(pid: int) -> str:
@@ -369,23 +380,31 @@ def send(entry: Handle, target: Process) -> int:
 
 def receive() -> None:
     """Adopt all handles that other processes have sent."""
-    while _inbox is not None:
-        try:
-            message, _ = _inbox.accept()
-        except BlockingIOError:
-            return
-        with message:
-            fds = array.array("i")
+    # One thread at a time: who finds the queue empty must find what another has just taken from it in the table.
+    with _receiving:
+        while _inbox is not None:
             try:
-                text, ancillary, _, _ = message.recvmsg(1 << 18, socket.CMSG_SPACE(8))
-                for _, _, raw in ancillary:
-                    fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-                record = json.loads(text.decode("utf-8", "surrogateescape"))
-                held = _receive(record, *(*fds, -1, -1)[:2])
-                table.adopt(record["handle"], held, record["access"], record["flags"])
-            except (KernelError, OSError, ValueError, KeyError, TypeError):
-                # A malformed message, or an object that is gone: the handle stays unknown.
-                continue
+                message, _ = _inbox.accept()
+            except BlockingIOError:
+                return
+            with message:
+                try:
+                    _accept(message)
+                except (KernelError, OSError, ValueError, KeyError, TypeError):
+                    # A malformed message, or an object that is gone: the handle stays unknown.
+                    continue
+
+
+def _accept(message: socket.socket) -> None:
+    text, ancillary, _, _ = message.recvmsg(1 << 18, socket.CMSG_SPACE(8))
+    fds = array.array("i")
+    for _, _, raw in ancillary:
+        fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    record = json.loads(text.decode("utf-8", "surrogateescape"))
+    held = _receive(record, *(*fds, -1, -1)[:2])
+    table.adopt(record["handle"], held, record["access"], record["flags"])
+    if record["flags"] & FLAG_INHERIT:
+        synchronise_inheritance()
 
 
 def install() -> None:

@@ -141,18 +141,18 @@ class Section(NamedObject):
                 f"{self} is backed by the paging file and cannot grow: reserve the largest size with "
                 "SEC_RESERVE and commit as needed, or create a new section",
             )
-        if size <= self.size:
-            return
         with self.guard():
-            _grow(self.backing_fd, size, self)
-            self.control = dataclasses.replace(self.control, size=size, requested=size)
-            offset, content, _ = self.control.build()
-            os.pwrite(self.fd, content, offset)
-            self.size = size
+            self.control = control.parse(self.fd, os.fstat(self.fd).st_size, self)
+            if size > self.control.size:
+                _grow(self.backing_fd, size, self)
+                self.control = dataclasses.replace(self.control, size=size, requested=size)
+                offset, content, _ = self.control.build()
+                os.pwrite(self.fd, content, offset)
+            self.size = self.control.size
 
     def refresh(self) -> None:
         """Learn the size that another process may have extended the section to."""
-        if self.backing_fd < 0 or self.name is None:
+        if self.backing_fd < 0:
             return
         length = os.fstat(self.fd).st_size
         try:
@@ -185,7 +185,7 @@ def create(
     """
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
     try:
-        section, existed = objects.create(Section, name, page, security)
+        section, existed = objects.create(Section, name, page, security, writing=protection.TABLE[protect].writes)
     except BaseException:
         _close(page)
         raise

@@ -148,8 +148,8 @@ class View(Region):
 
     def _share_uncopied(self, run: Run, prot: int) -> list[Run]:
         """Make the pages of a copy-on-write run the section's again, except those that have been copied."""
-        # No store may slip in between looking which pages are copied and mapping the others again.
-        libc.mprotect(self.base + run.start, run.end - run.start, libc.PROT_READ)
+        # A store of another thread into a page between the look and the mapping is lost. Making the pages read-only
+        # meanwhile would not keep it waiting; it would kill the process.
         start, end = run.start, run.end
         while start < end:
             copied, size = copied_run(self.base + start, end - start)

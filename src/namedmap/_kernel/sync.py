@@ -47,7 +47,7 @@ class Event(NamedObject):
 def create_mutant(name: ObjectName | None, owned: bool, security: Security) -> tuple[Mutant, bool]:
     """A mutex; the creator of a new one owns it when asked."""
     page = Control(Kind.MUTANT, state=(0, OWNED if owned else 0, 0 if owned else 1, 0))
-    mutant, existed = objects.create(Mutant, name, page, security)
+    mutant, existed = objects.create(Mutant, name, page, security, writing=True)
     if owned and not existed:
         # The owner's lock, which the kernel drops when the owner dies.
         locks.try_lock(mutant.fd, locks.OWNER, exclusive=True)
@@ -62,13 +62,13 @@ def create_semaphore(name: ObjectName | None, initial: int, maximum: int, securi
             f"a semaphore needs 0 <= initial <= maximum and a maximum above 0, not {initial} and {maximum}",
         )
     page = Control(Kind.SEMAPHORE, state=(0, 0, initial, maximum))
-    return objects.create(Semaphore, name, page, security)
+    return objects.create(Semaphore, name, page, security, writing=True)
 
 
 def create_event(name: ObjectName | None, manual: bool, signalled: bool, security: Security) -> tuple[Event, bool]:
     """An event."""
     page = Control(Kind.EVENT, state=(0, MANUAL if manual else 0, int(signalled), 0))
-    return objects.create(Event, name, page, security)
+    return objects.create(Event, name, page, security, writing=True)
 
 
 def open_existing(cls: type[Named], name: ObjectName) -> Named:
