@@ -134,7 +134,8 @@ def test_an_inherit_flag_that_was_duplicated_from_outside(spawn: Spawn) -> None:
     receiver.run("win32.GetCurrentProcessId()")
     section = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, "handed.on")
     process = win32.OpenProcess(win32.PROCESS_DUP_HANDLE, False, receiver.pid)
-    assert section and process, message()
+    assert section, message()
+    assert process, message()
     there = win32.HANDLE()
     this, same = win32.GetCurrentProcess(), win32.DUPLICATE_SAME_ACCESS
     assert win32.DuplicateHandle(this, section, process, there, 0, True, same), message()
