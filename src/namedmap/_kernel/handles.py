@@ -4,7 +4,9 @@ A handle is an object, the access that was granted, and two flags. Its value is 
 is used again first, as in NT. Values at and above FOREIGN were given to this process by another one (`processes`).
 """
 
+import contextlib
 import heapq
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
@@ -67,20 +69,19 @@ class HandleTable:
         self.lock = objects.lock
         self._entries: dict[int, Handle] = {}
         self._free: list[int] = []
-        self._next = 4
+        self._values = itertools.count(4, 4)
         #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
         self.receive: Callable[[], None] = lambda: None
         #: Called after the set of inheritable handles has changed. Set by `processes`.
         self.inheritance_changed: Callable[[], None] = lambda: None
 
-    def insert(self, entry: KernelObject, access: int, *, inherit: bool = False, value: int = 0) -> int:
+    def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
         """A new handle for one handle count of the object, which the table takes over."""
         handle = Handle(entry, access, FLAG_INHERIT if inherit else 0)
         with self.lock:
-            if not value:
-                value = heapq.heappop(self._free) if self._free else self._next
-                if value == self._next:
-                    self._next += 4
+            value = heapq.heappop(self._free) if self._free else next(self._values)
+            while value in self._entries:  # adopted meanwhile, under a value that another process chose
+                value = next(self._values)
             self._entries[value] = handle
         if inherit:
             try:
@@ -121,7 +122,7 @@ class HandleTable:
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
                 f"a pseudo handle ({value}) is not one to a {cls.__name__.lower()}",
             )
-        entry = self._entries.get(value) or self.get(value)
+        entry = self.get(value)
         found = entry.object
         if not isinstance(found, cls):
             raise KernelError(
@@ -129,24 +130,26 @@ class HandleTable:
                 f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.__name__.lower()}",
             )
         with self.lock:
-            if self._entries.get(value & ~3) is not entry:
-                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+            self._check(value & ~3, entry)
             found.retain()
         return found, entry.access
+
+    def _check(self, value: int, entry: Handle) -> None:
+        if self._entries.get(value) is not entry:
+            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
 
     def close(self, value: int) -> None:
         """Close a handle. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
-        entry = self._entries.get(value) or self.get(value)
+        entry = self.get(value)
         value &= ~3
-        if entry.flags & FLAG_PROTECT:
-            raise KernelError(
-                NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} is protected (HANDLE_FLAG_PROTECT_FROM_CLOSE)"
-            )
         with self.lock:
-            if self._entries.get(value) is not entry:
-                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+            self._check(value, entry)
+            if entry.flags & FLAG_PROTECT:
+                raise KernelError(
+                    NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"
+                )
             del self._entries[value]
             if value < FOREIGN:
                 heapq.heappush(self._free, value)
@@ -158,19 +161,22 @@ class HandleTable:
 
     def replace(self, value: int, access: int, *, inherit: bool) -> bool:
         """Make a handle its own duplicate, with other access and flags; False if it cannot be closed or gain access."""
-        entry = self._entries.get(value & ~3)
-        if entry is None or entry.flags & FLAG_PROTECT or access & ~entry.access:
-            return False
-        entry.access = access
-        self.set_flags(value, FLAG_INHERIT, FLAG_INHERIT if inherit else 0)
+        with self.lock:
+            entry = self._entries.get(value & ~3)
+            if entry is None or entry.flags & FLAG_PROTECT or access & ~entry.access:
+                return False
+            entry.access = access
+            self.set_flags(value, FLAG_INHERIT, FLAG_INHERIT if inherit else 0)
         return True
 
     def set_flags(self, value: int, mask: int, flags: int) -> None:
         entry = self.get(value)
-        before = entry.flags
-        entry.flags = (before & ~mask) | (flags & mask)
-        if entry.flags != before and (before | entry.flags) & FLAG_INHERIT:
-            self.inheritance_changed()
+        with self.lock:
+            self._check(value & ~3, entry)
+            before = entry.flags
+            entry.flags = (before & ~mask) | (flags & mask)
+            if entry.flags != before and (before | entry.flags) & FLAG_INHERIT:
+                self.inheritance_changed()
 
     def inheritable(self) -> dict[int, Handle]:
         with self.lock:
@@ -181,12 +187,8 @@ class HandleTable:
             return list(self._entries.values())
 
     def adopt(self, value: int, entry: KernelObject, access: int, flags: int) -> None:
-        """Enter a handle under a value that another process chose (inheritance)."""
+        """Enter a handle under a value that another process chose (inheritance, DuplicateHandle)."""
         with self.lock:
-            while self._next <= value < FOREIGN:
-                if self._next != value:
-                    heapq.heappush(self._free, self._next)
-                self._next += 4
             self._entries[value] = Handle(entry, access, flags)
 
     def close_all(self) -> None:
@@ -194,7 +196,8 @@ class HandleTable:
         for value in list(self._entries):
             entry = self._entries.pop(value, None)
             if entry is not None:
-                entry.object.drop_handle()
+                with contextlib.suppress(OSError):  # the others go all the same
+                    entry.object.drop_handle()
 
 
 table = HandleTable()

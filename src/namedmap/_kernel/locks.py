@@ -35,8 +35,8 @@ PASSAGE = GUARD + 2
 LIFE = GUARD + 3
 PLACE = 1 << 20
 
-#: How long a guard is waited for, in seconds. A process stopped or killed inside an operation holds it for microseconds
-#: normally; one that holds it on purpose must not hang the others.
+#: How long a guard is waited for, in seconds. An operation holds it for microseconds; a process that was stopped in
+#: one, or that holds it on purpose, must not hang the others.
 GUARD_TIMEOUT = 5.0
 
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK

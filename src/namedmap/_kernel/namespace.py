@@ -165,15 +165,22 @@ def _remove_inbox_if_dead(path: str) -> bool:
 
 
 _current: Namespace | None = None
+_swept = False
 
 
 def current() -> Namespace:
     """The namespace of this process; made, checked and swept at first use."""
-    global _current
+    global _current, _swept
     uid = os.geteuid()
-    if _current is None or _current.uid != uid:
-        fresh = Namespace(os.environ.get("NAMEDMAP_ROOT") or DEFAULT_ROOT, uid)
+    if _current is None or _current.uid != uid or not _swept:
+        fresh = Namespace(os.path.abspath(os.environ.get("NAMEDMAP_ROOT") or DEFAULT_ROOT), uid)
         fresh.prepare()
-        _current = fresh
+        _current, _swept = fresh, True
         fresh.sweep(SWEEP_FILES, SWEEP_SECONDS)
     return _current
+
+
+def after_fork() -> None:
+    """A child sweeps at its own first use: children often end without closing anything (multiprocessing's do)."""
+    global _swept
+    _swept = False

@@ -37,8 +37,9 @@ from .objectfile import ObjectFile
 from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
 
-#: Guards handles, handle and reference counts, and the registry. Held for microseconds, never while a guard is waited
-#: for. Reentrant, because a signal handler may close handles in the middle of any call of its thread.
+#: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
+#: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
+#: middle of any call of its thread.
 lock = threading.RLock()
 
 ATTEMPTS = 1000
@@ -81,6 +82,12 @@ class KernelObject:
         with lock:
             self.handle_count += 1
             self._references += 1
+
+    def recount(self, handles: int, views: int) -> None:
+        """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
+        self.handle_count, self._references = handles, handles + views
+        if not self._references:
+            self._free()
 
     def counted(self) -> Self:
         """Add a handle count, for HandleTable.insert to take over."""
@@ -163,6 +170,15 @@ class NamedObject(KernelObject):
         if not left:
             self._last_handle()
         self.release()
+
+    def recount(self, handles: int, views: int) -> None:
+        if not self.borrowed:
+            locks.unlock(self.fd, self.life + handles, 0)
+        if not handles:
+            holders.discard(self)
+            if _registry.get(self.key) is self:
+                del _registry[self.key]
+        super().recount(handles, views)
 
     def total_handles(self) -> int:
         return self.handle_count + locks.count_handles(self.fd)
@@ -388,6 +404,16 @@ def _remove_dead(file: ObjectFile) -> None:
         raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
 
 
+def _allocate(cls: type[Named], file: ObjectFile, page: Control, total: int) -> None:
+    """Space for a new object; if there is none, what the dead have left is removed first."""
+    try:
+        cls.allocate(file.fd, page, total)
+    except (KernelError, OSError):
+        if file.path is None or not namespace.current().sweep():
+            raise
+        cls.allocate(file.fd, page, total)
+
+
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
     """Write a new object into a file that nobody else can believe in yet: it has no life, and we have its guard."""
     page.creator_uid, page.creator_pid, page.created = os.getuid(), os.getpid(), time.time_ns()
@@ -395,7 +421,7 @@ def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Sec
     try:
         if security is not DEFAULT or file.info.st_mode & 0o777 != security.mode:
             security.apply(file.fd, file.info.st_mode)
-        cls.allocate(file.fd, page, total)
+        _allocate(cls, file, page, total)
         os.pwrite(file.fd, content, offset)
         fresh = cls(file, page)
         with lock:

@@ -29,6 +29,7 @@ import os
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -134,6 +135,11 @@ class _Fork:
             if not file.taken:
                 os.close(file.fd)
         objectfile.in_flight.clear()
+        handles = Counter(id(entry.object) for entry in table.entries())
+        views = Counter(id(region.section) for region in space if isinstance(region, View))
+        for held in self.all:
+            held.recount(handles[id(held)], views[id(held)])
+        namespace.after_fork()
         self._done()
         space.after_fork()
         _list.forget()

@@ -88,8 +88,7 @@ class Section(NamedObject):
 
     def check_view(self, offset: int, length: int, protect: int) -> int:
         """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
-        if self.backing_fd >= 0:
-            self.refresh()
+        self.refresh()
         if (self.protection, protect) not in protection.ALLOWED:
             raise KernelError(
                 NTSTATUS.STATUS_SECTION_PROTECTION,
@@ -170,11 +169,6 @@ class Section(NamedObject):
             os.close(self.backing_fd)
             self.backing_fd = -1
 
-    def _free(self) -> None:
-        if self.backing_fd >= 0:
-            self.close_backing()
-        os.close(self.fd)
-
 
 def create(
     name: ObjectName | None, size: int, protect: int, attributes: int, file: File | None, security: Security
@@ -198,8 +192,7 @@ def create(
 def open_existing(name: ObjectName, *, writing: bool) -> Section:
     """The section of this name."""
     section = objects.open_existing(Section, name, writing=writing)
-    if section.backing_fd >= 0:
-        section.refresh()
+    section.refresh()
     return section
 
 

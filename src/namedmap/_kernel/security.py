@@ -9,7 +9,6 @@ Unix SIDs are those of Samba: S-1-22-1-<uid> is a user, S-1-22-2-<gid> a group. 
 Format" (Win32).
 """
 
-import functools
 import os
 import re
 from typing import NamedTuple
@@ -54,7 +53,6 @@ class Security(NamedTuple):
 DEFAULT = Security()
 
 
-@functools.lru_cache(maxsize=64)
 def parse(sddl: str | None) -> Security:
     """The security for a descriptor string; None is the default, owner only."""
     if sddl is None:

@@ -24,7 +24,7 @@ from .protection import COPIED
 from .section import PAGE, SEC_NOCACHE, Section, round_to_page
 from .status import NTSTATUS, KernelError
 
-COMMIT, RESERVE, FREE = 0x1000, 0x2000, 0x10000
+COMMIT, RESERVE = 0x1000, 0x2000
 PRIVATE, MAPPED = 0x20000, 0x40000
 
 
@@ -113,10 +113,9 @@ class View(Region):
     type = MAPPED
 
     def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
-        size = -(-length // PAGE) * PAGE
-        self.base, self.length, self.protect = base, size, protect
-        self.runs = [Run(0, size, protect, protection.TABLE[protect].copies)]
-        self.nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
+        size = round_to_page(length)
+        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
+        super().__init__(base, size, protect, [Run(0, size, protect, protection.TABLE[protect].copies)], nocache)
         self.section = section
         self.offset = offset  # into the section, in bytes
 
@@ -248,13 +247,14 @@ class AddressSpace:
 
     def insert(self, region: Region) -> None:
         with self.lock:
-            bisect.insort(self._bases, region.base)
+            # In this order a signal handler in between finds a region only when it is complete.
             self._regions[region.base] = region
+            bisect.insort(self._bases, region.base)
 
     def remove(self, region: Region) -> None:
         """Forget a region and unmap it; the lock is held."""
-        del self._regions[region.base]
         del self._bases[bisect.bisect_left(self._bases, region.base)]
+        del self._regions[region.base]
         self.arena.unmap(region.base, region.length)
 
     def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
@@ -270,8 +270,7 @@ class AddressSpace:
             view = View(found, length, protect, section, offset)
             if section.reserve:
                 reserve.guard.register(found, view.length)
-            bisect.insort(self._bases, found)
-            self._regions[found] = view
+            self.insert(view)
         return view
 
     def unmap_view(self, address: int) -> None:

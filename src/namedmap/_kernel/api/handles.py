@@ -83,7 +83,7 @@ def DuplicateHandle(
     options = dword(dwOptions)
     out = target(lpTargetHandle, HANDLE, "lpTargetHandle", required=False)
     source = handle(hSourceHandle)
-    if not _is_this_process(handle(hSourceProcessHandle)):
+    if not is_this_process(handle(hSourceProcessHandle)):
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "handles can be given to another process, not taken from one")
     to, inherit = handle(hTargetProcessHandle), boolean(bInheritHandle)
     wanted = dword(dwDesiredAccess)
@@ -94,7 +94,7 @@ def DuplicateHandle(
             granted = asked & reference.object.valid_access
             if isinstance(reference.object, File):
                 reference.require(granted)
-            if not _is_this_process(to):
+            if not is_this_process(to):
                 value = _send(reference.object, granted, inherit, to)
             elif options & _CLOSE_SOURCE and table.replace(source, asked, inherit=inherit):
                 options, value = 0, source & ~3
@@ -124,7 +124,7 @@ def reference_any(value: int) -> Reference[KernelObject]:
     return Reference(made, made.generic[3])
 
 
-def _is_this_process(value: int) -> bool:
+def is_this_process(value: int) -> bool:
     if value == CURRENT_PROCESS:
         return True
     with table.reference(value, Process) as process:

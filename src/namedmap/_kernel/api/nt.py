@@ -19,12 +19,11 @@ from namedmap._kernel.api.call import (
     size_t,
     target,
 )
-from namedmap._kernel.api.handles import reference_any
+from namedmap._kernel.api.handles import is_this_process, reference_any
 from namedmap._kernel.api.sections import create_section
-from namedmap._kernel.handles import CURRENT_PROCESS, table
+from namedmap._kernel.handles import table
 from namedmap._kernel.names import ObjectName, parse_native
 from namedmap._kernel.objects import NameTakenError, find_case_insensitive
-from namedmap._kernel.processes import Process
 from namedmap._kernel.section import Section
 from namedmap._kernel.space import View, space
 from namedmap._kernel.status import NTSTATUS, KernelError
@@ -194,12 +193,8 @@ def _highest(zero_bits: int) -> int:
 
 
 def _this_process(value: AnyHandle) -> None:
-    if handle(value) != CURRENT_PROCESS:
-        with table.reference(handle(value), Process) as process:
-            if process.object is not None:
-                raise KernelError(
-                    NTSTATUS.STATUS_NOT_SUPPORTED, "only this process's address space can be changed (-1)"
-                )
+    if not is_this_process(handle(value)):
+        raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "only this process's address space can be changed (-1)")
 
 
 @native
