@@ -161,11 +161,9 @@ class NamedObject(KernelObject):
             # Counted first: a signal handler that closes the other handle here must find the right number.
             self.handle_count -= 1
             left = self.handle_count
-            if not left:
-                holders.discard(self)
-                if _registry.get(self.key) is self:
-                    del _registry[self.key]
-            elif not self.borrowed:
+            if not left and _registry.get(self.key) is self:
+                del _registry[self.key]
+            if left and not self.borrowed:
                 locks.unlock(self.fd, self.life + left)
         if not left:
             self._last_handle()
@@ -174,10 +172,8 @@ class NamedObject(KernelObject):
     def recount(self, handles: int, views: int) -> None:
         if not self.borrowed:
             locks.unlock(self.fd, self.life + handles, 0)
-        if not handles:
-            holders.discard(self)
-            if _registry.get(self.key) is self:
-                del _registry[self.key]
+        if not handles and _registry.get(self.key) is self:
+            del _registry[self.key]
         super().recount(handles, views)
 
     def total_handles(self) -> int:
@@ -241,8 +237,10 @@ class NamedObject(KernelObject):
         """Let go of whatever else than the object file the object stands on."""
 
     def _free(self) -> None:
-        self.close_backing()
-        os.close(self.fd)
+        with lock:  # a fork sees the descriptor open and the object here, or neither
+            self.close_backing()
+            os.close(self.fd)
+            holders.discard(self)
 
 
 Named = TypeVar("Named", bound=NamedObject)
@@ -250,7 +248,7 @@ Named = TypeVar("Named", bound=NamedObject)
 _registry: dict[tuple[int, int], NamedObject] = {}
 #: Where this process's handles are counted in the LIFE locks; a forked child has another place.
 place = locks.new_place()
-#: All objects with a handle in this process, named or not.
+#: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
 
 

@@ -93,9 +93,7 @@ class _Fork:
         space.lock.acquire()
         objects.lock.acquire()
         self.place = locks.new_place()
-        # Sections that only views keep: their guard is still needed, for commits.
-        kept = {region.section for region in space if isinstance(region, View)}
-        self.all = objects.holders | kept
+        self.all = set(objects.holders)
         for held in self.all:
             with contextlib.suppress(OSError):
                 self.for_child[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
