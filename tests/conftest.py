@@ -137,3 +137,18 @@ def second_user() -> int:
     if not is_root:
         pytest.skip("only root can start processes of another user")
     return NOBODY
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of the test's own, which it works in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def a_dat(directory: Path) -> Path:
+    """A file of ten bytes in it."""
+    path = directory / "a.dat"
+    path.write_bytes(b"0123456789")
+    return path

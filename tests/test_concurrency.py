@@ -78,6 +78,36 @@ def test_commits_of_parent_and_child_that_only_have_the_view() -> None:
     assert output == "True True\n"
 
 
+def test_forks_while_other_threads_commit() -> None:
+    """A fork and a commit take their locks in one order: neither waits for the other for ever."""
+    output = run(
+        THREADS
+        + """
+    h = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE | win32.SEC_RESERVE, 0, 1 << 24, "order")
+    p = win32.MapViewOfFile(h, win32.FILE_MAP_ALL_ACCESS, 0, 0, 0)
+    done = []
+
+    def work(i):
+        if i:
+            n = 0
+            while not done:
+                n = (n + 1) % 4096
+                assert win32.VirtualAlloc(p + n * 4096, 4096, win32.MEM_COMMIT, win32.PAGE_READWRITE)
+        else:
+            for n in range(60):
+                pid = os.fork()
+                if not pid:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+            done.append(1)
+
+    together(work, 4)
+    print("fine")
+    """
+    )
+    assert output == "fine\n"
+
+
 def test_a_signal_handler_that_closes_handles() -> None:
     """A handler may close handles in the middle of the main program's own closing; the counts stay right."""
     output = run(

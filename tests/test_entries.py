@@ -25,18 +25,7 @@ from file_support import (
 )
 from namedmap import win32
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def a_dat(directory: Path) -> Path:
-    path = directory / "a.dat"
-    path.write_bytes(b"0123456789")
-    return path
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 class TestDeleteOnClose:

@@ -83,12 +83,6 @@ class KernelObject:
             self.handle_count += 1
             self._references += 1
 
-    def recount(self, handles: int, views: int) -> None:
-        """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
-        self.handle_count, self._references = handles, handles + views
-        if not self._references:
-            self._free()
-
     def counted(self) -> Self:
         """Add a handle count, for HandleTable.insert to take over."""
         self.add_handle()
@@ -170,11 +164,14 @@ class NamedObject(KernelObject):
         self.release()
 
     def recount(self, handles: int, views: int) -> None:
+        """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
         if not self.borrowed:
             locks.unlock(self.fd, self.life + handles, 0)
         if not handles and _registry.get(self.key) is self:
             del _registry[self.key]
-        super().recount(handles, views)
+        self.handle_count, self._references = handles, handles + views
+        if not self._references:
+            self._free()
 
     def total_handles(self) -> int:
         return self.handle_count + locks.count_handles(self.fd)

@@ -89,7 +89,7 @@ class _Fork:
         self.place = 0
 
     def before(self) -> None:
-        table.lock.acquire()
+        # In this order, as everywhere: a commit takes a reference to its section with the space locked.
         space.lock.acquire()
         objects.lock.acquire()
         self.place = locks.new_place()
@@ -150,7 +150,6 @@ class _Fork:
         self.for_child, self.for_parent, self.all = {}, {}, set()
         objects.lock.release()
         space.lock.release()
-        table.lock.release()
 
 
 def _reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:

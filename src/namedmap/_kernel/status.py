@@ -148,9 +148,4 @@ def from_oserror(error: OSError, asked: str) -> KernelError:
     return KernelError(_ERRNO.get(code, NTSTATUS.STATUS_UNSUCCESSFUL), f"{asked}: {reason}")
 
 
-def win32_error(status: int) -> int:
-    """The last-error code for a status, as RtlNtStatusToDosError gives it."""
-    return int(_WIN32[NTSTATUS(status)])
-
-
-__all__ = ["NTSTATUS", "KernelError", "from_oserror", "win32_error"]
+__all__ = ["NTSTATUS", "KernelError", "from_oserror"]
