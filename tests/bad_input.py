@@ -50,6 +50,8 @@ class World:
         )
         self.file = self._made(win32.CreateFile(self.path, 0xC0000000, 7, None, win32.OPEN_EXISTING, 0, None))
         self.mutex = self._made(win32.CreateMutex(None, False, None))
+        self.semaphore = self._made(win32.CreateSemaphore(None, 1, 5, None))
+        self.event = self._made(win32.CreateEvent(None, True, True, None))
         self.view = self._made(win32.MapViewOfFile(self.section, win32.FILE_MAP_WRITE, 0, 0, 0))
         self.memory = self._made(win32.VirtualAlloc(None, 0x10000, 0x3000, win32.PAGE_READWRITE))
         self.closed = self._made(win32.CreateMutex(None, False, None))
@@ -63,6 +65,8 @@ class World:
     def close(self) -> None:
         for value in list(table._entries):
             win32.SetHandleInformation(value, win32.HANDLE_FLAG_PROTECT_FROM_CLOSE, 0)
+            while win32.ReleaseMutex(value):  # an owned mutex would outlive its handle
+                pass
             win32.CloseHandle(value)
         with contextlib.suppress(OSError):
             os.chmod(self.path, 0o600)
@@ -76,7 +80,7 @@ class World:
 class Sort(enum.Enum):
     """What a parameter is."""
 
-    INTEGER, HANDLE, ADDRESS, NAME, PATH, ATTRIBUTES, OUT, BUFFER, ANY = range(9)
+    INTEGER, TIME, HANDLE, HANDLES, ADDRESS, NAME, PATH, ATTRIBUTES, OUT, BUFFER, ANY = range(11)
 
 
 class Parameter(NamedTuple):
@@ -98,6 +102,16 @@ SORTS: dict[str, tuple[Sort, Callable[[World], Any]]] = {
     "Handle": (Sort.HANDLE, lambda world: world.section),
     "hObject": (Sort.HANDLE, lambda world: world.section),
     "hSourceHandle": (Sort.HANDLE, lambda world: world.section),
+    "hMutex": (Sort.HANDLE, lambda world: world.mutex),
+    "hSemaphore": (Sort.HANDLE, lambda world: world.semaphore),
+    "SemaphoreHandle": (Sort.HANDLE, lambda world: world.semaphore),
+    "hEvent": (Sort.HANDLE, lambda world: world.event),
+    "EventHandle": (Sort.HANDLE, lambda world: world.event),
+    "hHandle": (Sort.HANDLE, lambda world: world.event),
+    "hObjectToSignal": (Sort.HANDLE, lambda world: world.event),
+    "hObjectToWaitOn": (Sort.HANDLE, lambda world: world.event),
+    "lpHandles": (Sort.HANDLES, lambda world: [world.event, world.semaphore]),
+    "dwMilliseconds": (Sort.TIME, lambda world: 0),
     "hFirstObjectHandle": (Sort.HANDLE, lambda world: world.section),
     "hSecondObjectHandle": (Sort.HANDLE, lambda world: world.section),
     "hSourceProcessHandle": (Sort.HANDLE, lambda world: -1),
@@ -145,6 +159,11 @@ OUT: dict[str, Callable[[], Any]] = {
     "NewSectionSize": lambda: win32.LARGE_INTEGER(4096),
     "SectionInformation": lambda: (ctypes.c_char * 256)(),
     "ObjectInformation": lambda: (ctypes.c_char * 256)(),
+    "MutantInformation": nt.MUTANT_BASIC_INFORMATION,
+    "SemaphoreInformation": nt.SEMAPHORE_BASIC_INFORMATION,
+    "EventInformation": nt.EVENT_BASIC_INFORMATION,
+    "ResultLength": win32.DWORD,
+    "lpPreviousCount": win32.LONG,
     "ReturnLength": win32.SIZE_T,
     "IoStatus": lambda: None,
 }
@@ -153,6 +172,7 @@ NUMBERS = {
     "flProtect": 4, "dwDesiredAccess": 4, "DesiredAccess": 4, "dwShareMode": 7, "dwCreationDisposition": 3,
     "nNumberOfBytesToRead": 16, "nNumberOfBytesToWrite": 16, "dwMaximumSizeLow": 4096, "dwLength": 48, "dwSize": 4096,
     "flNewProtect": 2, "flAllocationType": 0x3000, "dwFreeType": 0x8000, "NumberOfEntries": 2, "dwFlags": 0x1000,
+    "nCount": 2, "lReleaseCount": 1,
     "lInitialCount": 1, "lMaximumCount": 2, "dwFileAttributes": 0x80, "dwOptions": 2, "dwMessageId": 87,
     "SectionPageProtection": 4, "AllocationAttributes": 0x8000000, "InheritDisposition": 1, "Win32Protect": 4,
     "SectionInformationLength": 256, "ObjectInformationLength": 256, "Length": 256, "dwProcessId": os.getpid(),
@@ -168,7 +188,13 @@ def _parameter(function: str, name: str) -> Parameter:
         return Parameter(name, Sort.OUT, lambda world: win32.HANDLE())
     if function == "NtUnmapViewOfSection" and name == "BaseAddress":
         return Parameter(name, Sort.ADDRESS, lambda world: world.view)
-    if function == "NtQueryObject" and name == "ReturnLength":
+    if function == "NtQueryMutant" and name == "MutantHandle":
+        return Parameter(name, Sort.HANDLE, lambda world: world.mutex)
+    if function.startswith("NtQuery") and name == "Length" and function != "NtQueryObject":
+        return Parameter(name, Sort.INTEGER, _number(8))
+    if function in ("CreateMutexEx", "CreateSemaphoreEx", "CreateEventEx") and name == "dwFlags":
+        return Parameter(name, Sort.INTEGER, _number(0))
+    if function in ("NtQueryObject", "NtQuerySemaphore", "NtQueryEvent") and name == "ReturnLength":
         return Parameter(name, Sort.OUT, lambda world: win32.DWORD())
     if function == "NtCreateSection" and name == "FileHandle":
         return Parameter(name, Sort.HANDLE, lambda world: None)
@@ -218,6 +244,14 @@ def bad_values(parameter: Parameter, world: World) -> Iterator[tuple[Any, bool]]
     if sort in (Sort.OUT, Sort.BUFFER):
         yield from _bad_outs(sort)
         return
+    if sort is Sort.HANDLES:
+        yield from _bad_handles(world)
+        return
+    if sort is Sort.TIME:
+        # Nothing ends a wait without end, except what it is for.
+        yield from ((value, False) for value in (*OUTSIDE, 0, 1, 3, True))
+        yield from ((value, True) for value in WRONG_TYPES)
+        return
     yield from ((value, False) for value in (*EXTREME, *OUTSIDE, 0, 1, 3, True))
     if sort is Sort.HANDLE:
         handles = (world.section, world.reserve, world.file, world.mutex, world.closed)
@@ -229,6 +263,17 @@ def bad_values(parameter: Parameter, world: World) -> Iterator[tuple[Any, bool]]
         yield from ((value, False) for value in (*inside, *outside, None))
         yield from ((ctypes.c_void_p(value), False) for value in (0, world.view, 2**64 - 1))
     yield from ((value, True) for value in WRONG_TYPES)
+
+
+def _bad_handles(world: World) -> Iterator[tuple[Any, bool]]:
+    yield None, False
+    for handles in ([], [world.event], [world.event, 0], [world.closed] * 2, [world.section, None], [world.event] * 2):
+        yield handles, False
+        yield tuple(handles), False
+        yield (win32.HANDLE * len(handles))(*handles), False
+    yield [2**70, 0], False
+    for value in ([1.5, object()], ["text", b"x"], 7, 1.5, object(), int, [[], {}]):
+        yield value, True
 
 
 def _bad_attributes() -> Iterator[tuple[Any, bool]]:

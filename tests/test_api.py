@@ -59,11 +59,24 @@ GetLastError
 SetLastError dwErrCode
 FormatMessage dwFlags lpSource dwMessageId dwLanguageId lpBuffer nSize Arguments
 CreateMutex lpMutexAttributes bInitialOwner lpName
+CreateMutexEx lpMutexAttributes lpName dwFlags dwDesiredAccess
 OpenMutex dwDesiredAccess bInheritHandle lpName
+ReleaseMutex hMutex
 CreateSemaphore lpSemaphoreAttributes lInitialCount lMaximumCount lpName
+CreateSemaphoreEx lpSemaphoreAttributes lInitialCount lMaximumCount lpName dwFlags dwDesiredAccess
 OpenSemaphore dwDesiredAccess bInheritHandle lpName
+ReleaseSemaphore hSemaphore lReleaseCount lpPreviousCount
 CreateEvent lpEventAttributes bManualReset bInitialState lpName
+CreateEventEx lpEventAttributes lpName dwFlags dwDesiredAccess
 OpenEvent dwDesiredAccess bInheritHandle lpName
+SetEvent hEvent
+ResetEvent hEvent
+PulseEvent hEvent
+WaitForSingleObject hHandle dwMilliseconds
+WaitForSingleObjectEx hHandle dwMilliseconds bAlertable
+WaitForMultipleObjects nCount lpHandles bWaitAll dwMilliseconds
+WaitForMultipleObjectsEx nCount lpHandles bWaitAll dwMilliseconds bAlertable
+SignalObjectAndWait hObjectToSignal hObjectToWaitOn dwMilliseconds bAlertable
 """  # noqa: E501 -- a table
 NATIVE = """
 NtCreateSection SectionHandle DesiredAccess ObjectAttributes MaximumSize SectionPageProtection AllocationAttributes FileHandle
@@ -74,6 +87,9 @@ NtUnmapViewOfSection ProcessHandle BaseAddress
 NtExtendSection SectionHandle NewSectionSize
 NtQuerySection SectionHandle SectionInformationClass SectionInformation SectionInformationLength ReturnLength
 NtFlushVirtualMemory ProcessHandle BaseAddress RegionSize IoStatus
+NtQueryMutant MutantHandle MutantInformationClass MutantInformation Length ResultLength
+NtQuerySemaphore SemaphoreHandle SemaphoreInformationClass SemaphoreInformation Length ReturnLength
+NtQueryEvent EventHandle EventInformationClass EventInformation Length ReturnLength
 NtQueryObject Handle ObjectInformationClass ObjectInformation Length ReturnLength
 NtClose Handle
 NtMakeTemporaryObject Handle
@@ -91,10 +107,13 @@ WIDE = [
     "CreateFileMapping",
     "OpenFileMapping",
     "CreateMutex",
+    "CreateMutexEx",
     "OpenMutex",
     "CreateSemaphore",
+    "CreateSemaphoreEx",
     "OpenSemaphore",
     "CreateEvent",
+    "CreateEventEx",
     "OpenEvent",
     "FormatMessage",
 ]
@@ -136,6 +155,9 @@ CONSTANTS = {
     "MEM_LARGE_PAGES": 0x20000000, "MEM_UNMAP_WITH_TRANSIENT_BOOST": 1, "MEM_PRESERVE_PLACEHOLDER": 2,
     "MUTEX_MODIFY_STATE": 1, "SEMAPHORE_MODIFY_STATE": 2, "EVENT_MODIFY_STATE": 2, "MUTEX_ALL_ACCESS": 0x1F0001,
     "SEMAPHORE_ALL_ACCESS": 0x1F0003, "EVENT_ALL_ACCESS": 0x1F0003, "MUTANT_QUERY_STATE": 1,
+    "WAIT_OBJECT_0": 0, "WAIT_ABANDONED": 0x80, "WAIT_ABANDONED_0": 0x80, "WAIT_IO_COMPLETION": 0xC0,
+    "WAIT_TIMEOUT": 0x102, "WAIT_FAILED": 0xFFFFFFFF, "INFINITE": 0xFFFFFFFF, "MAXIMUM_WAIT_OBJECTS": 64,
+    "CREATE_MUTEX_INITIAL_OWNER": 1, "CREATE_EVENT_MANUAL_RESET": 1, "CREATE_EVENT_INITIAL_SET": 2,
     "PROCESS_DUP_HANDLE": 0x40, "PROCESS_QUERY_INFORMATION": 0x400, "PROCESS_QUERY_LIMITED_INFORMATION": 0x1000,
     "PROCESS_ALL_ACCESS": 0x1FFFFF, "HANDLE_FLAG_INHERIT": 1, "HANDLE_FLAG_PROTECT_FROM_CLOSE": 2,
     "DUPLICATE_CLOSE_SOURCE": 1, "DUPLICATE_SAME_ACCESS": 2,
@@ -153,6 +175,7 @@ CONSTANTS = {
     "ERROR_DISK_FULL": 112, "ERROR_INSUFFICIENT_BUFFER": 122, "ERROR_INVALID_NAME": 123, "ERROR_NEGATIVE_SEEK": 131,
     "ERROR_DIR_NOT_EMPTY": 145, "ERROR_NOT_LOCKED": 158, "ERROR_BAD_PATHNAME": 161, "ERROR_ALREADY_EXISTS": 183,
     "ERROR_BAD_EXE_FORMAT": 193, "ERROR_FILENAME_EXCED_RANGE": 206, "ERROR_DIRECTORY": 267, "ERROR_NOT_OWNER": 288,
+    "ERROR_MUTANT_LIMIT_EXCEEDED": 587,
     "ERROR_TOO_MANY_POSTS": 298, "ERROR_MR_MID_NOT_FOUND": 317, "ERROR_INVALID_ADDRESS": 487, "ERROR_NOACCESS": 998,
     "ERROR_FILE_INVALID": 1006, "ERROR_IO_DEVICE": 1117, "ERROR_MAPPED_ALIGNMENT": 1132,
     "ERROR_USER_MAPPED_FILE": 1224, "ERROR_REVISION_MISMATCH": 1306, "ERROR_PRIVILEGE_NOT_HELD": 1314,

@@ -42,7 +42,7 @@ class Header(NamedTuple):
     creator_pid: int
     created: int
     checksum: int
-    state: tuple[int, int, int, int]
+    state: tuple[int, int, int]
     name: bytes
     path: bytes
 
@@ -62,7 +62,7 @@ def read(path: Path) -> Header:
     text, name, length = u64(64), u32(72), u32(76)
     return Header(
         page[:8], u32(8), u32(12), u32(16), u32(20), u32(24), u32(28), u64(32), u64(40), u64(48), u64(56), text, name,
-        length, u64(80), u64(88), u32(96), u64(104), u32(112), struct.unpack_from("<IIii", page, 128),
+        length, u64(80), u64(88), u32(96), u64(104), u32(112), struct.unpack_from("<iii", page, 128),
         content[text : text + name], content[text + name : text + name + length],
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ class TestSection:
         assert (header.backing_device, header.backing_inode) == (0, 0)
         assert (header.uid, header.creator_pid) == (os.geteuid(), child.pid)
         assert before <= header.created <= time.time_ns()
-        assert header.state == (0, 0, 0, 0)
+        assert header.state == (0, 0, 0)
         assert file_of("control.header").stat().st_size == 8192 + 4096
 
     def test_data_begins_at_offset_zero(self, spawn: Spawn) -> None:
@@ -213,16 +213,16 @@ class TestSync:
     @pytest.mark.parametrize(
         ("statement", "kind", "state"),
         [
-            ("win32.CreateMutex(None, False, NAME)", 2, (0, 0, 1, 0)),
-            ("win32.CreateMutex(None, True, NAME)", 2, (0, 1, 0, 0)),
-            ("win32.CreateSemaphore(None, 3, 7, NAME)", 3, (0, 0, 3, 7)),
-            ("win32.CreateSemaphore(None, 0, 2**31 - 1, NAME)", 3, (0, 0, 0, 2**31 - 1)),
-            ("win32.CreateEvent(None, True, False, NAME)", 4, (0, 1, 0, 0)),
-            ("win32.CreateEvent(None, False, True, NAME)", 4, (0, 0, 1, 0)),
+            ("win32.CreateMutex(None, False, NAME)", 2, (1, 1, 0)),
+            ("win32.CreateMutex(None, True, NAME)", 2, (0, 1, 0)),
+            ("win32.CreateSemaphore(None, 3, 7, NAME)", 3, (3, 7, 0)),
+            ("win32.CreateSemaphore(None, 0, 2**31 - 1, NAME)", 3, (0, 2**31 - 1, 0)),
+            ("win32.CreateEvent(None, True, False, NAME)", 4, (0, 1, 1)),
+            ("win32.CreateEvent(None, False, True, NAME)", 4, (1, 1, 0)),
         ],
     )
     def test_state_words(self, spawn: Spawn, statement: str, kind: int, state: tuple[int, ...]) -> None:
-        """Mutex, semaphore and event: sequence, flags, count and maximum at byte 128 of a file of one page."""
+        """Mutex, semaphore and event: count, maximum and flags at byte 128 of a file of one page."""
         held(spawn, "h = " + statement.replace("NAME", '"control.sync"'))
         header = read(file_of("control.sync"))
         assert (header.kind, header.state) == (kind, state)
@@ -290,9 +290,9 @@ class TestRoundTrip:
 
     def test_little_endian(self) -> None:
         """The layout does not depend on the machine."""
-        _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, 3, -4)).build()
+        _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, -3)).build()
         assert content[8:16] == bytes([1, 0, 0, 0, 4, 0, 0, 0])
-        assert content[128:144] == struct.pack("<IIii", 1, 2, 3, -4)
+        assert content[128:140] == struct.pack("<iii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256
 
 

@@ -63,7 +63,7 @@ def test_the_kind_of_object_is_named() -> None:
     """A name that another kind of object has: the message says which."""
     win32.CreateMutex(None, False, "messages.kind")
     failed(win32.OpenFileMapping(4, False, "messages.kind"))
-    assert "mutant" in message().lower()
+    assert "mutex" in message().lower()
 
 
 def test_details_belong_to_the_last_failure_only() -> None:

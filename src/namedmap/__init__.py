@@ -1,11 +1,46 @@
 """Windows file mappings, named shared memory and their handles, with the same meaning on Linux.
 
+Mutex, Semaphore, Event      locks and signals between processes, by name
+wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
+Error and what it leads to   see errors
+
 win32       the functions by their Win32 names: CreateFileMapping, MapViewOfFile, ...
 nt          the native calls: NtCreateSection, ...
 constants   PAGE_READWRITE and the others
 types       DWORD, SYSTEM_INFO and the others
 """
 
+from .errors import (
+    AccessDeniedError,
+    BadValueError,
+    Error,
+    ExistsError,
+    LimitError,
+    NotFoundError,
+    NotOwnerError,
+    WrongKindError,
+)
+from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
+from .waits import wait_all, wait_all_async, wait_any, wait_any_async
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "AbandonedMutexWarning",
+    "AccessDeniedError",
+    "BadValueError",
+    "Error",
+    "Event",
+    "ExistsError",
+    "LimitError",
+    "Mutex",
+    "NotFoundError",
+    "NotOwnerError",
+    "Semaphore",
+    "WrongKindError",
+    "__version__",
+    "wait_all",
+    "wait_all_async",
+    "wait_any",
+    "wait_any_async",
+]

@@ -4,7 +4,7 @@
 """
 
 import ctypes
-from ctypes import c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_void_p
+from ctypes import c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
 from dataclasses import dataclass
 
 BOOL = c_int32
@@ -90,6 +90,22 @@ class WIN32_MEMORY_RANGE_ENTRY(ctypes.Structure):
 
 class SECTION_BASIC_INFORMATION(ctypes.Structure):
     _fields_ = (("BaseAddress", c_void_p), ("Attributes", c_uint32), ("Size", c_int64))
+
+
+class MUTANT_BASIC_INFORMATION(ctypes.Structure):
+    """`CurrentCount` is 1 for a free mutex, 0 and below for one that is owned once and more."""
+
+    _fields_ = (("CurrentCount", c_int32), ("OwnedByCaller", c_uint8), ("AbandonedState", c_uint8))
+
+
+class SEMAPHORE_BASIC_INFORMATION(ctypes.Structure):
+    _fields_ = (("CurrentCount", c_uint32), ("MaximumCount", c_uint32))
+
+
+class EVENT_BASIC_INFORMATION(ctypes.Structure):
+    """`EventType` is 0 for a manual-reset event, 1 for an auto-reset one."""
+
+    _fields_ = (("EventType", c_int32), ("EventState", c_int32))
 
 
 class UNICODE_STRING(ctypes.Structure):

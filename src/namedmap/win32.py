@@ -1,4 +1,4 @@
-"""Win32 for files, file mappings, views and handles, by the names of the Windows headers.
+"""Win32 by the names of the Windows headers: files, file mappings, views, handles; mutexes, semaphores, events, waits.
 
 Handles and addresses are ints. A function that fails returns what it returns on Windows (None for NULL) and sets
 `GetLastError()`; nothing here raises, but a TypeError for an argument of the wrong Python type. Out-parameters are
@@ -40,11 +40,24 @@ CopyFile = _functions.CopyFile
 CreateFileMapping = _functions.CreateFileMapping
 OpenFileMapping = _functions.OpenFileMapping
 CreateMutex = _functions.CreateMutex
+CreateMutexEx = _functions.CreateMutexEx
 OpenMutex = _functions.OpenMutex
+ReleaseMutex = _functions.ReleaseMutex
 CreateSemaphore = _functions.CreateSemaphore
+CreateSemaphoreEx = _functions.CreateSemaphoreEx
 OpenSemaphore = _functions.OpenSemaphore
+ReleaseSemaphore = _functions.ReleaseSemaphore
 CreateEvent = _functions.CreateEvent
+CreateEventEx = _functions.CreateEventEx
 OpenEvent = _functions.OpenEvent
+SetEvent = _functions.SetEvent
+ResetEvent = _functions.ResetEvent
+PulseEvent = _functions.PulseEvent
+WaitForSingleObject = _functions.WaitForSingleObject
+WaitForSingleObjectEx = _functions.WaitForSingleObjectEx
+WaitForMultipleObjects = _functions.WaitForMultipleObjects
+WaitForMultipleObjectsEx = _functions.WaitForMultipleObjectsEx
+SignalObjectAndWait = _functions.SignalObjectAndWait
 MapViewOfFile = _functions.MapViewOfFile
 MapViewOfFileEx = _functions.MapViewOfFileEx
 UnmapViewOfFile = _functions.UnmapViewOfFile
@@ -82,9 +95,12 @@ CopyFileW = _functions.CopyFile
 CreateFileMappingW = _functions.CreateFileMapping
 OpenFileMappingW = _functions.OpenFileMapping
 CreateMutexW = _functions.CreateMutex
+CreateMutexExW = _functions.CreateMutexEx
 OpenMutexW = _functions.OpenMutex
 CreateSemaphoreW = _functions.CreateSemaphore
+CreateSemaphoreExW = _functions.CreateSemaphoreEx
 OpenSemaphoreW = _functions.OpenSemaphore
 CreateEventW = _functions.CreateEvent
+CreateEventExW = _functions.CreateEventEx
 OpenEventW = _functions.OpenEvent
 FormatMessageW = _functions.FormatMessage

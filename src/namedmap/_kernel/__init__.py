@@ -9,6 +9,8 @@
     control      the control page of an object file
     security     security descriptor strings to owner, group and mode
     objectfile   the file of an object: open, make, lock, look at
+    owners       threads and tasks as owners of mutexes; their end
+    waitable     what waits ask of an object
     objects      references, handles, named objects: create, open, close
     handles      the handle table
 
@@ -27,7 +29,12 @@
     mappings     memory that is not ours
     views        mapping and flushing views
     private      VirtualAlloc and VirtualFree
-    sync         mutexes, semaphores and events, as far as names go
+    futex        sleeping on words of shared memory
+    dispatcher   state words and waiters of mutexes, semaphores and events
+    mutant       mutexes
+    sync         semaphores and events
+    waiting      waits: for one, for any, for all
+    notifier     waits of asyncio: one thread sleeps for many
     processes    fork, inheritance, handles given to other processes
 
     api          the functions of the contract, which translate arguments and failures

@@ -23,7 +23,7 @@ TEXT_OFFSET = 256
 _HEADER = struct.Struct("<8sIIIIIIQQQQQIIQQIIQ")
 _CRC = struct.Struct("<I12x")  # padded to STATE_OFFSET
 _CRC_OFFSET = _HEADER.size
-_STATE = struct.Struct("<IIii")  # sequence, flags, count, maximum
+_STATE = struct.Struct("<iii")  # count, maximum, flags; the words behind them start as 0, see `dispatcher`
 
 _TEXT_PLACE = struct.Struct("<QII")  # of the header: text offset, lengths of name and path
 _TEXT_PLACE_OFFSET = 64
@@ -39,6 +39,11 @@ class Kind(IntEnum):
     MUTANT = 2
     SEMAPHORE = 3
     EVENT = 4
+
+    @property
+    def noun(self) -> str:
+        """What errors call it."""
+        return "mutex" if self is Kind.MUTANT else self.name.lower()
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -63,12 +68,14 @@ class Control:
     creator_uid: int = 0
     creator_pid: int = 0
     created: int = 0  # nanoseconds since the epoch
-    state: tuple[int, int, int, int] = (0, 0, 0, 0)  # sequence, flags, count, maximum
+    state: tuple[int, int, int] = (0, 0, 0)  # count, maximum, flags: as it was when the page was made or read
+    page_at: int = 0  # offset of the page in its file
     backing_fd: int = -1  # of this process only: the creator's descriptor of the backing file
+    owner: object = None  # of this process only: who owns the mutex that is being made
 
     def __str__(self) -> str:
         """How errors call the object."""
-        kind = self.kind.name.lower()
+        kind = self.kind.noun
         return f"{kind} {self.name!r}" if self.name else f"an unnamed {kind}"
 
     def build(self) -> tuple[int, bytes, int]:
@@ -79,6 +86,7 @@ class Control:
         start = self.data_length + self.bitmap_length
         inline = TEXT_OFFSET + len(text) <= CONTROL_SIZE
         page_at = start if inline else start + -(-len(text) // CONTROL_SIZE) * CONTROL_SIZE
+        self.page_at = page_at
         header = _HEADER.pack(
             MAGIC, VERSION, self.kind, self.flags, self.protection, self.attributes, self.creator_uid,
             self.size, self.requested, self.data_length, self.bitmap_length,
@@ -136,7 +144,7 @@ def _decode(head: bytes, text: bytes, file_size: int) -> Control:
         data_length=data, bitmap_length=bitmap,
         backing_path=text[name_length:].decode("utf-8", "surrogateescape"), backing_device=device,
         backing_inode=inode, creator_uid=uid, creator_pid=pid, created=created,
-        state=_STATE.unpack_from(head, STATE_OFFSET),
+        state=_STATE.unpack_from(head, STATE_OFFSET), page_at=file_size - CONTROL_SIZE,
     )  # fmt: skip
 
 

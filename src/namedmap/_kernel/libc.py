@@ -1,12 +1,14 @@
 """The foreign declarations: C functions and structures of Linux that the standard library does not offer.
 
 Nothing here decides anything. Every function has its argtypes and restype; names are the C library's. Pages of source:
-mmap(2), mprotect(2), msync(2), madvise(2), mlock(2), process_vm_readv(2), userfaultfd(2), ioctl_userfaultfd(2).
+mmap(2), mprotect(2), msync(2), madvise(2), mlock(2), process_vm_readv(2), userfaultfd(2), ioctl_userfaultfd(2),
+futex(2).
 """
 
 import ctypes
 import os
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_ssize_t, c_ubyte, c_ulong, c_void_p
+import platform
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_ssize_t, c_ubyte, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
 
 PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
@@ -55,6 +57,33 @@ renameat2 = _libc.renameat2
 renameat2.argtypes, renameat2.restype = (c_int, c_char_p, c_int, c_char_p, ctypes.c_uint), c_int
 syscall = _libc.syscall
 syscall.restype = c_long
+
+SYS_FUTEX = {"x86_64": 202, "i686": 240, "armv7l": 240, "ppc64le": 221, "s390x": 238}.get(platform.machine(), 98)
+SYS_FUTEX_WAITV = 449
+FUTEX_WAIT, FUTEX_WAKE_OP = 0, 5
+FUTEX2_SIZE_U32 = 2
+
+
+class timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", c_long), ("tv_nsec", c_long))
+
+
+class futex_waiter(ctypes.Structure):
+    """struct futex_waitv, which has the name of its system call."""
+
+    _fields_ = (("val", c_uint64), ("uaddr", c_uint64), ("flags", c_uint32), ("reserved", c_uint32))
+
+
+# The C library has no function for either call; each use of `syscall` gets argument types of its own.
+futex_wait = _libc["syscall"]
+futex_wait.argtypes = (c_long, c_void_p, c_int, c_uint, ctypes.POINTER(timespec))
+futex_wait.restype = c_long
+futex_wake_op = _libc["syscall"]
+futex_wake_op.argtypes = (c_long, c_void_p, c_int, c_uint, c_long, c_void_p, c_uint)
+futex_wake_op.restype = c_long
+futex_waitv = _libc["syscall"]
+futex_waitv.argtypes = (c_long, c_void_p, c_uint, c_uint, ctypes.POINTER(timespec), c_int)
+futex_waitv.restype = c_long
 
 
 def error(call: str) -> OSError:

@@ -6,6 +6,7 @@ makes them useless here.) All locks lie far past any data, where no program's ow
 
 The map of the locks in an object file:
 
+    WAITERS  shared: n bytes for a process with n waiting threads, at its place
     GUARD    one byte. Exclusive: create, destroy, change state; shared: open
     OWNER    one byte. Exclusive: the process that owns a mutex
     PASSAGE  one byte. Shared: a description on its way to a child, see `processes`
@@ -29,6 +30,7 @@ from collections.abc import Iterator
 
 from .status import NTSTATUS, KernelError
 
+WAITERS = 1 << 61
 GUARD = 1 << 62
 OWNER = GUARD + 1
 PASSAGE = GUARD + 2
@@ -38,6 +40,8 @@ PLACE = 1 << 20
 #: How long a guard is waited for, in seconds. An operation holds it for microseconds; a process that was stopped in
 #: one, or that holds it on purpose, must not hang the others.
 GUARD_TIMEOUT = 5.0
+#: How often the processor is offered to the holder before that.
+YIELDS = 20
 
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
@@ -68,6 +72,36 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
     _fcntl(fd, _SET, _flock(_UNLOCK, start, length))
 
 
+# The two locks that every change of a state takes, without the detours.
+_GUARD_ON, _GUARD_OFF = _flock(_WRITE, GUARD, 1), _flock(_UNLOCK, GUARD, 1)
+_OWNER_ON, _OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
+
+
+def try_own(fd: int) -> bool:
+    """Take the OWNER lock, unless another process has it."""
+    try:
+        _fcntl(fd, _SET, _OWNER_ON)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def disown(fd: int) -> None:
+    _fcntl(fd, _SET, _OWNER_OFF)
+
+
+def enter_guard(fd: int, what: object) -> None:
+    """Take the guard exclusively, as `take_guard` does."""
+    try:
+        _fcntl(fd, _SET, _GUARD_ON)
+    except BlockingIOError:
+        take_guard(fd, what)
+
+
+def leave_guard(fd: int) -> None:
+    _fcntl(fd, _SET, _GUARD_OFF)
+
+
 def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
     """Whether another description holds a lock, shared or exclusive, on any of the bytes."""
     probe: bytes = _fcntl(fd, _GET, _flock(_WRITE, start, length))
@@ -84,6 +118,11 @@ def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = T
     """Take a guard byte, waiting at most GUARD_TIMEOUT; `str(what)` names the object in the error."""
     if try_lock(fd, start, exclusive=exclusive):
         return
+    # Most holders need a few microseconds: give them this processor first.
+    for _ in range(YIELDS):
+        os.sched_yield()
+        if try_lock(fd, start, exclusive=exclusive):
+            return
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
     # scheduled for seconds, has not been patient.
     waited, pause = 0.0, 0.00005
@@ -116,15 +155,29 @@ def new_place() -> int:
     return LIFE + _random.getrandbits(40) * PLACE
 
 
+def waiters_at(place: int) -> int:
+    """The place in WAITERS that goes with a place in LIFE."""
+    return WAITERS + (place - LIFE)
+
+
 def count_handles(fd: int) -> int:
     """The handles that other descriptions hold to the object in this file, over all processes."""
-    total, ranges = 0, [(LIFE, (1 << 63) - 1)]
+    return _count(fd, LIFE, (1 << 63) - 1)
+
+
+def count_waiters(fd: int) -> int:
+    """The threads of other processes that wait for the object in this file."""
+    return _count(fd, WAITERS, GUARD)
+
+
+def _count(fd: int, first: int, beyond: int) -> int:
+    total, ranges = 0, [(first, beyond)]
     while ranges:
         start, end = ranges.pop()
         probe = _fcntl(fd, _GET, _flock(_WRITE, start, end - start))
         kind, _, found, length, _ = struct.unpack("hhqqi4x", probe)
         if kind != _UNLOCK and length:
-            total += length
+            total += min(found + length, end) - max(found, start)
             ranges += [(a, b) for a, b in ((start, found), (found + length, end)) if a < b]
     return total
 

@@ -8,15 +8,22 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Self
+from typing import ClassVar, Protocol, Self
 
 from . import locks, namespace
+from .control import Kind
 from .names import ObjectName
 from .status import NTSTATUS, KernelError, from_oserror
 
 
-def describe(cls: type, name: ObjectName | None) -> str:
-    kind = cls.__name__.lower()
+class HasKind(Protocol):
+    """A class of named objects."""
+
+    kind: ClassVar[Kind]
+
+
+def describe(cls: type[HasKind], name: ObjectName | None) -> str:
+    kind = cls.kind.noun
     return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
 
 
@@ -34,7 +41,7 @@ class ObjectFile:
 
     def __init__(
         self,
-        cls: type,
+        cls: type[HasKind],
         name: ObjectName | None,
         fd: int,
         path: str | None,
@@ -70,7 +77,7 @@ class ObjectFile:
         return info.st_nlink > 0
 
     @classmethod
-    def find(cls, kind: type, name: ObjectName, path: str) -> Self | None:
+    def find(cls, kind: type[HasKind], name: ObjectName, path: str) -> Self | None:
         """Open an object file that exists, for writing where that is allowed; None if there is none."""
         for mode in (os.O_RDWR, os.O_RDONLY):
             try:
@@ -90,7 +97,7 @@ class ObjectFile:
         return None
 
     @classmethod
-    def make(cls, kind: type, name: ObjectName, path: str, mode: int) -> Self | None:
+    def make(cls, kind: type[HasKind], name: ObjectName, path: str, mode: int) -> Self | None:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
             # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.

@@ -27,7 +27,6 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
 from typing import ClassVar, Self, TypeVar
 
 from . import control, locks, namespace, objectfile
@@ -36,6 +35,7 @@ from .names import ObjectName
 from .objectfile import ObjectFile
 from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
+from .waitable import Waitable
 
 #: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
 #: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
@@ -45,7 +45,7 @@ lock = threading.RLock()
 ATTEMPTS = 1000
 
 
-class KernelObject:
+class KernelObject(Waitable):
     """State common to everything that a handle can refer to."""
 
     type_name: ClassVar[str]
@@ -123,6 +123,36 @@ class KernelObject:
         return granted
 
 
+class Guard:
+    """Holds the guard of an object for the length of a with-block."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: "NamedObject") -> None:
+        self.held = held
+
+    def __enter__(self) -> None:
+        held = self.held
+        if held.borrowed:
+            raise KernelError(
+                NTSTATUS.STATUS_TOO_MANY_OPENED_FILES,
+                f"{held} cannot be changed: when this process was forked no file descriptor was left for it",
+            )
+        held.mutex.acquire()
+        try:
+            locks.enter_guard(held.fd, held)
+        except BaseException:
+            held.mutex.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        held = self.held
+        try:
+            locks.leave_guard(held.fd)
+        finally:
+            held.mutex.release()
+
+
 class NamedObject(KernelObject):
     """An object in an object file: section, mutant, semaphore or event."""
 
@@ -139,6 +169,7 @@ class NamedObject(KernelObject):
         self.control = page
         self.life = place
         self.mutex = threading.RLock()
+        self._guard = Guard(self)
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -155,20 +186,24 @@ class NamedObject(KernelObject):
             # Counted first: a signal handler that closes the other handle here must find the right number.
             self.handle_count -= 1
             left = self.handle_count
-            if not left and _registry.get(self.key) is self:
-                del _registry[self.key]
+            if not left and not self.pinned:
+                forget(self)
             if left and not self.borrowed:
                 locks.unlock(self.fd, self.life + left)
         if not left:
             self._last_handle()
         self.release()
 
+    def forked(self) -> None:
+        """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
+        self.mutex = threading.RLock()  # another thread of the parent may have held it
+
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
         if not self.borrowed:
             locks.unlock(self.fd, self.life + handles, 0)
-        if not handles and _registry.get(self.key) is self:
-            del _registry[self.key]
+        if not handles:
+            forget(self)
         self.handle_count, self._references = handles, handles + views
         if not self._references:
             self._free()
@@ -180,20 +215,18 @@ class NamedObject(KernelObject):
     def native_name(self) -> str:
         return self.name.native if self.name else ""
 
+    @property
+    def pinned(self) -> bool:
+        """Whether the object goes on in this process without a handle, to be found again under its name."""
+        return False
+
     def __str__(self) -> str:
         """How errors call this object."""
         return objectfile.describe(type(self), self.name)
 
-    @contextlib.contextmanager
-    def guard(self) -> Iterator[None]:
-        """Hold the object's guard exclusively, against other threads and other processes."""
-        if self.borrowed:
-            raise KernelError(
-                NTSTATUS.STATUS_TOO_MANY_OPENED_FILES,
-                f"{self} cannot be changed: when this process was forked no file descriptor was left for it",
-            )
-        with self.mutex, locks.guarded(self.fd, self):
-            yield
+    def guard(self) -> "Guard":
+        """Hold the object's guard exclusively, against other threads and other processes. For a with-statement."""
+        return self._guard
 
     def close_passage(self) -> None:
         if self.passage is not None:
@@ -214,7 +247,10 @@ class NamedObject(KernelObject):
                 # its file is dead at worst.
                 return
             finally:
-                locks.unlock(self.fd, locks.GUARD, 0)  # guard, life and all
+                self._drop_locks()
+
+    def _drop_locks(self) -> None:
+        locks.unlock(self.fd, locks.GUARD, 0)  # guard, life and all
 
     def _is_last(self) -> bool:
         """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
@@ -235,6 +271,7 @@ class NamedObject(KernelObject):
 
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
+            forget(self)
             self.close_backing()
             os.close(self.fd)
             holders.discard(self)
@@ -247,6 +284,12 @@ _registry: dict[tuple[int, int], NamedObject] = {}
 place = locks.new_place()
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
+
+
+def forget(held: NamedObject) -> None:
+    """Do not find this object again; with `lock` held."""
+    if _registry.get(held.key) is held:
+        del _registry[held.key]
 
 
 def create(
@@ -382,7 +425,7 @@ class NameTakenError(KernelError):
 
 
 def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
-    return NameTakenError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.name.lower()}")
+    return NameTakenError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.noun}")
 
 
 def _remove_dead(file: ObjectFile) -> None:

@@ -27,6 +27,7 @@ import errno
 import json
 import os
 import secrets
+import select
 import socket
 import threading
 from collections import Counter
@@ -36,13 +37,14 @@ from typing import Any, ClassVar
 from . import control, locks, namespace, objectfile, objects
 from .files import File
 from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
+from .mutant import Mutant
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .objects import KernelObject, NamedObject
 from .section import Section
 from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
-from .sync import Event, Mutant, Semaphore
+from .sync import Event, Semaphore
 
 _LIST_NAME = "namedmap-handles"
 _KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
@@ -65,6 +67,12 @@ class Process(KernelObject):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
 
+    def signalled(self) -> bool:
+        """Whether the process has ended."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(0))
+
     def _free(self) -> None:
         os.close(self._fd)
 
@@ -74,6 +82,10 @@ class Thread(KernelObject):
 
     type_name: ClassVar[str] = "Thread"
     generic = (0x20048, 0x20037, 0x121800, 0x1FFFFF)
+
+    def signalled(self) -> bool:
+        """The calling thread has not ended."""
+        return False
 
 
 # -- fork --------------------------------------------------------------------------------------------------------------
@@ -126,7 +138,7 @@ class _Fork:
                 os.dup2(own, held.fd, inheritable=False)
                 os.close(own)
                 held.life = self.place
-            held.mutex = threading.RLock()  # another thread of the parent may have held it
+            held.forked()
             held.close_passage()
         for file in objectfile.in_flight:
             # Other threads' work, which they go on with in the parent; here it would only keep their locks.

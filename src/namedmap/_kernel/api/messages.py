@@ -42,6 +42,7 @@ _TEXTS = {
     WinError.ERROR_DIRECTORY: "The path is not that of a directory.",
     WinError.ERROR_NOT_OWNER: "The mutex is not owned by the caller.",
     WinError.ERROR_TOO_MANY_POSTS: "The semaphore cannot count higher.",
+    WinError.ERROR_MUTANT_LIMIT_EXCEEDED: "The mutex cannot be acquired more often.",
     WinError.ERROR_MR_MID_NOT_FOUND: "There is no text for this code.",
     WinError.ERROR_INVALID_ADDRESS: "The address is not valid for this, or in use.",
     WinError.ERROR_NOACCESS: "Memory at the address cannot be accessed.",

@@ -5,7 +5,7 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel import protection, section, security, sync, views
+from namedmap._kernel import owners, protection, section, security, sync, views
 from namedmap._kernel.api.call import (
     AnyAddress,
     AnyHandle,
@@ -22,6 +22,7 @@ from namedmap._kernel.api.call import (
 from namedmap._kernel.api.handles import is_this_process, reference_any
 from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import table
+from namedmap._kernel.mutant import Mutant
 from namedmap._kernel.names import ObjectName, parse_native
 from namedmap._kernel.objects import NameTakenError, find_case_insensitive
 from namedmap._kernel.section import Section
@@ -29,13 +30,16 @@ from namedmap._kernel.space import View, space
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.types import (
     DWORD,
+    EVENT_BASIC_INFORMATION,
     HANDLE,
     IO_STATUS_BLOCK,
     LARGE_INTEGER,
     LPVOID,
+    MUTANT_BASIC_INFORMATION,
     OBJECT_ATTRIBUTES,
     OBJECT_BASIC_INFORMATION,
     SECTION_BASIC_INFORMATION,
+    SEMAPHORE_BASIC_INFORMATION,
     SIZE_T,
     UNICODE_STRING,
 )
@@ -43,6 +47,7 @@ from namedmap.types import (
 _INHERIT, _PERMANENT, _CASE_INSENSITIVE, _OPENIF = 0x2, 0x10, 0x40, 0x80
 _TOP_DOWN, _LARGE_PAGES, _NO_CHANGE, _RESERVE = 0x100000, 0x20000000, 0x400000, 0x2000
 _IMAGE_INFORMATION_LENGTH = 64
+_QUERY_STATE = 1
 _LONGEST_STRING = 0xFFFC  # bytes; a UNICODE_STRING counts them, and the NUL behind them, in 16 bits
 
 
@@ -136,11 +141,11 @@ def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: OBJE
 @native
 def NtOpenMutant(MutantHandle: Out, DesiredAccess: int, ObjectAttributes: OBJECT_ATTRIBUTES) -> None:
     """Open a mutex by name; the handle is stored in `MutantHandle` (HANDLE)."""
-    out, access = target(MutantHandle, HANDLE, "MutantHandle"), sync.Mutant.map_access(dword(DesiredAccess))
+    out, access = target(MutantHandle, HANDLE, "MutantHandle"), Mutant.map_access(dword(DesiredAccess))
     name, flags = _known(ObjectAttributes)
     if not access:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for")
-    out.value = table.insert(sync.open_existing(sync.Mutant, name), access, inherit=bool(flags & _INHERIT))
+    out.value = table.insert(sync.open_existing(Mutant, name), access, inherit=bool(flags & _INHERIT))
 
 
 @native
@@ -325,6 +330,59 @@ def _string(text: str, buffer: Out) -> bytes:
 def NtClose(Handle: AnyHandle) -> None:
     """Close a handle: STATUS_INVALID_HANDLE, STATUS_HANDLE_NOT_CLOSABLE for a protected one. Source: ZwClose."""
     table.close(handle(Handle))
+
+
+@native
+def NtQueryMutant(
+    MutantHandle: AnyHandle, MutantInformationClass: int, MutantInformation: Out, Length: int, ResultLength: Out = None
+) -> None:
+    """Query a mutex: class 0 stores a MUTANT_BASIC_INFORMATION; needs MUTANT_QUERY_STATE. Source: ntdll."""
+    _require_basic(MutantInformationClass, Length, MUTANT_BASIC_INFORMATION)
+    with table.reference(handle(MutantHandle), Mutant, _QUERY_STATE) as reference:
+        content = MUTANT_BASIC_INFORMATION(*reference.object.query(owners.thread.owner))
+    _answer(MutantInformation, content, ResultLength)
+
+
+@native
+def NtQuerySemaphore(
+    SemaphoreHandle: AnyHandle,
+    SemaphoreInformationClass: int,
+    SemaphoreInformation: Out,
+    Length: int,
+    ReturnLength: Out = None,
+) -> None:
+    """Query a semaphore: class 0 stores a SEMAPHORE_BASIC_INFORMATION; needs SEMAPHORE_QUERY_STATE. Source: ntdll."""
+    _require_basic(SemaphoreInformationClass, Length, SEMAPHORE_BASIC_INFORMATION)
+    with table.reference(handle(SemaphoreHandle), sync.Semaphore, _QUERY_STATE) as reference:
+        content = SEMAPHORE_BASIC_INFORMATION(*reference.object.query())
+    _answer(SemaphoreInformation, content, ReturnLength)
+
+
+@native
+def NtQueryEvent(
+    EventHandle: AnyHandle, EventInformationClass: int, EventInformation: Out, Length: int, ReturnLength: Out = None
+) -> None:
+    """Query an event: class 0 stores an EVENT_BASIC_INFORMATION; needs EVENT_QUERY_STATE. Source: ntdll."""
+    _require_basic(EventInformationClass, Length, EVENT_BASIC_INFORMATION)
+    with table.reference(handle(EventHandle), sync.Event, _QUERY_STATE) as reference:
+        manual, signalled = reference.object.query()
+    _answer(EventInformation, EVENT_BASIC_INFORMATION(int(not manual), int(signalled)), ReturnLength)
+
+
+def _require_basic(wanted: int, length: int, structure: type[ctypes.Structure]) -> None:
+    if dword(wanted):
+        raise KernelError(NTSTATUS.STATUS_INVALID_INFO_CLASS, f"there is no information class {wanted}, only 0")
+    if dword(length) != ctypes.sizeof(structure):
+        raise KernelError(
+            NTSTATUS.STATUS_INFO_LENGTH_MISMATCH, f"the information has {ctypes.sizeof(structure)} bytes, not {length}"
+        )
+
+
+def _answer(out: Out, content: ctypes.Structure, length: Out) -> None:
+    _store(out, bytes(content))
+    returned = target(length, DWORD, "the length", required=False)
+    if returned is not None:
+        returned.value = ctypes.sizeof(content)
 
 
 @native

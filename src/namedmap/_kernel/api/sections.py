@@ -1,9 +1,8 @@
-"""File mapping objects, and the names of the other kinds of object."""
+"""File mapping objects."""
 
 import functools
-from typing import TypeVar
 
-from namedmap._kernel import protection, section, security, sync
+from namedmap._kernel import protection, section, security
 from namedmap._kernel.api.call import (
     AnyHandle,
     boolean,
@@ -31,7 +30,6 @@ _FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
 _WRITE_RIGHTS = 0x2 | 0x10  # SECTION_MAP_WRITE, SECTION_EXTEND_SIZE
 
 Attributes = SECURITY_ATTRIBUTES | None
-SyncObject = TypeVar("SyncObject", sync.Mutant, sync.Semaphore, sync.Event)
 
 
 def created(held: NamedObject, access: int, existed: bool, attributes: Attributes) -> int:
@@ -128,69 +126,3 @@ def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | No
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for FILE_MAP_READ or more")
     found = section.open_existing(name, writing=bool(granted & _WRITE_RIGHTS))
     return table.insert(found, granted, inherit=inherit)
-
-
-def _open(cls: type[SyncObject], access: int, inherit: bool, name: str | None) -> int:
-    wanted, inheritable, parsed = cls.map_access(dword(access)), boolean(inherit), known_name(name)
-    if not wanted:
-        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for SYNCHRONIZE or more")
-    return table.insert(sync.open_existing(cls, parsed), wanted, inherit=inheritable)
-
-
-@win32(None)
-def CreateMutex(lpMutexAttributes: Attributes, bInitialOwner: bool, lpName: str | None) -> int:
-    """Create a mutex, or open the one of this name (last error ERROR_ALREADY_EXISTS, and not owned then).
-
-    Returns a handle or None: ERROR_INVALID_HANDLE if another kind of object has the name. Source: CreateMutex (Win32).
-    """
-    name, owned = new_name(lpName), boolean(bInitialOwner)
-    mutant, existed = sync.create_mutant(name, owned, descriptor(lpMutexAttributes))
-    return created(mutant, sync.Mutant.all_access, existed, lpMutexAttributes)
-
-
-@win32(None)
-def OpenMutex(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
-    """Open the mutex of this name; None on failure. Source: OpenMutex (Win32)."""
-    return _open(sync.Mutant, dwDesiredAccess, bInheritHandle, lpName)
-
-
-@win32(None)
-def CreateSemaphore(
-    lpSemaphoreAttributes: Attributes, lInitialCount: int, lMaximumCount: int, lpName: str | None
-) -> int:
-    """Create a semaphore, or open the one of this name (last error ERROR_ALREADY_EXISTS; the counts are its own).
-
-    Returns a handle or None: ERROR_INVALID_PARAMETER unless 0 <= initial <= maximum and maximum > 0, even if the name
-    exists. Source: CreateSemaphore (Win32).
-    """
-    initial, maximum = _long(lInitialCount), _long(lMaximumCount)
-    semaphore, existed = sync.create_semaphore(new_name(lpName), initial, maximum, descriptor(lpSemaphoreAttributes))
-    return created(semaphore, sync.Semaphore.all_access, existed, lpSemaphoreAttributes)
-
-
-def _long(value: int) -> int:
-    number = dword(value)
-    return number - 2**32 if number >= 2**31 else number
-
-
-@win32(None)
-def OpenSemaphore(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
-    """Open the semaphore of this name; None on failure. Source: OpenSemaphore (Win32)."""
-    return _open(sync.Semaphore, dwDesiredAccess, bInheritHandle, lpName)
-
-
-@win32(None)
-def CreateEvent(lpEventAttributes: Attributes, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
-    """Create an event, or open the one of this name (last error ERROR_ALREADY_EXISTS; type and state are its own).
-
-    Returns a handle or None. Source: CreateEvent (Win32).
-    """
-    name, manual, signalled = new_name(lpName), boolean(bManualReset), boolean(bInitialState)
-    event, existed = sync.create_event(name, manual, signalled, descriptor(lpEventAttributes))
-    return created(event, sync.Event.all_access, existed, lpEventAttributes)
-
-
-@win32(None)
-def OpenEvent(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
-    """Open the event of this name; None on failure. Source: OpenEvent (Win32)."""
-    return _open(sync.Event, dwDesiredAccess, bInheritHandle, lpName)

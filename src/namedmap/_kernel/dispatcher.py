@@ -1,0 +1,182 @@
+"""Dispatcher objects, as NT calls what can be waited for: their state words, and the queue of their waiters.
+
+The state is nine words in the control page, changed under the object's guard (but see Mutant):
+
+    COUNT         mutant: 1 free, 0 and below owned; semaphore, event: what is there to take
+    MAXIMUM       of COUNT
+    FLAGS         MANUAL of an event
+    TICKETS       what was given to threads that wait, and that they have not collected yet
+    GENERATION    of a manual-reset event: goes up when all who wait are released
+    SEQUENCE      goes up when those who wait for any of their objects have to look again; they sleep on it
+    WAITING       not 0: somebody may sleep on SEQUENCE
+    SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
+
+Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
+releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them, and nobody who comes later can
+take it. The kernel counts the enlisted, by locks (see `locks`, WAITERS), so that a ticket for a thread that was killed
+is noticed, and is there for everybody.
+
+A sleeper reads SEQUENCE, then sets WAITING, then looks at the object, then sleeps unless SEQUENCE has changed. Who
+changes the object does it, then looks at WAITING, then clears it, then adds to SEQUENCE and wakes. So either the
+sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each ticket; who was woken and goes
+without taking anything wakes another. Should a process die between its change and the wake, the sleepers find out by
+themselves, since no sleep is longer than waiting.SLICE.
+"""
+
+import ctypes
+import os
+from typing import ClassVar, TypeAlias
+
+from . import futex, libc, locks
+from .control import CONTROL_SIZE, STATE_OFFSET, Control
+from .objectfile import ObjectFile
+from .objects import Guard, NamedObject
+from .status import NTSTATUS, KernelError, from_oserror
+from .waitable import Entry
+
+COUNT, MAXIMUM, FLAGS, TICKETS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL = range(9)
+_WORDS = 9
+
+
+class FileWords:
+    """State words through system calls: for the file of another user, who could cut it off under a mapping."""
+
+    def __init__(self, fd: int, offset: int, what: object) -> None:
+        self.fd, self.offset, self.what = fd, offset, what
+
+    def __len__(self) -> int:
+        return _WORDS
+
+    def __getitem__(self, index: int) -> int:
+        raw = os.pread(self.fd, 4, self.offset + 4 * index)
+        if len(raw) < 4:
+            raise truncated(self.what)
+        return int.from_bytes(raw, "little", signed=True)
+
+    def __setitem__(self, index: int, value: int) -> None:
+        os.pwrite(self.fd, value.to_bytes(4, "little", signed=True), self.offset + 4 * index)
+
+
+Words: TypeAlias = "FileWords | memoryview[int]"
+
+
+def truncated(what: object) -> KernelError:
+    return KernelError(NTSTATUS.STATUS_FILE_CORRUPT, f"{what}: somebody has truncated its object file")
+
+
+class Dispatcher(NamedObject):
+    """What mutants, semaphores and events have in common."""
+
+    all_access: ClassVar[int]
+
+    def __init__(self, file: ObjectFile, page: Control) -> None:
+        super().__init__(file, page)
+        self._trusted = False
+        #: The state words once they were used, as long as the object is usable.
+        self.quick_words: Words | None = None
+        self._base = self._length = 0
+        #: Threads of this process that are counted in WAITERS.
+        self.enlisted = 0
+
+    # -- the words ----------------------------------------------------------------------------------------------------
+
+    @property
+    def words(self) -> Words:
+        """The state words of a usable object. Use with `mutex` held."""
+        return self.quick_words or self._open_words()
+
+    def _open_words(self) -> Words:
+        self.require_usable()
+        if not self._base:
+            self._map()
+        offset = self.control.page_at + STATE_OFFSET
+        if self._trusted:
+            view = (ctypes.c_int32 * _WORDS).from_address(self._base + offset)
+            self.quick_words = memoryview(view).cast("B").cast("i")
+        else:
+            self.quick_words = FileWords(self.fd, offset, self)
+        return self.quick_words
+
+    def _map(self) -> None:
+        length = self.control.page_at + CONTROL_SIZE
+        # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
+        # from one without locks.
+        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            info = os.fstat(fd)
+            if info.st_size < length:
+                raise truncated(self)
+            # Nobody else can cut it off.
+            self._trusted = self.path is None or (info.st_uid == os.geteuid() and not info.st_mode & 0o022)
+            protection = libc.PROT_READ | libc.PROT_WRITE
+            base = libc.mmap(None, length, protection, libc.MAP_SHARED, fd, 0)
+            if base == libc.MAP_FAILED:
+                raise from_oserror(libc.error("mmap"), f"cannot map the state of {self}")
+        finally:
+            os.close(fd)
+        self._base, self._length = base, length
+
+    def address(self, word: int) -> int:
+        """Where a word lies, for sleeping on it."""
+        return self._base + self.control.page_at + STATE_OFFSET + 4 * word
+
+    def require_usable(self) -> None:
+        """With `mutex` held: the descriptor is open, and its locks are this process's own."""
+        if self.fd < 0:
+            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{self}: the handle was closed by another thread")
+        if self.borrowed:
+            self.guard().__enter__()  # raises, and says why
+
+    def _free(self) -> None:
+        # Who looks at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
+        with self.mutex:
+            self.quick_words = None
+            super()._free()
+            self.fd = -1
+            if self._base:
+                libc.munmap(self._base, self._length)
+                self._base = 0
+
+    def forked(self) -> None:
+        super().forked()
+        self.enlisted = 0
+        if self.borrowed:
+            self.quick_words = None
+
+    # -- who waits ----------------------------------------------------------------------------------------------------
+
+    def wake(self, number: int) -> None:
+        """Let so many of those who wait for any of their objects look again."""
+        with self.mutex:
+            if self._base:
+                futex.change(self.address(SEQUENCE), number)
+
+    def wake_all_waiters(self) -> None:
+        """Let everybody who waits for all of their objects look again; with `mutex` held."""
+        futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
+
+    def count_in(self) -> None:
+        """Count a waiting thread of this process, with `mutex` held."""
+        self.enlisted += 1
+        locks.try_lock(self.fd, locks.waiters_at(self.life), self.enlisted)
+
+    def count_out(self) -> None:
+        if self.enlisted:  # none after a fork in the middle of a wait
+            self.enlisted -= 1
+            locks.unlock(self.fd, locks.waiters_at(self.life) + self.enlisted)
+
+    def waiters(self) -> int:
+        """All enlisted threads, of all processes."""
+        return self.enlisted + locks.count_waiters(self.fd)
+
+    def state_guard(self) -> Guard:
+        return self.guard()
+
+    def prepare_to_watch(self, entry: Entry) -> None:
+        """What precedes a sleep until this object may be there for everybody, with the guard held."""
+        words = self.words
+        entry.sequence = words[SEQUENCE_ALL]
+        words[WAITING_ALL] = 1
+
+    def place(self, entry: Entry, *, every: bool) -> tuple[int, int]:
+        return self.address(SEQUENCE_ALL if every else SEQUENCE), entry.sequence

@@ -1,0 +1,235 @@
+"""Mutexes. `dispatcher` has what they share with semaphores and events, `waiting` has the waits."""
+
+import dataclasses
+from typing import ClassVar
+
+from . import locks, objects, owners
+from .control import Control, Kind
+from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words
+from .names import ObjectName
+from .objectfile import ObjectFile
+from .owners import Owner
+from .security import Security
+from .status import NTSTATUS, KernelError
+from .waitable import ABANDONED, TAKEN, Entry
+
+_DEEPEST = 2**31 - 1
+
+
+class Mutant(Dispatcher):
+    """A mutex, by its native name.
+
+    The process of the owner holds the OWNER lock; the kernel drops it if the process dies. Who gets the lock and finds
+    COUNT owned has taken over an abandoned mutex. Which thread (or task) owns it, and how often, the process knows
+    itself. So taking and releasing a mutex is one lock call each, and one store. Whoever fails to take it tries again
+    under the guard, because a wait for several objects may have had it for a moment, without keeping it.
+    """
+
+    kind: ClassVar[Kind] = Kind.MUTANT
+    type_name = "Mutant"
+    generic = (0x20001, 0x20000, 0x120000, 0x1F0001)
+    all_access = 0x1F0001
+
+    def __init__(self, file: ObjectFile, page: Control) -> None:
+        super().__init__(file, page)
+        self.owner: Owner | None = page.owner
+        self.recursion = 1 if page.owner is not None else 0
+        # Without a handle, but kept by its owner.
+        self._kept = False
+        if page.owner is not None:
+            self.control = dataclasses.replace(page, owner=None)
+
+    @classmethod
+    def allocate(cls, fd: int, page: Control, total: int) -> None:
+        super().allocate(fd, page, total)
+        if page.owner is not None:
+            # Before anybody else can see the object.
+            locks.try_lock(fd, locks.OWNER, exclusive=True)
+
+    def seems_free(self) -> bool:
+        with self.mutex:
+            words = self.quick_words
+            return self.owner is None and words is not None and words[COUNT] > 0
+
+    def take(self, owner: Owner) -> int | None:
+        with self.mutex:
+            result = self._try(owner)
+            if result is not None or self.owner is not None:
+                return result
+        with self.guard():
+            return self._try(owner)
+
+    def _try(self, owner: Owner) -> int | None:
+        if self.owner is not None:
+            return self._again(owner)
+        words = self.quick_words or self.words
+        # The owner comes first: an interrupt right after the lock must not leave it without one.
+        self.owner = owner
+        try:
+            if not locks.try_own(self.fd):
+                self.owner = None
+                return None
+            abandoned = words[COUNT] < 1
+            words[COUNT] = 0
+            self.recursion = 1
+        except BaseException:
+            self.revert()
+            raise
+        return ABANDONED if abandoned else TAKEN
+
+    def _again(self, owner: Owner) -> int | None:
+        """Take a mutex that this process owns."""
+        if self.owner != owner:
+            return None
+        if self.recursion == _DEEPEST:
+            raise KernelError(NTSTATUS.STATUS_MUTANT_LIMIT_EXCEEDED, f"{self} is owned {_DEEPEST:,} times already")
+        self.recursion += 1
+        self.words[COUNT] = 1 - self.recursion
+        return TAKEN
+
+    def release_by(self, owner: Owner) -> int:
+        """Give up one ownership; returns the count before, 1 - (times it was owned)."""
+        with self.mutex:
+            if self.owner is None or self.owner != owner:
+                raise KernelError(
+                    NTSTATUS.STATUS_MUTANT_NOT_OWNED, f"{self} is not owned by the caller, who cannot release it"
+                )
+            left = self.recursion = self.recursion - 1
+            words = self.quick_words or self.words
+            words[COUNT] = 1 - left
+            if not left:
+                try:
+                    self._let_go(words)
+                except BaseException:  # an interrupt: who has given up the mutex must not keep it
+                    if self.owner is not None:
+                        self.owner = None
+                        locks.disown(self.fd)
+                    raise
+            return -left
+
+    def abandon(self, owner: Owner) -> None:
+        """The owner has ended: COUNT stays owned, for the next one to see."""
+        with self.mutex:
+            if self.owner == owner:
+                self.recursion = 0
+                self._let_go(self.words)
+
+    def _let_go(self, words: Words) -> None:
+        self.owner = None
+        locks.disown(self.fd)
+        if words[WAITING]:
+            words[WAITING] = 0
+            self.wake(1)
+        if words[WAITING_ALL]:
+            words[WAITING_ALL] = 0
+            self.wake_all_waiters()
+        if self._kept:
+            self._kept = False
+            self.release()
+
+    def query(self, owner: Owner) -> tuple[int, bool, bool]:
+        """(count, owned by this owner, abandoned)."""
+        with self.guard():
+            if self.owner is not None:
+                return 1 - self.recursion, self.owner == owner, False
+            count = self.words[COUNT]
+            if locks.held_elsewhere(self.fd, locks.OWNER):
+                return min(count, 0), False, False
+            return 1, False, count < 1
+
+    # -- waiting --
+
+    def attempt(self, entry: Entry, owner: Owner) -> int | None:
+        with self.guard():
+            words = self.words
+            entry.sequence = words[SEQUENCE]
+            words[WAITING] = 1
+            entry.enlisted = True
+            result = self._try(owner)
+            if result is not None:
+                entry.enlisted = False
+            return result
+
+    def enlist(self, entry: Entry, owner: Owner) -> None:
+        """Nothing: a mutex that is released stays there until it is taken."""
+
+    def leave(self, entry: Entry) -> None:
+        if entry.enlisted:
+            entry.enlisted = False
+            # The wake may have been for this entry.
+            self.wake(1)
+
+    def claim(self, owner: Owner) -> bool:
+        if self.owner is not None:
+            return self.owner == owner
+        self.require_usable()
+        self.owner = owner
+        if not locks.try_own(self.fd):
+            self.owner = None
+        return self.owner is not None
+
+    def accept(self, owner: Owner) -> int:
+        if self.recursion:
+            self._again(owner)
+            return TAKEN
+        self.owner = None
+        return self._try(owner) or TAKEN
+
+    def revert(self) -> None:
+        if not self.recursion:
+            self.owner = None
+            locks.disown(self.fd)
+
+    def watch(self, entry: Entry, owner: Owner) -> bool:
+        self.prepare_to_watch(entry)
+        return self.claim(owner)
+
+    # -- the end of handles and processes --
+
+    @property
+    def pinned(self) -> bool:
+        return self.owner is not None
+
+    def _last_handle(self) -> None:
+        with self.mutex:
+            if self.pinned and not self._kept:
+                self._kept = True
+                self.retain()
+        super()._last_handle()
+
+    def _is_last(self) -> bool:
+        # A pinned mutex can be found again, and have a handle, while its last handle goes.
+        return super()._is_last() and not self.handle_count
+
+    def _drop_locks(self) -> None:
+        with objects.lock:
+            if self.handle_count:
+                locks.try_lock(self.fd, self.life, self.handle_count)
+                locks.leave_guard(self.fd)
+            elif self.pinned:
+                locks.leave_guard(self.fd)
+                locks.unlock(self.fd, locks.PASSAGE, 0)
+            else:
+                objects.forget(self)
+                super()._drop_locks()
+
+    def forked(self) -> None:
+        super().forked()
+        self.owner, self.recursion, self._kept = None, 0, False
+
+
+def _abandon_all(owner: Owner) -> None:
+    with objects.lock:
+        owned = [held for held in objects.holders if isinstance(held, Mutant) and held.owner == owner]
+    for held in owned:
+        held.abandon(owner)
+
+
+owners.at_end.append(_abandon_all)
+
+
+def create_mutant(name: ObjectName | None, owned: bool, security: Security) -> tuple[Mutant, bool]:
+    """A mutex; the creator of a new one owns it when asked."""
+    owner = owners.thread.owner if owned else None
+    page = Control(Kind.MUTANT, state=(0 if owned else 1, 1, 0), owner=owner)
+    return objects.create(Mutant, name, page, security, writing=True)

@@ -1,0 +1,98 @@
+"""Sleeping for others: a thread that sleeps on the words of many waits and calls whoever has to look again.
+
+An event loop cannot sleep on a futex. It registers the words with a call, which is made once, from the notifier's
+thread. One thread serves as many words as `futex.sleep` can take; it is started with the first word, and then stays.
+Words that are registered while it sleeps reach it because it sleeps on a word of its own too, the bell.
+"""
+
+import ctypes
+import itertools
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from . import futex
+from .waiting import SHORT_SLICE, SLICE
+
+Place = futex.Word | None
+_FOREVER = 3600.0
+
+
+class Notifier:
+    """One thread and the words that it sleeps on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: dict[int, tuple[Sequence[Place], Callable[[], object]]] = {}
+        self._keys = itertools.count()
+        self._bell = ctypes.c_uint32()
+        self._thread: threading.Thread | None = None
+        #: Words that are watched.
+        self.load = 0
+
+    def watch(self, places: Sequence[Place], call: Callable[[], object]) -> Callable[[], None]:
+        """Call once when a wait that prepared to sleep on these has to look again. Returns what ends the watch."""
+        with self._lock:
+            key = next(self._keys)
+            self._watches[key] = (places, call)
+            self.load += len(places)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="namedmap-notifier", daemon=True)
+                self._thread.start()
+            else:
+                futex.change(ctypes.addressof(self._bell), 1)
+
+        def end() -> None:
+            self._remove(key)
+
+        return end
+
+    def _remove(self, key: int) -> Callable[[], object] | None:
+        with self._lock:
+            places, call = self._watches.pop(key, ((), None))
+            self.load -= len(places)
+        return call
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                rung = self._bell.value
+                watches = dict(self._watches)
+            places = [place for each, _ in watches.values() for place in each]
+            words = [place for place in places if place is not None]
+            longest = _FOREVER if not places else SLICE if len(words) == len(places) else SHORT_SLICE
+            try:
+                early = futex.sleep([(ctypes.addressof(self._bell), rung), *words], longest)
+            except OSError:
+                early = False  # one of the files was truncated; whoever looks finds that out
+            for key, (each, _) in watches.items():
+                if not early or any(place is None or futex.has_changed(place) for place in each):
+                    call = self._remove(key)
+                    if call is not None:
+                        call()
+
+
+_notifiers: list[Notifier] = []
+_choosing = threading.Lock()
+
+
+def watch(places: Sequence[Place], call: Callable[[], object]) -> Callable[[], None]:
+    """Notifier.watch of a notifier that has room."""
+    with _choosing:
+        for notifier in _notifiers:
+            if notifier.load + len(places) < futex.MOST:
+                break
+        else:
+            notifier = Notifier()
+            _notifiers.append(notifier)
+        return notifier.watch(places, call)
+
+
+def _forked() -> None:
+    # The threads stayed in the parent.
+    global _choosing
+    _choosing = threading.Lock()
+    _notifiers.clear()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,74 @@
+"""What a wait asks of an object; here, of one without a state of its own: NT lets every wait on such a one pass."""
+
+import contextlib
+
+from .owners import Owner
+
+#: Results of taking an object; both mean that it was taken. None: it is not there to take.
+TAKEN, ABANDONED = 0, 0x80
+
+
+class Entry:
+    """One object in one wait."""
+
+    __slots__ = ("enlisted", "generation", "held", "sequence")
+
+    def __init__(self, held: "Waitable") -> None:
+        self.held = held
+        self.enlisted = False
+        self.sequence = self.generation = 0
+
+
+class Waitable:
+    """The part of a kernel object that waits use. All methods may be called from any thread."""
+
+    def signalled(self) -> bool:
+        """Whether a wait would pass, for objects that a wait does not change."""
+        return True
+
+    def seems_free(self) -> bool:
+        """Whether it is worth trying to take it: a glance, without any lock."""
+        return False
+
+    def take(self, owner: Owner) -> int | None:
+        """Take the object for somebody who has not waited: TAKEN, ABANDONED or None."""
+        return TAKEN if self.signalled() else None
+
+    # -- waiting for any ----------------------------------------------------------------------------------------------
+
+    def enlist(self, entry: Entry, owner: Owner) -> None:
+        """Begin to wait: what is posted from now on may go to this entry."""
+
+    def attempt(self, entry: Entry, owner: Owner) -> int | None:
+        """Take the object for an enlisted entry, whose wait ends with it; else prepare the entry to sleep."""
+        return self.take(owner)
+
+    def leave(self, entry: Entry) -> None:
+        """End a wait in which this object was not taken."""
+
+    # -- waiting for all: with `state_guard` of all objects held -------------------------------------------------
+
+    def state_guard(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps everybody else from taking the object."""
+        return contextlib.nullcontext()
+
+    def claim(self, owner: Owner) -> bool:
+        """Whether the object could be taken; if so `accept` or `revert` follows."""
+        return self.signalled()
+
+    def accept(self, owner: Owner) -> int:
+        """Take what was claimed: TAKEN or ABANDONED."""
+        return TAKEN
+
+    def revert(self) -> None:
+        """Give back what was claimed."""
+
+    def watch(self, entry: Entry, owner: Owner) -> bool:
+        """Prepare to sleep on an object that could not be claimed; True if it can be claimed now."""
+        return False
+
+    # -- sleeping -----------------------------------------------------------------------------------------------------
+
+    def place(self, entry: Entry, *, every: bool) -> tuple[int, int] | None:
+        """The word to sleep on and the value it had (see `futex`); None if there is none, and one has to look often."""
+        return None

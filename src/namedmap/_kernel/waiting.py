@@ -1,0 +1,168 @@
+"""Waits: for one object, for any, for all.
+
+Who comes takes what is there. Else it is *enlisted* with each object, and looks, sleeps, and looks again, until it
+takes one, the time is over, or an exception (Ctrl-C) ends it; then it leaves the objects that it did not take.
+
+A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up;
+it looks at all and takes all or none. It sleeps on one object that was not there: until that one changes, nothing else
+matters. It is not enlisted anywhere: what is there for some of its objects stays there for others meanwhile.
+
+No sleep is longer than SLICE. The death of a process drops its locks, but wakes nobody: sleepers look by themselves.
+"""
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from . import futex
+from .dispatcher import Dispatcher
+from .owners import Owner
+from .status import NTSTATUS, KernelError
+from .waitable import Entry, Waitable
+
+#: The longest sleep, in seconds.
+SLICE = 0.1
+#: The longest sleep if one of the objects cannot be slept on (a process).
+SHORT_SLICE = 0.01
+
+#: So often who comes looks again before going to sleep: much of what is waited for is there within microseconds.
+GLANCES = 20
+
+
+class Wait:
+    """One wait of one owner. Use in a with-statement; the caller keeps the objects alive."""
+
+    def __init__(self, objects: Sequence[Waitable], owner: Owner, *, every: bool = False) -> None:
+        self.owner = owner
+        self.every = every
+        self.entries = [Entry(held) for held in objects]
+        self._blocking: list[Entry] = []
+
+    def __enter__(self) -> "Wait":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.every:
+            for entry in self.entries:
+                # Nobody who locks an object for long can keep a waiter from leaving.
+                with contextlib.suppress(KernelError):
+                    entry.held.leave(entry)
+
+    def enlist(self) -> None:
+        """Begin to wait, without looking yet."""
+        if not self.every:
+            for entry in self.entries:
+                entry.held.enlist(entry, self.owner)
+
+    def attempt(self) -> int | None:
+        """Take what was waited for: the result of the wait, or None."""
+        return self._take_all() if self.every else self._take_any()
+
+    def _take_any(self) -> int | None:
+        for index, entry in enumerate(self.entries):
+            result = entry.held.attempt(entry, self.owner)
+            if result is not None:
+                return result + index
+        return None
+
+    def _take_all(self) -> int | None:
+        with contextlib.ExitStack() as guards:
+            for entry in sorted(self.entries, key=_order):
+                guards.enter_context(entry.held.state_guard())
+            claimed: list[Waitable] = []
+            try:
+                for entry in self.entries:
+                    if not entry.held.claim(self.owner) and not entry.held.watch(entry, self.owner):
+                        self._blocking = [entry]
+                        break
+                    claimed.append(entry.held)
+                else:
+                    results = [held.accept(self.owner) for held in claimed]
+                    claimed.clear()
+                    return max(results)
+            finally:
+                for held in claimed:
+                    held.revert()
+        return None
+
+    def places(self) -> list[futex.Word | None]:
+        """What to sleep on after an attempt that failed; None for what cannot be slept on."""
+        entries = self._blocking if self.every else self.entries
+        return [entry.held.place(entry, every=self.every) for entry in entries]
+
+    def sleep(self, seconds: float) -> None:
+        """Until another attempt could succeed, or for so long at most."""
+        places = self.places()
+        words = [place for place in places if place is not None]
+        longest = SLICE if len(words) == len(places) else SHORT_SLICE
+        try:
+            futex.sleep(words, min(seconds, longest))
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise
+            raise KernelError(
+                NTSTATUS.STATUS_FILE_CORRUPT, "somebody has truncated the file of an object that is waited for"
+            ) from None
+
+
+def _order(entry: Entry) -> tuple[int, int]:
+    return entry.held.key if isinstance(entry.held, Dispatcher) else (0, 0)
+
+
+def wait(objects: Sequence[Waitable], owner: Owner, seconds: float, *, every: bool = False) -> int | None:
+    """Wait for any of the objects, or for all: 0 or ABANDONED (plus index), or None when the time is over."""
+    deadline = time.monotonic() + seconds
+    if not every:
+        result = _take_any(objects, owner)
+        if result is None and seconds > 0:
+            result = glance(objects, owner)
+        if result is not None or seconds <= 0:
+            return result
+    return sleep(objects, owner, deadline, every=every)
+
+
+def sleep(objects: Sequence[Waitable], owner: Owner, deadline: float, *, every: bool = False) -> int | None:
+    """The part of a wait that may sleep."""
+    with Wait(objects, owner, every=every) as waiting:
+        return _until(waiting, deadline)
+
+
+def glance(objects: Sequence[Waitable], owner: Owner) -> int | None:
+    """Look again a few times before going to sleep: 0 or ABANDONED (plus index), or None."""
+    for _ in range(GLANCES):
+        os.sched_yield()
+        for held in objects:
+            if held.seems_free():
+                result = _take_any(objects, owner)
+                if result is not None:
+                    return result
+    return None
+
+
+def _take_any(objects: Sequence[Waitable], owner: Owner) -> int | None:
+    for index, held in enumerate(objects):
+        result = held.take(owner)
+        if result is not None:
+            return result + index
+    return None
+
+
+def signal_and_wait(signal: Callable[[], object], held: Waitable, owner: Owner, seconds: float) -> int | None:
+    """Signal one object and wait for another; whoever sees the signal finds this thread waiting."""
+    with Wait([held], owner) as waiting:
+        waiting.enlist()
+        signal()
+        return _until(waiting, time.monotonic() + seconds)
+
+
+def _until(waiting: Wait, deadline: float) -> int | None:
+    while True:
+        result = waiting.attempt()
+        if result is not None:
+            return result
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        waiting.sleep(left)

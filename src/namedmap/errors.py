@@ -1,0 +1,117 @@
+"""The errors of the Python classes: one small tree, each also the builtin that a Python user would catch.
+
+    OSError
+      Error                    winerror: the Win32 code; errno: the nearest one
+        NotFoundError          FileNotFoundError: open, and there is none of this name
+        ExistsError            FileExistsError: create, and there is one of this name
+        AccessDeniedError      PermissionError
+        NotOwnerError          RuntimeError: release of a mutex that the caller does not own
+        LimitError             ValueError: a semaphore above its maximum
+        WrongKindError         ValueError: the name belongs to another kind of object
+        BadValueError          ValueError: a name, count or timeout that cannot be
+
+A closed object raises ValueError, as a closed file does. Timeouts are results, not errors.
+"""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from namedmap._platform import functions, waits
+from namedmap.constants import FORMAT_MESSAGE_FROM_SYSTEM, WinError
+
+
+class Error(OSError):
+    """A call that failed. `winerror` is its Win32 code."""
+
+    def __init__(self, winerror: int, message: str) -> None:
+        super().__init__(_ERRNO.get(winerror, errno.EIO), message)
+        self.winerror = int(winerror)
+        self.message = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.winerror, self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} [WinError {self.winerror}]"
+
+
+class NotFoundError(Error, FileNotFoundError):
+    """No object has this name."""
+
+
+class ExistsError(Error, FileExistsError):
+    """An object has this name already."""
+
+
+class AccessDeniedError(Error, PermissionError):
+    """The owner of the object, or the handle, does not allow it."""
+
+
+class NotOwnerError(Error, RuntimeError):
+    """The caller does not own the mutex."""
+
+
+class LimitError(Error, ValueError):
+    """The semaphore would be above its maximum; nothing was released."""
+
+
+class WrongKindError(Error, ValueError):
+    """The name belongs to another kind of object."""
+
+
+class BadValueError(Error, ValueError):
+    """An argument that cannot be."""
+
+
+_ERRNO: dict[int, int] = {
+    WinError.ERROR_FILE_NOT_FOUND: errno.ENOENT,
+    WinError.ERROR_PATH_NOT_FOUND: errno.ENOENT,
+    WinError.ERROR_ACCESS_DENIED: errno.EACCES,
+    WinError.ERROR_INVALID_HANDLE: errno.EBADF,
+    WinError.ERROR_NOT_ENOUGH_MEMORY: errno.ENOMEM,
+    WinError.ERROR_TOO_MANY_OPEN_FILES: errno.EMFILE,
+    WinError.ERROR_DISK_FULL: errno.ENOSPC,
+    WinError.ERROR_LOCK_VIOLATION: errno.EBUSY,
+    WinError.ERROR_INVALID_PARAMETER: errno.EINVAL,
+    WinError.ERROR_INVALID_NAME: errno.EINVAL,
+    WinError.ERROR_BAD_PATHNAME: errno.EINVAL,
+    WinError.ERROR_FILENAME_EXCED_RANGE: errno.ENAMETOOLONG,
+    WinError.ERROR_ALREADY_EXISTS: errno.EEXIST,
+    WinError.ERROR_NOT_OWNER: errno.EPERM,
+    WinError.ERROR_TOO_MANY_POSTS: errno.EOVERFLOW,
+}
+
+_CLASSES: dict[int, type[Error]] = {
+    WinError.ERROR_FILE_NOT_FOUND: NotFoundError,
+    WinError.ERROR_PATH_NOT_FOUND: BadValueError,
+    WinError.ERROR_ACCESS_DENIED: AccessDeniedError,
+    WinError.ERROR_INVALID_HANDLE: WrongKindError,
+    WinError.ERROR_INVALID_PARAMETER: BadValueError,
+    WinError.ERROR_INVALID_NAME: BadValueError,
+    WinError.ERROR_BAD_PATHNAME: BadValueError,
+    WinError.ERROR_FILENAME_EXCED_RANGE: BadValueError,
+    WinError.ERROR_ALREADY_EXISTS: ExistsError,
+    WinError.ERROR_NOT_OWNER: NotOwnerError,
+    WinError.ERROR_TOO_MANY_POSTS: LimitError,
+}
+
+
+def of(winerror: int, message: str) -> Error:
+    """The error for a Win32 code."""
+    return _CLASSES.get(winerror, Error)(winerror, message)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns what the object manager raises in a with-block into errors of this module."""
+    try:
+        yield
+    except waits.KernelError as error:
+        raise of(error.winerror, error.detail) from None
+
+
+def last() -> Error:
+    """The error for the last Win32 call of this thread, which failed."""
+    code = functions.GetLastError()
+    return of(code, str(functions.FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None, code)).strip())

@@ -1,0 +1,172 @@
+"""Waiting for several objects: any of them, or all at once; in a thread, or in an asyncio task."""
+
+import contextlib
+import math
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from namedmap import errors
+from namedmap._platform import waits as platform
+
+if TYPE_CHECKING:
+    # Imported by who uses it: it takes longer than all of this package.
+    import asyncio
+
+#: As many objects as Windows allows in one wait.
+_MOST = 64
+
+
+class Waitable(Protocol):
+    """A Mutex, a Semaphore, an Event."""
+
+    @property
+    def handle(self) -> int: ...
+
+    def note(self, result: int) -> None: ...
+
+
+def wait_any(objects: Sequence[Waitable], timeout: float | None = None) -> int | None:
+    """Wait until one of the objects is there, and take it: the first in the sequence that is.
+
+    `timeout` is in seconds (0: only look, None: for ever). Returns its index, or None when the time was over. Up to 64
+    objects. An abandoned mutex is acquired, with an AbandonedMutexWarning.
+    """
+    return _any(objects, _wait(objects, timeout, every=False))
+
+
+def wait_all(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
+    """Wait until all of the objects are there at the same time, and take them all; until then none is taken.
+
+    Returns False when the time was over. The same object twice is a ValueError.
+    """
+    return _all(objects, _wait(objects, timeout, every=True))
+
+
+async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> int | None:
+    """`wait_any` for the running task, which then owns the mutex that was taken. Cancelling takes nothing."""
+    return _any(objects, await _wait_async(objects, timeout, every=False))
+
+
+async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
+    """`wait_all` for the running task, which then owns the mutexes that were taken. Cancelling takes nothing."""
+    return _all(objects, await _wait_async(objects, timeout, every=True))
+
+
+def _any(objects: Sequence[Waitable], result: int | None) -> int | None:
+    if result is None:
+        return None
+    index = result % platform.ABANDONED
+    objects[index].note(result - index)
+    return index
+
+
+def _all(objects: Sequence[Waitable], result: int | None) -> bool:
+    if result is None:
+        return False
+    # Which of them was abandoned, nobody says.
+    for each in objects:
+        each.note(result)
+    return True
+
+
+def _wait(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
+    handles = _handles(objects, every=every)
+    check(timeout)
+    with errors.translated():
+        return platform.wait(handles, platform.thread.owner, timeout, every=every)
+
+
+async def _wait_async(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
+    handles = _handles(objects, every=every)
+    check(timeout)
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    task = running_task()
+    if task is None:
+        raise RuntimeError("no asyncio task is running: await this in one, or use the method that blocks")
+    with (
+        errors.translated(),
+        platform.referenced(handles) as held,
+        platform.Wait(held, _ended_with(task), every=every) as waiting,
+    ):
+        while True:
+            result = waiting.attempt()
+            left = deadline - time.monotonic()
+            if result is not None or left <= 0:
+                return result
+            await _changed(waiting, left)
+
+
+async def _changed(waiting: platform.Wait, seconds: float) -> None:
+    """Until another attempt could succeed, or the time is over."""
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def ring() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def ring_from_thread() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(ring)
+
+    timer = None if seconds == math.inf else loop.call_later(seconds, ring)
+    end = platform.watch(waiting.places(), ring_from_thread)
+    try:
+        await future
+    finally:
+        end()
+        if timer is not None:
+            timer.cancel()
+
+
+def running_task() -> "asyncio.Task[object] | None":
+    """The asyncio task that runs in this thread, if any."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return None
+    try:
+        task: asyncio.Task[object] | None = tasks.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return None
+    return task
+
+
+_tasks: "weakref.WeakSet[asyncio.Task[object]]" = weakref.WeakSet()
+
+
+def _ended_with(task: "asyncio.Task[object]") -> "asyncio.Task[object]":
+    """The task as an owner: its end abandons what it owns."""
+    if task not in _tasks:
+        _tasks.add(task)
+        task.add_done_callback(platform.ended)
+    return task
+
+
+def check(timeout: float | None) -> None:
+    """Refuse timeouts that cannot be."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"a timeout is a number of seconds from 0 on, or None, not {timeout!r}")
+
+
+def _handles(objects: Sequence[Waitable], *, every: bool) -> list[int]:
+    handles = [each.handle for each in objects]
+    if not 1 <= len(handles) <= _MOST:
+        raise ValueError(f"a wait is for 1 to {_MOST} objects, not {len(handles)}")
+    if every:
+        with errors.translated(), platform.referenced(handles) as held:
+            if len(set(held)) < len(held):
+                raise ValueError("the same object is there twice in a wait for all")
+    return handles
+
+
+def stack_depth() -> int:
+    """The stack level, for warnings.warn in its caller, of the first frame outside of this package."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("namedmap."):
+        frame, depth = frame.f_back, depth + 1
+    return depth
