@@ -1,6 +1,6 @@
 """Dispatcher objects, as NT calls what can be waited for: their state words, and the queue of their waiters.
 
-The state is nine words in the control page, changed under the object's guard (but see Mutant):
+The state is ten words in the control page, changed under the object's guard (but see Mutant):
 
     COUNT         mutant: 1 free, 0 and below owned; semaphore, event: what is there to take
     MAXIMUM       of COUNT
@@ -10,6 +10,7 @@ The state is nine words in the control page, changed under the object's guard (b
     SEQUENCE      goes up when those who wait for any of their objects have to look again; they sleep on it
     WAITING       not 0: somebody may sleep on SEQUENCE
     SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
+    PULSED        an auto-reset event was pulsed, and one of the latter who slept on it meanwhile may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
 releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them, and nobody who comes later can
@@ -34,8 +35,8 @@ from .objects import Guard, NamedObject
 from .status import NTSTATUS, KernelError, from_oserror
 from .waitable import Entry
 
-COUNT, MAXIMUM, FLAGS, TICKETS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL = range(9)
-_WORDS = 9
+COUNT, MAXIMUM, FLAGS, TICKETS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
+_WORDS = 10
 
 
 class FileWords:
@@ -175,7 +176,7 @@ class Dispatcher(NamedObject):
     def prepare_to_watch(self, entry: Entry) -> None:
         """What precedes a sleep until this object may be there for everybody, with the guard held."""
         words = self.words
-        entry.sequence = words[SEQUENCE_ALL]
+        entry.sequence, entry.generation, entry.watched = words[SEQUENCE_ALL], words[GENERATION], True
         words[WAITING_ALL] = 1
 
     def place(self, entry: Entry, *, every: bool) -> tuple[int, int]:

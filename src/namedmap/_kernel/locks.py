@@ -72,22 +72,10 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
     _fcntl(fd, _SET, _flock(_UNLOCK, start, length))
 
 
-# The two locks that every change of a state takes, without the detours.
+# What every change of a state does, without the detours: fcntl(fd, SET, ...).
+SET, call = _SET, _fcntl
 _GUARD_ON, _GUARD_OFF = _flock(_WRITE, GUARD, 1), _flock(_UNLOCK, GUARD, 1)
-_OWNER_ON, _OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
-
-
-def try_own(fd: int) -> bool:
-    """Take the OWNER lock, unless another process has it."""
-    try:
-        _fcntl(fd, _SET, _OWNER_ON)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def disown(fd: int) -> None:
-    _fcntl(fd, _SET, _OWNER_OFF)
+OWNER_ON, OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
 
 
 def enter_guard(fd: int, what: object) -> None:

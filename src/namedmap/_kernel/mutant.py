@@ -23,6 +23,9 @@ class Mutant(Dispatcher):
     COUNT owned has taken over an abandoned mutex. Which thread (or task) owns it, and how often, the process knows
     itself. So taking and releasing a mutex is one lock call each, and one store. Whoever fails to take it tries again
     under the guard, because a wait for several objects may have had it for a moment, without keeping it.
+
+    A signal handler that uses the mutex runs in the middle of a take or release of its thread, which `mutex` does not
+    keep out. Handlers run after calls only; so a call is followed by a look at `_turn`, which changes with each take.
     """
 
     kind: ClassVar[Kind] = Kind.MUTANT
@@ -34,6 +37,7 @@ class Mutant(Dispatcher):
         super().__init__(file, page)
         self.owner: Owner | None = page.owner
         self.recursion = 1 if page.owner is not None else 0
+        self._turn = 0
         # Without a handle, but kept by its owner.
         self._kept = False
         if page.owner is not None:
@@ -49,32 +53,38 @@ class Mutant(Dispatcher):
     def seems_free(self) -> bool:
         with self.mutex:
             words = self.quick_words
-            return self.owner is None and words is not None and words[COUNT] > 0
+            return not self.recursion and words is not None and words[COUNT] > 0
 
     def take(self, owner: Owner) -> int | None:
         with self.mutex:
             result = self._try(owner)
-            if result is not None or self.owner is not None:
+            if result is not None or self.recursion:
                 return result
         with self.guard():
             return self._try(owner)
 
     def _try(self, owner: Owner) -> int | None:
-        if self.owner is not None:
+        if self.recursion:
             return self._again(owner)
         words = self.quick_words or self.words
+        turn = self._turn
         # The owner comes first: an interrupt right after the lock must not leave it without one.
         self.owner = owner
         try:
-            if not locks.try_own(self.fd):
+            locks.call(self.fd, locks.SET, locks.OWNER_ON)
+        except BlockingIOError:
+            if self._turn == turn:
                 self.owner = None
-                return None
-            abandoned = words[COUNT] < 1
-            words[COUNT] = 0
-            self.recursion = 1
+            return None
         except BaseException:
             self.revert()
             raise
+        if self._turn != turn:
+            return self._try(owner)
+        abandoned = words[COUNT] < 1
+        words[COUNT] = 0
+        self.recursion = 1
+        self._turn = turn + 1
         return ABANDONED if abandoned else TAKEN
 
     def _again(self, owner: Owner) -> int | None:
@@ -90,21 +100,16 @@ class Mutant(Dispatcher):
     def release_by(self, owner: Owner) -> int:
         """Give up one ownership; returns the count before, 1 - (times it was owned)."""
         with self.mutex:
-            if self.owner is None or self.owner != owner:
+            left = self.recursion - 1
+            if left < 0 or self.owner != owner:
                 raise KernelError(
                     NTSTATUS.STATUS_MUTANT_NOT_OWNED, f"{self} is not owned by the caller, who cannot release it"
                 )
-            left = self.recursion = self.recursion - 1
             words = self.quick_words or self.words
             words[COUNT] = 1 - left
+            self.recursion = left
             if not left:
-                try:
-                    self._let_go(words)
-                except BaseException:  # an interrupt: who has given up the mutex must not keep it
-                    if self.owner is not None:
-                        self.owner = None
-                        locks.disown(self.fd)
-                    raise
+                self._let_go(words)
             return -left
 
     def abandon(self, owner: Owner) -> None:
@@ -116,21 +121,24 @@ class Mutant(Dispatcher):
 
     def _let_go(self, words: Words) -> None:
         self.owner = None
-        locks.disown(self.fd)
-        if words[WAITING]:
-            words[WAITING] = 0
-            self.wake(1)
-        if words[WAITING_ALL]:
-            words[WAITING_ALL] = 0
-            self.wake_all_waiters()
-        if self._kept:
-            self._kept = False
-            self.release()
+        try:
+            # Nothing happens in between: neither a call nor, therefore, a signal handler.
+            locks.call(self.fd, locks.SET, locks.OWNER_OFF)
+        finally:
+            if words[WAITING]:
+                words[WAITING] = 0
+                self.wake(1)
+            if words[WAITING_ALL]:
+                words[WAITING_ALL] = 0
+                self.wake_all_waiters()
+            if self._kept:
+                self._kept = False
+                self.release()
 
     def query(self, owner: Owner) -> tuple[int, bool, bool]:
         """(count, owned by this owner, abandoned)."""
         with self.guard():
-            if self.owner is not None:
+            if self.recursion:
                 return 1 - self.recursion, self.owner == owner, False
             count = self.words[COUNT]
             if locks.held_elsewhere(self.fd, locks.OWNER):
@@ -140,6 +148,8 @@ class Mutant(Dispatcher):
     # -- waiting --
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
+        if entry.enlisted and self._still_owned(entry):
+            return None
         with self.guard():
             words = self.words
             entry.sequence = words[SEQUENCE]
@@ -150,6 +160,15 @@ class Mutant(Dispatcher):
                 entry.enlisted = False
             return result
 
+    def _still_owned(self, entry: Entry) -> bool:
+        """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
+        with self.mutex:
+            words = self.words
+            entry.sequence = words[SEQUENCE]
+            if not words[WAITING] or words[COUNT] > 0:
+                return False
+            return self.recursion > 0 or locks.held_elsewhere(self.fd, locks.OWNER)
+
     def enlist(self, entry: Entry, owner: Owner) -> None:
         """Nothing: a mutex that is released stays there until it is taken."""
 
@@ -159,36 +178,32 @@ class Mutant(Dispatcher):
             # The wake may have been for this entry.
             self.wake(1)
 
-    def claim(self, owner: Owner) -> bool:
-        if self.owner is not None:
+    def claim(self, entry: Entry, owner: Owner) -> bool:
+        if self.recursion:
             return self.owner == owner
         self.require_usable()
         self.owner = owner
-        if not locks.try_own(self.fd):
+        if not locks.try_lock(self.fd, locks.OWNER, exclusive=True):
             self.owner = None
         return self.owner is not None
 
-    def accept(self, owner: Owner) -> int:
-        if self.recursion:
-            self._again(owner)
-            return TAKEN
-        self.owner = None
+    def accept(self, entry: Entry, owner: Owner) -> int:
         return self._try(owner) or TAKEN
 
     def revert(self) -> None:
         if not self.recursion:
             self.owner = None
-            locks.disown(self.fd)
+            locks.unlock(self.fd, locks.OWNER)
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)
-        return self.claim(owner)
+        return self.claim(entry, owner)
 
     # -- the end of handles and processes --
 
     @property
     def pinned(self) -> bool:
-        return self.owner is not None
+        return self.recursion > 0
 
     def _last_handle(self) -> None:
         with self.mutex:

@@ -73,6 +73,9 @@ class Process(KernelObject):
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))
 
+    def descriptor(self) -> int:
+        return self._fd
+
     def _free(self) -> None:
         os.close(self._fd)
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from . import locks, objects
 from .control import Control, Kind
-from .dispatcher import COUNT, GENERATION, MAXIMUM, SEQUENCE, TICKETS, WAITING, WAITING_ALL, Dispatcher
+from .dispatcher import COUNT, GENERATION, MAXIMUM, PULSED, SEQUENCE, TICKETS, WAITING, WAITING_ALL, Dispatcher
 from .futex import EVERYBODY
 from .names import ObjectName
 from .objectfile import ObjectFile
@@ -81,6 +81,7 @@ class Counted(Dispatcher):
             granted = max(min(number, waiters - tickets), 0)
             if granted:
                 words[TICKETS] = tickets + granted
+                self._next_generation()
             elif not waiters:
                 words[WAITING] = 0
         if keep and granted < number:
@@ -88,6 +89,10 @@ class Counted(Dispatcher):
         if words[WAITING_ALL]:
             self._tell_all_waiters()
         return granted
+
+    def _next_generation(self) -> None:
+        words = self.words
+        words[GENERATION] = (words[GENERATION] + 1) & 0x7FFFFFFF
 
     def _tell_all_waiters(self) -> None:
         words = self.words
@@ -105,20 +110,21 @@ class Counted(Dispatcher):
         entry.enlisted = True
         self.count_in()
         words = self.words
-        entry.sequence = words[SEQUENCE]
+        entry.sequence, entry.generation = words[SEQUENCE], words[GENERATION]
         words[WAITING] = 1
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
+        if entry.enlisted and self._still_nothing(entry):
+            return None
         with self.guard():
             words = self.words
-            # Tickets are not for who comes only now.
-            here = entry.enlisted
-            if not here:
+            if not entry.enlisted:
                 self._enlist(entry)
             entry.sequence = words[SEQUENCE]
             self._settle()
             tickets = words[TICKETS]
-            if here and tickets > 0:
+            # Tickets are for those who were there when they were given; unless those do not come for them.
+            if tickets > 0 and (entry.patient or entry.generation != words[GENERATION]):
                 words[TICKETS] = tickets - 1
             elif self._take_one() is None:
                 words[WAITING] = 1
@@ -126,6 +132,15 @@ class Counted(Dispatcher):
             entry.enlisted = False
             self.count_out()
             return TAKEN
+
+    def _still_nothing(self, entry: Entry) -> bool:
+        """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
+        with self.mutex:
+            words = self.words
+            entry.sequence = words[SEQUENCE]
+            if not words[WAITING] or words[COUNT] > 0:
+                return False
+            return words[GENERATION] == entry.generation if self.manual else words[TICKETS] < 1
 
     def leave(self, entry: Entry) -> None:
         if not entry.enlisted:
@@ -137,17 +152,25 @@ class Counted(Dispatcher):
             self._settle()
             words = self.words
             left = words[TICKETS] > 0 or words[COUNT] > 0
+            if words[TICKETS] > 0:
+                self._next_generation()
             self._tell_all_waiters()
             if left:
                 # The wake may have been for this entry.
                 self.wake(1)
 
-    def claim(self, owner: Owner) -> bool:
+    def claim(self, entry: Entry, owner: Owner) -> bool:
         self._settle()
-        return self.words[COUNT] > 0
+        words = self.words
+        missed = entry.watched and words[GENERATION] != entry.generation
+        entry.pulsed = words[COUNT] < 1 and missed and (self.manual or words[PULSED] > 0)
+        return words[COUNT] > 0 or entry.pulsed
 
-    def accept(self, owner: Owner) -> int:
-        self._take_one()
+    def accept(self, entry: Entry, owner: Owner) -> int:
+        if entry.pulsed:
+            self.words[PULSED] = 0
+        else:
+            self._take_one()
         return TAKEN
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
@@ -218,16 +241,24 @@ class Event(Counted):
     def pulse(self) -> None:
         """Release those who wait now (all, or one), and be reset."""
         with self.guard():
+            words = self.words
             wake = self._release_everybody() if self.manual else self.post(1, keep=False)
-            self.words[COUNT] = 0
+            words[COUNT] = 0
+            if words[WAITING_ALL] and not (wake and not self.manual):
+                # Whoever sleeps on this as the last one of all finds out when he looks.
+                self._next_generation()
+                words[PULSED] = 1
+                words[WAITING_ALL] = 0
+                self.wake_all_waiters()
         if wake:
             self.wake(wake)
 
     def _release_everybody(self) -> int:
         words = self.words
+        if words[WAITING] or words[WAITING_ALL]:
+            self._next_generation()
         if not words[WAITING]:
             return 0
-        words[GENERATION] = (words[GENERATION] + 1) & 0x7FFFFFFF
         words[WAITING] = 0
         return EVERYBODY
 
@@ -251,6 +282,8 @@ class Event(Counted):
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
         if not self.manual:
             return super().attempt(entry, owner)
+        if entry.enlisted and self._still_nothing(entry):
+            return None
         with self.guard():
             words = self.words
             if not entry.enlisted:

@@ -11,11 +11,11 @@ TAKEN, ABANDONED = 0, 0x80
 class Entry:
     """One object in one wait."""
 
-    __slots__ = ("enlisted", "generation", "held", "sequence")
+    __slots__ = ("enlisted", "generation", "held", "patient", "pulsed", "sequence", "watched")
 
     def __init__(self, held: "Waitable") -> None:
         self.held = held
-        self.enlisted = False
+        self.enlisted = self.patient = self.watched = self.pulsed = False
         self.sequence = self.generation = 0
 
 
@@ -52,11 +52,11 @@ class Waitable:
         """Keeps everybody else from taking the object."""
         return contextlib.nullcontext()
 
-    def claim(self, owner: Owner) -> bool:
+    def claim(self, entry: Entry, owner: Owner) -> bool:
         """Whether the object could be taken; if so `accept` or `revert` follows."""
         return self.signalled()
 
-    def accept(self, owner: Owner) -> int:
+    def accept(self, entry: Entry, owner: Owner) -> int:
         """Take what was claimed: TAKEN or ABANDONED."""
         return TAKEN
 
@@ -66,6 +66,10 @@ class Waitable:
     def watch(self, entry: Entry, owner: Owner) -> bool:
         """Prepare to sleep on an object that could not be claimed; True if it can be claimed now."""
         return False
+
+    def descriptor(self) -> int | None:
+        """What becomes readable when the object is signalled, for an object without a word to sleep on."""
+        return None
 
     # -- sleeping -----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ No sleep is longer than SLICE. The death of a process drops its locks, but wakes
 import contextlib
 import errno
 import os
+import select
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,8 +25,8 @@ from .waitable import Entry, Waitable
 
 #: The longest sleep, in seconds.
 SLICE = 0.1
-#: The longest sleep if one of the objects cannot be slept on (a process).
-SHORT_SLICE = 0.01
+#: The longest sleep if some of the objects cannot be slept on (processes, next to others).
+SHORT_SLICE = 0.03
 
 #: So often who comes looks again before going to sleep: much of what is waited for is there within microseconds.
 GLANCES = 20
@@ -39,6 +40,7 @@ class Wait:
         self.every = every
         self.entries = [Entry(held) for held in objects]
         self._blocking: list[Entry] = []
+        self._began = time.monotonic()
 
     def __enter__(self) -> "Wait":
         return self
@@ -58,6 +60,9 @@ class Wait:
 
     def attempt(self) -> int | None:
         """Take what was waited for: the result of the wait, or None."""
+        if time.monotonic() - self._began > SLICE:
+            for entry in self.entries:
+                entry.patient = True
         return self._take_all() if self.every else self._take_any()
 
     def _take_any(self) -> int | None:
@@ -71,31 +76,39 @@ class Wait:
         with contextlib.ExitStack() as guards:
             for entry in sorted(self.entries, key=_order):
                 guards.enter_context(entry.held.state_guard())
-            claimed: list[Waitable] = []
+            claimed: list[Entry] = []
+            missing: list[Entry] = []
             try:
                 for entry in self.entries:
-                    if not entry.held.claim(self.owner) and not entry.held.watch(entry, self.owner):
-                        self._blocking = [entry]
-                        break
-                    claimed.append(entry.held)
-                else:
-                    results = [held.accept(self.owner) for held in claimed]
+                    (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
+                    entry.watched = False
+                while missing and missing[0].held.watch(missing[0], self.owner):
+                    claimed.append(missing.pop(0))
+                if not missing:
+                    results = [entry.held.accept(entry, self.owner) for entry in claimed]
                     claimed.clear()
                     return max(results)
+                self._blocking = missing[:1]
             finally:
-                for held in claimed:
-                    held.revert()
+                for entry in claimed:
+                    entry.held.revert()
         return None
 
     def places(self) -> list[futex.Word | None]:
         """What to sleep on after an attempt that failed; None for what cannot be slept on."""
-        entries = self._blocking if self.every else self.entries
-        return [entry.held.place(entry, every=self.every) for entry in entries]
+        return [entry.held.place(entry, every=self.every) for entry in self._awaited()]
+
+    def _awaited(self) -> list[Entry]:
+        """The objects whose change would let the wait go on."""
+        return self._blocking if self.every else self.entries
 
     def sleep(self, seconds: float) -> None:
         """Until another attempt could succeed, or for so long at most."""
         places = self.places()
         words = [place for place in places if place is not None]
+        if not words:
+            self._poll(min(seconds, SLICE))
+            return
         longest = SLICE if len(words) == len(places) else SHORT_SLICE
         try:
             futex.sleep(words, min(seconds, longest))
@@ -105,6 +118,14 @@ class Wait:
             raise KernelError(
                 NTSTATUS.STATUS_FILE_CORRUPT, "somebody has truncated the file of an object that is waited for"
             ) from None
+
+    def _poll(self, seconds: float) -> None:
+        poll = select.poll()
+        for entry in self._awaited():
+            descriptor = entry.held.descriptor()
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        poll.poll(seconds * 1000)
 
 
 def _order(entry: Entry) -> tuple[int, int]:
