@@ -74,20 +74,8 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
 
 # What every change of a state does, without the detours: fcntl(fd, SET, ...).
 SET, call = _SET, _fcntl
-_GUARD_ON, _GUARD_OFF = _flock(_WRITE, GUARD, 1), _flock(_UNLOCK, GUARD, 1)
+GUARD_ON, GUARD_OFF = _flock(_WRITE, GUARD, 1), _flock(_UNLOCK, GUARD, 1)
 OWNER_ON, OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
-
-
-def enter_guard(fd: int, what: object) -> None:
-    """Take the guard exclusively, as `take_guard` does."""
-    try:
-        _fcntl(fd, _SET, _GUARD_ON)
-    except BlockingIOError:
-        take_guard(fd, what)
-
-
-def leave_guard(fd: int) -> None:
-    _fcntl(fd, _SET, _GUARD_OFF)
 
 
 def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:

@@ -85,6 +85,10 @@ class Mutant(Dispatcher):
         words[COUNT] = 0
         self.recursion = 1
         self._turn = turn + 1
+        if not self.handle_count:
+            # The last handle was closed during the wait.
+            self._keep()
+            objects.remember(self)
         return ABANDONED if abandoned else TAKEN
 
     def _again(self, owner: Owner) -> int | None:
@@ -207,10 +211,15 @@ class Mutant(Dispatcher):
 
     def _last_handle(self) -> None:
         with self.mutex:
-            if self.pinned and not self._kept:
-                self._kept = True
-                self.retain()
+            if self.pinned:
+                self._keep()
         super()._last_handle()
+
+    def _keep(self) -> None:
+        """The owner keeps the object until he lets go, or ends."""
+        if not self._kept:
+            self._kept = True
+            self.retain()
 
     def _is_last(self) -> bool:
         # A pinned mutex can be found again, and have a handle, while its last handle goes.
@@ -220,9 +229,9 @@ class Mutant(Dispatcher):
         with objects.lock:
             if self.handle_count:
                 locks.try_lock(self.fd, self.life, self.handle_count)
-                locks.leave_guard(self.fd)
+                locks.unlock(self.fd, locks.GUARD)
             elif self.pinned:
-                locks.leave_guard(self.fd)
+                locks.unlock(self.fd, locks.GUARD)
                 locks.unlock(self.fd, locks.PASSAGE, 0)
             else:
                 objects.forget(self)

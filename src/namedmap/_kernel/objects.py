@@ -140,7 +140,10 @@ class Guard:
             )
         held.mutex.acquire()
         try:
-            locks.enter_guard(held.fd, held)
+            try:
+                locks.call(held.fd, locks.SET, locks.GUARD_ON)
+            except BlockingIOError:
+                locks.take_guard(held.fd, held)
         except BaseException:
             held.mutex.release()
             raise
@@ -148,7 +151,7 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         held = self.held
         try:
-            locks.leave_guard(held.fd)
+            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
         finally:
             held.mutex.release()
 
@@ -290,6 +293,12 @@ def forget(held: NamedObject) -> None:
     """Do not find this object again; with `lock` held."""
     if _registry.get(held.key) is held:
         del _registry[held.key]
+
+
+def remember(held: NamedObject) -> None:
+    """Find this object again under its name, unless another has taken its place."""
+    with lock:
+        _registry.setdefault(held.key, held)
 
 
 def create(

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from . import locks, objects
+from . import objects
 from .control import Control, Kind
 from .dispatcher import COUNT, GENERATION, MAXIMUM, PULSED, SEQUENCE, TICKETS, WAITING, WAITING_ALL, Dispatcher
 from .futex import EVERYBODY
@@ -36,8 +36,7 @@ class Counted(Dispatcher):
                 return TAKEN if count > 0 else None
             if count < 1 and words[TICKETS] < 1:
                 return None
-            locks.enter_guard(self.fd, self)
-            try:
+            with self._guard:
                 if words[TICKETS] > 0:
                     self._settle()
                 count = words[COUNT]
@@ -45,8 +44,6 @@ class Counted(Dispatcher):
                     return None
                 words[COUNT] = count - 1
                 return TAKEN
-            finally:
-                locks.leave_guard(self.fd)
 
     def _take_one(self) -> int | None:
         words = self.words
