@@ -62,7 +62,7 @@ def read(path: Path) -> Header:
     text, name, length = u64(64), u32(72), u32(76)
     return Header(
         page[:8], u32(8), u32(12), u32(16), u32(20), u32(24), u32(28), u64(32), u64(40), u64(48), u64(56), text, name,
-        length, u64(80), u64(88), u32(96), u64(104), u32(112), struct.unpack_from("<iii", page, 128),
+        length, u64(80), u64(88), u32(96), u64(104), u32(112), struct.unpack_from("<i4xii", page, 128),
         content[text : text + name], content[text + name : text + name + length],
     )  # fmt: skip
 
@@ -222,7 +222,7 @@ class TestSync:
         ],
     )
     def test_state_words(self, spawn: Spawn, statement: str, kind: int, state: tuple[int, ...]) -> None:
-        """Mutex, semaphore and event: count, maximum and flags at byte 128 of a file of one page."""
+        """Mutex, semaphore and event: count, no tickets, maximum and flags at byte 128 of a file of one page."""
         held(spawn, "h = " + statement.replace("NAME", '"control.sync"'))
         header = read(file_of("control.sync"))
         assert (header.kind, header.state) == (kind, state)
@@ -292,7 +292,7 @@ class TestRoundTrip:
         """The layout does not depend on the machine."""
         _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, -3)).build()
         assert content[8:16] == bytes([1, 0, 0, 0, 4, 0, 0, 0])
-        assert content[128:140] == struct.pack("<iii", 1, 2, -3)
+        assert content[128:144] == struct.pack("<i4xii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256
 
 

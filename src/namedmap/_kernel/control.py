@@ -23,7 +23,7 @@ TEXT_OFFSET = 256
 _HEADER = struct.Struct("<8sIIIIIIQQQQQIIQQIIQ")
 _CRC = struct.Struct("<I12x")  # padded to STATE_OFFSET
 _CRC_OFFSET = _HEADER.size
-_STATE = struct.Struct("<iii")  # count, maximum, flags; the words behind them start as 0, see `dispatcher`
+_STATE = struct.Struct("<i4xii")  # count, maximum, flags; the other words start as 0, see `dispatcher`
 
 _TEXT_PLACE = struct.Struct("<QII")  # of the header: text offset, lengths of name and path
 _TEXT_PLACE_OFFSET = 64

@@ -3,40 +3,75 @@
 The state is ten words in the control page, changed under the object's guard (but see Mutant):
 
     COUNT         mutant: 1 free, 0 and below owned; semaphore, event: what is there to take
+    TICKETS       what was given to threads that wait, and that they have not collected yet
     MAXIMUM       of COUNT
     FLAGS         MANUAL of an event
-    TICKETS       what was given to threads that wait, and that they have not collected yet
-    GENERATION    of a manual-reset event: goes up when all who wait are released
+    GENERATION    goes up when tickets are given, or all are released who wait for a manual-reset event
     SEQUENCE      goes up when those who wait for any of their objects have to look again; they sleep on it
     WAITING       not 0: somebody may sleep on SEQUENCE
     SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
     PULSED        an auto-reset event was pulsed, and one of the latter who slept on it meanwhile may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
-releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them, and nobody who comes later can
-take it. The kernel counts the enlisted, by locks (see `locks`, WAITERS), so that a ticket for a thread that was killed
-is noticed, and is there for everybody.
+releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them. Who enlists later finds
+GENERATION as he saw it, and leaves the tickets alone, unless nobody collects them (a stopped process) for waiting.SLICE.
+The kernel counts the enlisted, by locks (see `locks`, WAITERS), so that a ticket for a thread that was killed is
+noticed, and is there for everybody.
 
 A sleeper reads SEQUENCE, then sets WAITING, then looks at the object, then sleeps unless SEQUENCE has changed. Who
 changes the object does it, then looks at WAITING, then clears it, then adds to SEQUENCE and wakes. So either the
 sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each ticket; who was woken and goes
 without taking anything wakes another. Should a process die between its change and the wake, the sleepers find out by
-themselves, since no sleep is longer than waiting.SLICE.
+themselves, since sleeps are short (waiting.SLICE).
 """
 
 import ctypes
+import functools
 import os
-from typing import ClassVar, TypeAlias
+import struct
+from collections.abc import Callable
+from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from . import futex, libc, locks
 from .control import CONTROL_SIZE, STATE_OFFSET, Control
 from .objectfile import ObjectFile
-from .objects import Guard, NamedObject
+from .objects import NamedObject
 from .status import NTSTATUS, KernelError, from_oserror
-from .waitable import Entry
+from .waitable import Entry, Result
 
-COUNT, MAXIMUM, FLAGS, TICKETS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
+COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10
+
+
+Params = ParamSpec("Params")
+Some = TypeVar("Some", bound="Dispatcher")
+
+
+def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable[Concatenate[Some, Params], Result]:
+    """Make a method run with the guard, against other processes, and with `mutex`, against other threads.
+
+    Written so that an exception from a signal handler, which can come after any call and at the start of any Python
+    function (so also of an __exit__), leaves neither behind; and so that a handler may use the object itself.
+    """
+
+    @functools.wraps(method)
+    def call(self: Some, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        with self.mutex:
+            if self.quick_words is None:
+                self.require_usable()
+            self.depth += 1
+            try:
+                try:
+                    locks.call(self.fd, locks.SET, locks.GUARD_ON)
+                except BlockingIOError:
+                    locks.take_guard(self.fd, self)
+                return method(self, *args, **kwargs)
+            finally:
+                self.depth -= 1
+                if not self.depth:
+                    locks.call(self.fd, locks.SET, locks.GUARD_OFF)
+
+    return call
 
 
 class FileWords:
@@ -57,6 +92,17 @@ class FileWords:
     def __setitem__(self, index: int, value: int) -> None:
         os.pwrite(self.fd, value.to_bytes(4, "little", signed=True), self.offset + 4 * index)
 
+    def set_count_and_tickets(self, count: int, tickets: int) -> None:
+        os.pwrite(self.fd, struct.pack("<ii", count, tickets), self.offset)
+
+
+def set_count_and_tickets(words: "Words", count: int, tickets: int) -> None:
+    """Both at once: a process that is killed in between would double or lose something."""
+    if isinstance(words, FileWords):
+        words.set_count_and_tickets(count, tickets)
+    else:
+        words[COUNT : TICKETS + 1] = memoryview(struct.pack("=ii", count, tickets)).cast("i")
+
 
 Words: TypeAlias = "FileWords | memoryview[int]"
 
@@ -76,6 +122,8 @@ class Dispatcher(NamedObject):
         #: The state words once they were used, as long as the object is usable.
         self.quick_words: Words | None = None
         self._base = self._length = 0
+        #: How many calls of the thread that has `mutex` are under the guard.
+        self.depth = 0
         #: Threads of this process that are counted in WAITERS.
         self.enlisted = 0
 
@@ -140,7 +188,7 @@ class Dispatcher(NamedObject):
 
     def forked(self) -> None:
         super().forked()
-        self.enlisted = 0
+        self.enlisted = self.depth = 0
         if self.borrowed:
             self.quick_words = None
 
@@ -170,8 +218,9 @@ class Dispatcher(NamedObject):
         """All enlisted threads, of all processes."""
         return self.enlisted + locks.count_waiters(self.fd)
 
-    def state_guard(self) -> Guard:
-        return self.guard()
+    @under_guard
+    def run_guarded(self, function: Callable[[], Result]) -> Result:
+        return function()
 
     def prepare_to_watch(self, entry: Entry) -> None:
         """What precedes a sleep until this object may be there for everybody, with the guard held."""

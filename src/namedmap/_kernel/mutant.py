@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from . import locks, objects, owners
 from .control import Control, Kind
-from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words
+from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .owners import Owner
@@ -60,8 +60,11 @@ class Mutant(Dispatcher):
             result = self._try(owner)
             if result is not None or self.recursion:
                 return result
-        with self.guard():
-            return self._try(owner)
+        return self._try_again(owner)
+
+    @under_guard
+    def _try_again(self, owner: Owner) -> int | None:
+        return self._try(owner)
 
     def _try(self, owner: Owner) -> int | None:
         if self.recursion:
@@ -113,7 +116,11 @@ class Mutant(Dispatcher):
             words[COUNT] = 1 - left
             self.recursion = left
             if not left:
-                self._let_go(words)
+                try:
+                    self._let_go(words)
+                except BaseException:
+                    self.revert()
+                    raise
             return -left
 
     def abandon(self, owner: Owner) -> None:
@@ -139,30 +146,33 @@ class Mutant(Dispatcher):
                 self._kept = False
                 self.release()
 
+    @under_guard
     def query(self, owner: Owner) -> tuple[int, bool, bool]:
         """(count, owned by this owner, abandoned)."""
-        with self.guard():
-            if self.recursion:
-                return 1 - self.recursion, self.owner == owner, False
-            count = self.words[COUNT]
-            if locks.held_elsewhere(self.fd, locks.OWNER):
-                return min(count, 0), False, False
-            return 1, False, count < 1
+        if self.recursion:
+            return 1 - self.recursion, self.owner == owner, False
+        count = self.words[COUNT]
+        if locks.held_elsewhere(self.fd, locks.OWNER):
+            return min(count, 0), False, False
+        return 1, False, count < 1
 
     # -- waiting --
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
         if entry.enlisted and self._still_owned(entry):
             return None
-        with self.guard():
-            words = self.words
-            entry.sequence = words[SEQUENCE]
-            words[WAITING] = 1
-            entry.enlisted = True
-            result = self._try(owner)
-            if result is not None:
-                entry.enlisted = False
-            return result
+        return self._attempt(entry, owner)
+
+    @under_guard
+    def _attempt(self, entry: Entry, owner: Owner) -> int | None:
+        words = self.words
+        entry.sequence = words[SEQUENCE]
+        words[WAITING] = 1
+        entry.enlisted = True
+        result = self._try(owner)
+        if result is not None:
+            entry.enlisted = False
+        return result
 
     def _still_owned(self, entry: Entry) -> bool:
         """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
@@ -187,17 +197,20 @@ class Mutant(Dispatcher):
             return self.owner == owner
         self.require_usable()
         self.owner = owner
-        if not locks.try_lock(self.fd, locks.OWNER, exclusive=True):
+        try:
+            locks.call(self.fd, locks.SET, locks.OWNER_ON)
+        except BlockingIOError:
             self.owner = None
-        return self.owner is not None
+            return False
+        return True
 
     def accept(self, entry: Entry, owner: Owner) -> int:
         return self._try(owner) or TAKEN
 
     def revert(self) -> None:
-        if not self.recursion:
+        if not self.recursion and self.owner is not None:
+            locks.call(self.fd, locks.SET, locks.OWNER_OFF)
             self.owner = None
-            locks.unlock(self.fd, locks.OWNER)
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)

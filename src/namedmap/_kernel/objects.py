@@ -145,6 +145,7 @@ class Guard:
             except BlockingIOError:
                 locks.take_guard(held.fd, held)
         except BaseException:
+            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
             held.mutex.release()
             raise
 

@@ -4,7 +4,20 @@ from typing import ClassVar
 
 from . import objects
 from .control import Control, Kind
-from .dispatcher import COUNT, GENERATION, MAXIMUM, PULSED, SEQUENCE, TICKETS, WAITING, WAITING_ALL, Dispatcher
+from .dispatcher import (
+    COUNT,
+    GENERATION,
+    MAXIMUM,
+    PULSED,
+    SEQUENCE,
+    TICKETS,
+    WAITING,
+    WAITING_ALL,
+    Dispatcher,
+    Words,
+    set_count_and_tickets,
+    under_guard,
+)
 from .futex import EVERYBODY
 from .names import ObjectName
 from .objectfile import ObjectFile
@@ -36,14 +49,17 @@ class Counted(Dispatcher):
                 return TAKEN if count > 0 else None
             if count < 1 and words[TICKETS] < 1:
                 return None
-            with self._guard:
-                if words[TICKETS] > 0:
-                    self._settle()
-                count = words[COUNT]
-                if count < 1:
-                    return None
-                words[COUNT] = count - 1
-                return TAKEN
+            return self._take(words)
+
+    @under_guard
+    def _take(self, words: Words) -> int | None:
+        if words[TICKETS] > 0:
+            self._settle()
+        count = words[COUNT]
+        if count < 1:
+            return None
+        words[COUNT] = count - 1
+        return TAKEN
 
     def _take_one(self) -> int | None:
         words = self.words
@@ -61,8 +77,7 @@ class Counted(Dispatcher):
             return 0
         waiters = self.waiters()
         if tickets > waiters:
-            words[COUNT] = min(words[COUNT] + tickets - waiters, words[MAXIMUM])
-            words[TICKETS] = waiters
+            set_count_and_tickets(words, min(words[COUNT] + tickets - waiters, words[MAXIMUM]), waiters)
         return waiters
 
     def post(self, number: int, *, keep: bool = True) -> int:
@@ -99,13 +114,14 @@ class Counted(Dispatcher):
 
     # -- waiting --
 
+    @under_guard
     def enlist(self, entry: Entry, owner: Owner) -> None:
-        with self.guard():
-            self._enlist(entry)
+        self._enlist(entry)
 
     def _enlist(self, entry: Entry) -> None:
         entry.enlisted = True
-        self.count_in()
+        if not self.manual:
+            self.count_in()
         words = self.words
         entry.sequence, entry.generation = words[SEQUENCE], words[GENERATION]
         words[WAITING] = 1
@@ -113,22 +129,30 @@ class Counted(Dispatcher):
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
         if entry.enlisted and self._still_nothing(entry):
             return None
-        with self.guard():
-            words = self.words
-            if not entry.enlisted:
-                self._enlist(entry)
-            entry.sequence = words[SEQUENCE]
-            self._settle()
-            tickets = words[TICKETS]
-            # Tickets are for those who were there when they were given; unless those do not come for them.
-            if tickets > 0 and (entry.patient or entry.generation != words[GENERATION]):
-                words[TICKETS] = tickets - 1
-            elif self._take_one() is None:
-                words[WAITING] = 1
-                return None
-            entry.enlisted = False
-            self.count_out()
-            return TAKEN
+        return self._attempt(entry)
+
+    @under_guard
+    def _attempt(self, entry: Entry) -> int | None:
+        words = self.words
+        if not entry.enlisted:
+            self._enlist(entry)
+        entry.sequence = words[SEQUENCE]
+        if self.manual:
+            if words[COUNT] > 0 or words[GENERATION] != entry.generation:
+                return TAKEN
+            words[WAITING] = 1
+            return None
+        self._settle()
+        tickets = words[TICKETS]
+        # Tickets are for those who were there when they were given; unless those do not come for them.
+        if tickets > 0 and (entry.patient or entry.generation != words[GENERATION]):
+            words[TICKETS] = tickets - 1
+        elif self._take_one() is None:
+            words[WAITING] = 1
+            return None
+        entry.enlisted = False
+        self.count_out()
+        return TAKEN
 
     def _still_nothing(self, entry: Entry) -> bool:
         """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
@@ -140,21 +164,23 @@ class Counted(Dispatcher):
             return words[GENERATION] == entry.generation if self.manual else words[TICKETS] < 1
 
     def leave(self, entry: Entry) -> None:
-        if not entry.enlisted:
-            return
-        entry.enlisted = False
-        with self.mutex:
-            self.count_out()
-        with self.guard():
-            self._settle()
-            words = self.words
-            left = words[TICKETS] > 0 or words[COUNT] > 0
-            if words[TICKETS] > 0:
-                self._next_generation()
-            self._tell_all_waiters()
-            if left:
+        if entry.enlisted and not self.manual:
+            entry.enlisted = False
+            with self.mutex:
+                self.count_out()
+            if self._leave_rest():
                 # The wake may have been for this entry.
                 self.wake(1)
+
+    @under_guard
+    def _leave_rest(self) -> bool:
+        """Whether there is something for others, which this entry might have taken."""
+        self._settle()
+        words = self.words
+        if words[TICKETS] > 0:
+            self._next_generation()
+        self._tell_all_waiters()
+        return words[TICKETS] > 0 or words[COUNT] > 0
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
         self._settle()
@@ -185,24 +211,27 @@ class Semaphore(Counted):
 
     def add(self, number: int) -> int:
         """Release; returns the count before."""
-        with self.guard():
-            words = self.quick_words or self.words
-            count, maximum = words[COUNT], words[MAXIMUM]
-            if number > maximum - count:
-                raise KernelError(
-                    NTSTATUS.STATUS_SEMAPHORE_LIMIT_EXCEEDED,
-                    f"{self} has {count:,} of {maximum:,}: {number:,} more would be too many, nothing was released",
-                )
-            wake = self.post(number)
+        count, wake = self._add(number)
         if wake:
             self.wake(wake)
         return count
 
+    @under_guard
+    def _add(self, number: int) -> tuple[int, int]:
+        words = self.quick_words or self.words
+        count, maximum = words[COUNT], words[MAXIMUM]
+        if number > maximum - count:
+            raise KernelError(
+                NTSTATUS.STATUS_SEMAPHORE_LIMIT_EXCEEDED,
+                f"{self} has {count:,} of {maximum:,}: {number:,} more would be too many, nothing was released",
+            )
+        return count, self.post(number)
+
+    @under_guard
     def query(self) -> tuple[int, int]:
         """(count, maximum)."""
-        with self.guard():
-            self._settle()
-            return self.words[COUNT], self.words[MAXIMUM]
+        self._settle()
+        return self.words[COUNT], self.words[MAXIMUM]
 
 
 class Event(Counted):
@@ -219,36 +248,43 @@ class Event(Counted):
 
     def set(self) -> None:
         """Release all who wait and stay set; or release one, and be set only if nobody waits."""
-        with self.guard():
-            if self.manual:
-                self.words[COUNT] = 1
-                wake = self._release_everybody()
-                self._tell_all_waiters()
-            else:
-                wake = self.post(1)
+        wake = self._set()
         if wake:
             self.wake(wake)
 
+    @under_guard
+    def _set(self) -> int:
+        if not self.manual:
+            return self.post(1)
+        self.words[COUNT] = 1
+        wake = self._release_everybody()
+        self._tell_all_waiters()
+        return wake
+
+    @under_guard
     def reset(self) -> None:
         """There is nothing to take any more; those who were released stay so."""
-        with self.guard():
-            self._settle()
-            self.words[COUNT] = 0
+        self._settle()
+        self.words[COUNT] = 0
 
     def pulse(self) -> None:
         """Release those who wait now (all, or one), and be reset."""
-        with self.guard():
-            words = self.words
-            wake = self._release_everybody() if self.manual else self.post(1, keep=False)
-            words[COUNT] = 0
-            if words[WAITING_ALL] and not (wake and not self.manual):
-                # Whoever sleeps on this as the last one of all finds out when he looks.
-                self._next_generation()
-                words[PULSED] = 1
-                words[WAITING_ALL] = 0
-                self.wake_all_waiters()
+        wake = self._pulse()
         if wake:
             self.wake(wake)
+
+    @under_guard
+    def _pulse(self) -> int:
+        words = self.words
+        wake = self._release_everybody() if self.manual else self.post(1, keep=False)
+        words[COUNT] = 0
+        if words[WAITING_ALL] and (self.manual or not wake):
+            # Whoever sleeps on this as the last one of all finds out when he looks.
+            self._next_generation()
+            words[PULSED] = 1
+            words[WAITING_ALL] = 0
+            self.wake_all_waiters()
+        return wake
 
     def _release_everybody(self) -> int:
         words = self.words
@@ -259,41 +295,11 @@ class Event(Counted):
         words[WAITING] = 0
         return EVERYBODY
 
+    @under_guard
     def query(self) -> tuple[bool, bool]:
         """(manual-reset, signalled)."""
-        with self.guard():
-            self._settle()
-            return self.manual, self.words[COUNT] > 0
-
-    # -- waiting --
-
-    def _enlist(self, entry: Entry) -> None:
-        if not self.manual:
-            super()._enlist(entry)
-            return
-        entry.enlisted = True
-        words = self.words
-        entry.generation = words[GENERATION]
-        words[WAITING] = 1
-
-    def attempt(self, entry: Entry, owner: Owner) -> int | None:
-        if not self.manual:
-            return super().attempt(entry, owner)
-        if entry.enlisted and self._still_nothing(entry):
-            return None
-        with self.guard():
-            words = self.words
-            if not entry.enlisted:
-                self._enlist(entry)
-            entry.sequence = words[SEQUENCE]
-            if words[COUNT] > 0 or words[GENERATION] != entry.generation:
-                return TAKEN
-            words[WAITING] = 1
-            return None
-
-    def leave(self, entry: Entry) -> None:
-        if not self.manual:
-            super().leave(entry)
+        self._settle()
+        return self.manual, self.words[COUNT] > 0
 
 
 def create_semaphore(name: ObjectName | None, initial: int, maximum: int, security: Security) -> tuple[Semaphore, bool]:

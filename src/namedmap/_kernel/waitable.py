@@ -1,8 +1,11 @@
 """What a wait asks of an object; here, of one without a state of its own: NT lets every wait on such a one pass."""
 
-import contextlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from .owners import Owner
+
+Result = TypeVar("Result")
 
 #: Results of taking an object; both mean that it was taken. None: it is not there to take.
 TAKEN, ABANDONED = 0, 0x80
@@ -46,11 +49,11 @@ class Waitable:
     def leave(self, entry: Entry) -> None:
         """End a wait in which this object was not taken."""
 
-    # -- waiting for all: with `state_guard` of all objects held -------------------------------------------------
+    # -- waiting for all: in functions that `run_guarded` of all objects runs ------------------------------------------
 
-    def state_guard(self) -> contextlib.AbstractContextManager[None]:
-        """Keeps everybody else from taking the object."""
-        return contextlib.nullcontext()
+    def run_guarded(self, function: Callable[[], Result]) -> Result:
+        """Call a function while nobody else can take the object."""
+        return function()
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
         """Whether the object could be taken; if so `accept` or `revert` follows."""
@@ -61,7 +64,7 @@ class Waitable:
         return TAKEN
 
     def revert(self) -> None:
-        """Give back what was claimed."""
+        """Give back what was claimed and not accepted."""
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
         """Prepare to sleep on an object that could not be claimed; True if it can be claimed now."""

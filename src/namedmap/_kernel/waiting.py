@@ -75,25 +75,27 @@ class Wait:
         return None
 
     def _take_all(self) -> int | None:
-        with contextlib.ExitStack() as guards:
-            for entry in sorted(self.entries, key=_order):
-                guards.enter_context(entry.held.state_guard())
-            claimed: list[Entry] = []
-            missing: list[Entry] = []
-            try:
-                for entry in self.entries:
-                    (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
-                    entry.watched = False
-                while missing and missing[0].held.watch(missing[0], self.owner):
-                    claimed.append(missing.pop(0))
-                if not missing:
-                    results = [entry.held.accept(entry, self.owner) for entry in claimed]
-                    claimed.clear()
-                    return max(results)
-                self._blocking = missing[:1]
-            finally:
-                for entry in claimed:
-                    entry.held.revert()
+        return _run_guarded(self._take_claimed, sorted((entry.held for entry in self.entries), key=_order))
+
+    def _take_claimed(self) -> int | None:
+        claimed: list[Entry] = []
+        missing: list[Entry] = []
+        try:
+            for entry in self.entries:
+                (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
+                entry.watched = False
+            while missing and missing[0].held.watch(missing[0], self.owner):
+                claimed.append(missing.pop(0))
+            if not missing:
+                return max([entry.held.accept(entry, self.owner) for entry in claimed])
+            self._blocking = missing[:1]
+            for entry in claimed:
+                entry.held.revert()
+        except BaseException:
+            # Also what was claimed when a signal handler raised, and so is not in the list.
+            for entry in self.entries:
+                entry.held.revert()
+            raise
         return None
 
     def places(self) -> list[futex.Word | None]:
@@ -130,8 +132,15 @@ class Wait:
         poll.poll(seconds * 1000)
 
 
-def _order(entry: Entry) -> tuple[int, int]:
-    return entry.held.key if isinstance(entry.held, Dispatcher) else (0, 0)
+def _order(held: Waitable) -> tuple[int, int]:
+    return held.key if isinstance(held, Dispatcher) else (0, 0)
+
+
+def _run_guarded(function: Callable[[], int | None], objects: Sequence[Waitable]) -> int | None:
+    """Call a function under the guards of all objects."""
+    if not objects:
+        return function()
+    return objects[0].run_guarded(lambda: _run_guarded(function, objects[1:]))
 
 
 def wait(objects: Sequence[Waitable], owner: Owner, seconds: float, *, every: bool = False) -> int | None:
