@@ -14,7 +14,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
 	  while read -r target text; do printf 'make %-6s %s\n' "$$target" "$$text"; done
 
-demo: $(VENV)/installed  ## run the four examples in real processes and check them
+demo: $(VENV)/installed  ## run the examples in real processes and check them
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: lint  ## ruff, mypy --strict, then the tests

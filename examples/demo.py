@@ -1,4 +1,4 @@
-"""Run the four examples in processes of their own, say what each shows, and check that it did.
+"""Run the seven examples in processes of their own, say what each shows, and check that it did.
 
 usage: python examples/demo.py [--size MIB]          (of the file that the third example copies; default 256)
 
@@ -55,9 +55,12 @@ class Finished:
     def __init__(self, script: str, *arguments: str) -> None:
         command = [sys.executable, str(HERE / script), *arguments]
         start = time.perf_counter()
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process, watched(process):
+        with (
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as process,
+            watched(process),
+        ):
             self.output, _ = process.communicate()
         self.seconds = time.perf_counter() - start
         self.status = process.returncode
@@ -168,6 +171,48 @@ def header(report: Report) -> None:
     report.check("and it is gone when its writer is", gone(reader), reader.seconds)
 
 
+def bounded_buffer(report: Report) -> None:
+    report.title(
+        5,
+        "Producers and consumers, as in the textbooks: bounded_buffer.py",
+        "Two semaphores count the free and the used slots of a ring, a mutex guards it; two processes fill it, two "
+        "empty it, and a fifth waits for the four with WaitForMultipleObjects.",
+    )
+    done = Finished("bounded_buffer.py")
+    report.show(done.output)
+    whole = done.status == 0 and done.output.startswith("1000 of 1000 items came through 8 slots;")
+    report.check("every item was consumed, and once", whole, done.seconds)
+
+
+def guarded_block(report: Report) -> None:
+    report.title(
+        6,
+        "A mutex whose owner is killed: guarded_block.py",
+        "Two processes move money between two accounts, under a namedmap.Mutex, until an Event is set: each waits for "
+        "both with wait_any. A third one takes the mutex and is killed by SIGKILL in the middle of a transfer.",
+    )
+    done = Finished("guarded_block.py")
+    report.show(done.output)
+    report.check(
+        "the next owner of the mutex was told, and nobody else", done.output.count("a process died") == 1, done.seconds
+    )
+    report.check("the accounts are right in the end", done.output.endswith(" = 1000\n"))
+
+
+def async_tasks(report: Report) -> None:
+    report.title(
+        7,
+        "A hundred asyncio tasks in two processes: async_tasks.py",
+        "The tasks wait for one event, then each changes a shared number in two steps, under one mutex. What waits "
+        "does not block its event loop, and does not have a thread of its own.",
+    )
+    done = Finished("async_tasks.py")
+    report.show(done.output)
+    counted = done.status == 0 and done.output.endswith("100 of 100 turns were counted\n")
+    report.check("no update was lost", counted, done.seconds)
+    report.check("one thread more was enough in each process", done.output.count(", in 2 threads\n") == 2)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=256, metavar="MIB", help="of the file to copy (default 256)")
@@ -187,6 +232,9 @@ def main() -> int:
         common_data(report)
         copy(report, size)
         header(report)
+        bounded_buffer(report)
+        guarded_block(report)
+        async_tasks(report)
     seconds = time.perf_counter() - start
     if report.failed:
         print(f"\n  {report.failed} of {report.held + report.failed} checks FAILED ({seconds:.1f} s)\n")

@@ -1,4 +1,4 @@
-"""The examples, the demo and README's session, run as a visitor runs them."""
+"""The examples, the demo and README's sessions, run as a visitor runs them."""
 
 import os
 import signal
@@ -188,14 +188,53 @@ def test_an_interrupted_copy_removes_its_files(number: signal.Signals, status: i
     assert "Traceback" not in errors
 
 
-# The demo, and README's session
+# bounded_buffer.py
+
+
+@pytest.mark.parametrize("items", [0, 1, 200])
+def test_the_buffer_passes_every_item_on(items: int) -> None:
+    done = run("bounded_buffer.py", str(items))
+    expected = f"{2 * items} of {2 * items} items came through 8 slots; their sum is {items * (items + 1)}\n"
+    assert (done.stdout, done.stderr, done.returncode) == (expected, "", 0)
+
+
+def test_the_buffer_says_when_its_name_is_taken() -> None:
+    with holding("header_writer.py", "Ring.mutex"):
+        done = run("bounded_buffer.py")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr.startswith("Opening the ring failed with 6: ")
+
+
+# guarded_block.py
+
+
+def test_the_accounts_survive_a_killed_process() -> None:
+    done = run("guarded_block.py")
+    assert (done.stderr, done.returncode) == ("", 0)
+    told, summary = done.stdout.splitlines()
+    assert told == "a process died in a transfer: 10 were on their way"
+    assert summary.endswith(" = 1000")
+
+
+# async_tasks.py
+
+
+@pytest.mark.parametrize("tasks", [2, 20])
+def test_tasks_take_turns(tasks: int) -> None:
+    done = run("async_tasks.py", str(tasks))
+    assert (done.stderr, done.returncode) == ("", 0)
+    line = f"{tasks} tasks took their turns, in 2 threads"
+    assert done.stdout.splitlines() == [line, line, f"{2 * tasks} of {2 * tasks} turns were counted"]
+
+
+# The demo, and README's sessions
 
 
 def test_the_demo_holds() -> None:
     done = run("demo.py", "--size", "3")
     assert (done.stderr, done.returncode) == ("", 0), done.stdout
     assert "FAILED" not in done.stdout
-    assert done.stdout.splitlines()[-2].startswith("  All 10 checks hold (")
+    assert done.stdout.splitlines()[-2].startswith("  All 15 checks hold (")
 
 
 def test_the_demo_reports_a_check_that_fails() -> None:
@@ -203,9 +242,9 @@ def test_the_demo_reports_a_check_that_fails() -> None:
         done = run("demo.py", "--size", "3")
     assert done.returncode == 1
     assert "FAILED name, size and text came through" in done.stdout
-    assert done.stdout.splitlines()[-2].startswith("  2 of 10 checks FAILED")
+    assert done.stdout.splitlines()[-2].startswith("  2 of 15 checks FAILED")
 
 
-def test_the_session_in_the_readme_is_true() -> None:
+def test_the_sessions_in_the_readme_are_true() -> None:
     done = python("-m", "doctest", ROOT / "README.md")
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)

@@ -202,12 +202,17 @@ class Mutex(Primitive):
 
     def note(self, result: int) -> None:
         self.abandoned = result >= platform.ABANDONED
-        if self.abandoned:
+        if not self.abandoned:
+            return
+        try:
             warnings.warn(
                 f"{self!r} was abandoned: its owner ended while it held it; check what it protects",
                 AbandonedMutexWarning,
                 stacklevel=waits.stack_depth(),
             )
+        except AbandonedMutexWarning:  # warnings are errors: then this acquisition has failed
+            self.release()
+            raise
 
     def __enter__(self) -> Self:
         self.acquire()

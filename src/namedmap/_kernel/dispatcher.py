@@ -10,11 +10,11 @@ The state is ten words in the control page, changed under the object's guard (bu
     SEQUENCE      goes up when those who wait for any of their objects have to look again; they sleep on it
     WAITING       not 0: somebody may sleep on SEQUENCE
     SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
-    PULSED        an auto-reset event was pulsed, and one of the latter who slept on it meanwhile may take that
+    PULSED        an auto-reset event was pulsed: one of the latter, to whom it was the last one missing, may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
 releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them. Who enlists later finds
-GENERATION as he saw it, and leaves the tickets alone, unless nobody collects them (a stopped process) for waiting.SLICE.
+GENERATION as he saw it, and leaves the tickets alone, unless nobody (a stopped process) collects them.
 The kernel counts the enlisted, by locks (see `locks`, WAITERS), so that a ticket for a thread that was killed is
 noticed, and is there for everybody.
 
@@ -225,7 +225,7 @@ class Dispatcher(NamedObject):
     def prepare_to_watch(self, entry: Entry) -> None:
         """What precedes a sleep until this object may be there for everybody, with the guard held."""
         words = self.words
-        entry.sequence, entry.generation, entry.watched = words[SEQUENCE_ALL], words[GENERATION], True
+        entry.sequence, entry.generation = words[SEQUENCE_ALL], words[GENERATION]
         words[WAITING_ALL] = 1
 
     def place(self, entry: Entry, *, every: bool) -> tuple[int, int]:

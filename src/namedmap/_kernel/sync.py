@@ -185,7 +185,7 @@ class Counted(Dispatcher):
     def claim(self, entry: Entry, owner: Owner) -> bool:
         self._settle()
         words = self.words
-        missed = entry.watched and words[GENERATION] != entry.generation
+        missed = entry.last and words[GENERATION] != entry.generation
         entry.pulsed = words[COUNT] < 1 and missed and (self.manual or words[PULSED] > 0)
         return words[COUNT] > 0 or entry.pulsed
 

@@ -14,11 +14,11 @@ TAKEN, ABANDONED = 0, 0x80
 class Entry:
     """One object in one wait."""
 
-    __slots__ = ("enlisted", "generation", "held", "patient", "pulsed", "sequence", "watched")
+    __slots__ = ("enlisted", "generation", "held", "last", "patient", "pulsed", "sequence")
 
     def __init__(self, held: "Waitable") -> None:
         self.held = held
-        self.enlisted = self.patient = self.watched = self.pulsed = False
+        self.enlisted = self.patient = self.last = self.pulsed = False
         self.sequence = self.generation = 0
 
 

@@ -4,8 +4,8 @@ Who comes takes what is there. Else it is *enlisted* with each object, and looks
 takes one, the time is over, or an exception (Ctrl-C) ends it; then it leaves the objects that it did not take.
 
 A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up;
-it looks at all and takes all or none. It sleeps on one object that was not there: until that one changes, nothing else
-matters. It is not enlisted anywhere: what is there for some of its objects stays there for others meanwhile.
+it looks at all and takes all or none. It sleeps on those that were not there. It is not enlisted anywhere: what is
+there for some of its objects stays there for others meanwhile.
 
 No sleep is longer than SLICE. The death of a process drops its locks, but wakes nobody: sleepers look by themselves.
 """
@@ -39,7 +39,7 @@ class Wait:
         self.owner = owner
         self.every = every
         self.entries = [Entry(held) for held in objects]
-        self._blocking: list[Entry] = []
+        self._missing: list[Entry] = []
         self._began = time.monotonic()
         # Looking at many objects takes longer: so it is done less often.
         self._slice = SLICE * (1 + len(self.entries) / 32)
@@ -83,12 +83,14 @@ class Wait:
         try:
             for entry in self.entries:
                 (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
-                entry.watched = False
-            while missing and missing[0].held.watch(missing[0], self.owner):
-                claimed.append(missing.pop(0))
+            for entry in [entry for entry in missing if entry.held.watch(entry, self.owner)]:
+                missing.remove(entry)
+                claimed.append(entry)
             if not missing:
                 return max([entry.held.accept(entry, self.owner) for entry in claimed])
-            self._blocking = missing[:1]
+            self._missing = missing
+            for entry in self.entries:
+                entry.last = missing == [entry]
             for entry in claimed:
                 entry.held.revert()
         except BaseException:
@@ -104,7 +106,7 @@ class Wait:
 
     def _awaited(self) -> list[Entry]:
         """The objects whose change would let the wait go on."""
-        return self._blocking if self.every else self.entries
+        return self._missing if self.every else self.entries
 
     def sleep(self, seconds: float) -> None:
         """Until another attempt could succeed, or for so long at most."""

@@ -1,0 +1,97 @@
+"""Two accounts in shared memory, changed by several processes under a named mutex until an event tells them to stop.
+
+usage: python examples/guarded_block.py
+
+One of the processes is killed in the middle of a transfer, while it holds the mutex. Whoever gets the mutex next is
+told so, and puts the accounts right.
+"""
+
+import ctypes
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import namedmap
+from namedmap.win32 import (
+    FILE_MAP_WRITE,
+    INVALID_HANDLE_VALUE,
+    PAGE_READWRITE,
+    CreateFileMapping,
+    MapViewOfFile,
+)
+
+TOTAL = 1000
+
+
+class ACCOUNTS(ctypes.Structure):
+    """Their sum is TOTAL, whenever nobody holds the mutex."""
+
+    _fields_ = [("first", ctypes.c_int64), ("second", ctypes.c_int64), ("transfers", ctypes.c_int64)]
+
+
+def accounts() -> ACCOUNTS:
+    """The block, made or found; it is held until the process ends."""
+    hMap = CreateFileMapping(INVALID_HANDLE_VALUE, None, PAGE_READWRITE, 0, ctypes.sizeof(ACCOUNTS), "Accounts")
+    address = None if hMap is None else MapViewOfFile(hMap, FILE_MAP_WRITE, 0, 0, 0)
+    if address is None:
+        raise namedmap.errors.last()
+    return ACCOUNTS.from_address(address)
+
+
+def acquired(mutex: namedmap.Mutex, block: ACCOUNTS) -> None:
+    """What to do first with the mutex: if its last owner died, put right what he may have left half done."""
+    if mutex.abandoned:
+        print(f"a process died in a transfer: {TOTAL - block.first - block.second} were on their way", flush=True)
+        block.second = TOTAL - block.first
+
+
+def work(block: ACCOUNTS, mutex: namedmap.Mutex, stop: namedmap.Event) -> None:
+    # The event comes first, so it ends the loop even when the mutex is free.
+    while namedmap.wait_any([stop, mutex]) == 1:
+        acquired(mutex, block)
+        amount = random.randint(-block.second, block.first) // 10
+        block.first -= amount
+        block.second += amount
+        block.transfers += 1
+        mutex.release()
+
+
+def die(block: ACCOUNTS, mutex: namedmap.Mutex) -> None:
+    with mutex:
+        acquired(mutex, block)
+        block.first -= 10
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def direct(block: ACCOUNTS, mutex: namedmap.Mutex, stop: namedmap.Event) -> None:
+    block.first = TOTAL
+    workers = [subprocess.Popen([sys.executable, __file__, "work"]) for _ in range(2)]
+    victim = subprocess.Popen([sys.executable, __file__, "die"])
+    victim.wait()
+    time.sleep(0.5)
+    stop.set()
+    for worker in workers:
+        worker.wait()
+    with mutex:
+        acquired(mutex, block)
+        print(f"{block.transfers} transfers; {block.first} + {block.second} = {block.first + block.second}")
+
+
+def main(role: str = "direct") -> None:
+    block, mutex, stop = accounts(), namedmap.Mutex("Accounts.mutex"), namedmap.Event("Accounts.stop")
+    # `acquired` looks at it; otherwise the warning would tell.
+    warnings.simplefilter("ignore", namedmap.AbandonedMutexWarning)
+    if role == "work":
+        work(block, mutex, stop)
+    elif role == "die":
+        die(block, mutex)
+    else:
+        direct(block, mutex, stop)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
