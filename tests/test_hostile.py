@@ -171,7 +171,7 @@ class TestControlPage:
         ("fields", "code"),
         [
             ({"version": 0}, win32.ERROR_REVISION_MISMATCH),
-            ({"version": 2}, win32.ERROR_REVISION_MISMATCH),
+            ({"version": 1}, win32.ERROR_REVISION_MISMATCH),
             ({"version": 2**32 - 1}, win32.ERROR_REVISION_MISMATCH),
             ({"magic": b"NAMEDMAQ"}, win32.ERROR_FILE_CORRUPT),
             ({"kind": 0}, win32.ERROR_FILE_CORRUPT),

@@ -164,6 +164,7 @@ class TestCreateEx:
 
     @pytest.mark.parametrize(("flags", "state"), [(0, (1, 0, 0)), (win32.CREATE_MUTEX_INITIAL_OWNER, (0, 1, 0))])
     def test_mutex_flags(self, flags: int, state: tuple[int, int, int]) -> None:
+        """The initial owner is the only flag."""
         assert query_mutex(had(MUTEX.create_ex(None, flags, MUTEX.everything))) == state
 
     @pytest.mark.parametrize(
@@ -176,6 +177,7 @@ class TestCreateEx:
         ],
     )
     def test_event_flags(self, flags: int, state: tuple[int, int]) -> None:
+        """Manual reset and the initial state are flags."""
         assert query_event(had(EVENT.create_ex(None, flags, EVENT.everything))) == state
 
     @pytest.mark.parametrize(
@@ -183,6 +185,7 @@ class TestCreateEx:
         [(MUTEX, 2), (MUTEX, 3), (MUTEX, 0x80000000), (EVENT, 4), (EVENT, 7), (SEMAPHORE, 1), (SEMAPHORE, 0xFFFFFFFF)],
     )
     def test_unknown_flags(self, kind: SyncKind, flags: int) -> None:
+        """Other flags are refused, and nothing is made."""
         assert failed(kind.create_ex(NAME, flags, kind.everything)) == win32.ERROR_INVALID_PARAMETER
         assert failed(kind.open(SYNCHRONIZE, False, NAME)) == win32.ERROR_FILE_NOT_FOUND
 
@@ -375,11 +378,13 @@ class TestWrongHandles:
 
     @pytest.mark.parametrize("change", CHANGES)
     def test_no_object(self, change: str) -> None:
+        """What is no handle cannot be changed."""
         for handle in (None, 0, GARBAGE, stale()):
             assert failed(CHANGES[change](handle)) == win32.ERROR_INVALID_HANDLE
 
     @pytest.mark.parametrize("change", CHANGES)
     def test_another_object(self, change: str, tmp_path: Path) -> None:
+        """A handle to another kind of object is no handle for these calls."""
         others = [create(None), open_file(tmp_path / "a"), win32.GetCurrentProcess(), win32.GetCurrentThread()]
         others += [kind.make() for kind in SYNC_KINDS if kind is not KIND_OF_CHANGE[change]]
         for handle in others:
@@ -522,6 +527,7 @@ class TestQuery:
     @pytest.mark.parametrize("type_", [0, 1])
     @pytest.mark.parametrize("state", [0, 1])
     def test_an_event(self, type_: int, state: int) -> None:
+        """EventType is 0 for manual reset, 1 for auto reset."""
         assert query_event(event(not type_, bool(state))) == (type_, state)
 
     def test_looking_changes_nothing(self) -> None:
@@ -629,6 +635,7 @@ class TestSecurity:
     @each_sync_kind
     @pytest.mark.parametrize("inherit", [False, True])
     def test_inheritance(self, kind: SyncKind, inherit: bool) -> None:
+        """bInheritHandle makes the handle inheritable."""
         flags = win32.DWORD(9)
         made = had(kind.create(win32.SECURITY_ATTRIBUTES(None, inherit), NAME))
         assert win32.GetHandleInformation(made, flags)
@@ -913,6 +920,7 @@ class TestDamagedFiles:
     @each_sync_kind
     @pytest.mark.parametrize("length", [0, 1, 100, 4095])
     def test_truncated(self, kind: SyncKind, length: int) -> None:
+        """A cut-off object file is a failed call, not a crash."""
         made = kind.make(NAME)
         path, content = object_path(NAME), object_path(NAME).read_bytes()
         close(made)

@@ -66,6 +66,7 @@ class TestEvent:
         assert [wait(made), wait(made)] == [TAKEN, TIMEOUT]
 
     def test_manual_stays(self) -> None:
+        """A manual-reset event stays set until it is reset."""
         made = manual()
         assert win32.SetEvent(made)
         assert [wait(made), wait(made)] == [TAKEN, TAKEN]
@@ -489,6 +490,7 @@ class TestManyHandles:
 
     @pytest.mark.parametrize("function", [wait_any, wait_all])
     def test_sixty_four(self, helpers: Helpers, function: Callable[..., str]) -> None:
+        """64 objects are the most, and they work."""
         made = [auto() for _ in range(64)]
         (waiter,) = waiters(helpers, 1, function, made, LONG)
         for handle in made[:63] if function is wait_all else []:

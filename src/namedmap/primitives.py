@@ -7,6 +7,7 @@ is told by a warning and by `abandoned`, since what the mutex protects may be ha
 """
 
 import contextlib
+import operator
 import warnings
 from typing import Self
 
@@ -276,6 +277,7 @@ class Semaphore(Primitive):
 
     def release(self, count: int = 1) -> int:
         """Add to the value; returns what it was. Raises ValueError above the maximum, or for counts below 1."""
+        count = operator.index(count)
         if count < 1:
             raise ValueError(f"a semaphore can be released 1 time or more, not {count}")
         try:

@@ -34,6 +34,7 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None) -> int |
     `timeout` is in seconds (0: only look, None: for ever). Returns its index, or None when the time was over. Up to 64
     objects. An abandoned mutex is acquired, with an AbandonedMutexWarning.
     """
+    objects = list(objects)
     return _any(objects, _wait(objects, timeout, every=False))
 
 
@@ -42,16 +43,19 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
 
     Returns False when the time was over. The same object twice is a ValueError.
     """
+    objects = list(objects)
     return _all(objects, _wait(objects, timeout, every=True))
 
 
 async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> int | None:
     """`wait_any` for the running task, which then owns the mutex that was taken. Cancelling takes nothing."""
+    objects = list(objects)
     return _any(objects, await _wait_async(objects, timeout, every=False))
 
 
 async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
     """`wait_all` for the running task, which then owns the mutexes that were taken. Cancelling takes nothing."""
+    objects = list(objects)
     return _all(objects, await _wait_async(objects, timeout, every=True))
 
 

@@ -15,7 +15,7 @@ from .protection import NOACCESS, TABLE
 from .status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"
-VERSION = 1
+VERSION = 2
 CONTROL_SIZE = 4096
 STATE_OFFSET = 128  # state words of mutex, semaphore and event: bytes 128-255 of the page
 TEXT_OFFSET = 256

@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from . import futex
 from .waiting import SHORT_SLICE, SLICE
 
+#: The longest sleep, in seconds: longer than that of a thread, because more happens after it.
+LONG_SLICE = 2 * SLICE
+
 Place = futex.Word | None
 _FOREVER = 3600.0
 
@@ -22,7 +25,8 @@ class Notifier:
     """One thread and the words that it sleeps on."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a wait, and so its watch, in the middle of a call of its thread.
+        self._lock = threading.RLock()
         self._watches: dict[int, tuple[Sequence[Place], Callable[[], object]]] = {}
         self._keys = itertools.count()
         self._bell = ctypes.c_uint32()
@@ -55,21 +59,32 @@ class Notifier:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                rung = self._bell.value
-                watches = dict(self._watches)
-            places = [place for each, _ in watches.values() for place in each]
-            words = [place for place in places if place is not None]
-            longest = _FOREVER if not places else SLICE if len(words) == len(places) else SHORT_SLICE
-            try:
-                early = futex.sleep([(ctypes.addressof(self._bell), rung), *words], longest)
-            except OSError:
-                early = False  # one of the files was truncated; whoever looks finds that out
-            for key, (each, _) in watches.items():
-                if not early or any(place is None or futex.has_changed(place) for place in each):
-                    call = self._remove(key)
-                    if call is not None:
-                        call()
+            for key in self._sleep():
+                self._notify(key)
+
+    def _sleep(self) -> list[int]:
+        """Sleep once; the keys of the watches whose waits have to look again."""
+        with self._lock:
+            rung = self._bell.value
+            # Only the words: what the calls refer to must not be kept alive by a thread that sleeps.
+            watched = {key: places for key, (places, _) in self._watches.copy().items()}
+        places = [place for each in watched.values() for place in each]
+        words = [place for place in places if place is not None]
+        longest = _FOREVER if not places else LONG_SLICE if len(words) == len(places) else SHORT_SLICE
+        try:
+            early = futex.sleep([(ctypes.addressof(self._bell), rung), *words], longest)
+        except OSError:
+            early = False  # one of the files was truncated; whoever looks finds that out
+        return [
+            key
+            for key, each in watched.items()
+            if not early or any(place is None or futex.has_changed(place) for place in each)
+        ]
+
+    def _notify(self, key: int) -> None:
+        call = self._remove(key)
+        if call is not None:
+            call()
 
 
 _notifiers: list[Notifier] = []
