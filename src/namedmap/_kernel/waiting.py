@@ -78,27 +78,40 @@ class Wait:
         return _run_guarded(self._take_claimed, sorted((entry.held for entry in self.entries), key=_order))
 
     def _take_claimed(self) -> int | None:
+        try:
+            return self._claim_all()
+        except BaseException:
+            # A signal handler has raised: nothing stays claimed. (No loop in this try: an exception that comes where a
+            # loop jumps back may pass the handlers of its own function in CPython 3.12 and 3.13.)
+            self._revert(self.entries)
+            raise
+
+    def _claim_all(self) -> int | None:
         claimed: list[Entry] = []
         missing: list[Entry] = []
-        try:
-            for entry in self.entries:
-                (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
-            for entry in [entry for entry in missing if entry.held.watch(entry, self.owner)]:
+        for entry in self.entries:
+            (claimed if entry.held.claim(entry, self.owner) else missing).append(entry)
+        for entry in tuple(missing):
+            if entry.held.watch(entry, self.owner):
                 missing.remove(entry)
                 claimed.append(entry)
-            if not missing:
-                return max([entry.held.accept(entry, self.owner) for entry in claimed])
-            self._missing = missing
-            for entry in self.entries:
-                entry.last = missing == [entry]
-            for entry in claimed:
-                entry.held.revert()
-        except BaseException:
-            # Also what was claimed when a signal handler raised, and so is not in the list.
-            for entry in self.entries:
-                entry.held.revert()
-            raise
+        if not missing:
+            return self._accept_all()
+        self._missing = missing
+        for entry in self.entries:
+            entry.last = missing == [entry]
+        self._revert(claimed)
         return None
+
+    def _revert(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            entry.held.revert()
+
+    def _accept_all(self) -> int:
+        worst = 0
+        for entry in self.entries:
+            worst = max(worst, entry.held.accept(entry, self.owner))
+        return worst
 
     def places(self) -> list[futex.Word | None]:
         """What to sleep on after an attempt that failed; None for what cannot be slept on."""
