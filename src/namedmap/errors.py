@@ -66,7 +66,7 @@ class BadValueError(Error, ValueError):
 
 _ERRNO: dict[int, int] = {
     WinError.ERROR_FILE_NOT_FOUND: errno.ENOENT,
-    WinError.ERROR_PATH_NOT_FOUND: errno.ENOENT,
+    WinError.ERROR_PATH_NOT_FOUND: errno.EINVAL,
     WinError.ERROR_ACCESS_DENIED: errno.EACCES,
     WinError.ERROR_INVALID_HANDLE: errno.EBADF,
     WinError.ERROR_NOT_ENOUGH_MEMORY: errno.ENOMEM,

@@ -103,6 +103,9 @@ class Primitive:
     def note(self, result: int) -> None:
         """What a wait that took the object said about it."""
 
+    def give_back(self) -> None:
+        """Undo a wait that took the object."""
+
     def _take(self, held: platform.Dispatcher | None, timeout: float | None) -> bool:
         """Take the object for the calling thread; `held` is its own."""
         if held is None:
@@ -121,7 +124,7 @@ class Primitive:
         if result is None:
             return False
         if result:
-            self.note(result)
+            waits.note([self], result)
         return True
 
 
@@ -205,15 +208,14 @@ class Mutex(Primitive):
         self.abandoned = result >= platform.ABANDONED
         if not self.abandoned:
             return
-        try:
-            warnings.warn(
-                f"{self!r} was abandoned: its owner ended while it held it; check what it protects",
-                AbandonedMutexWarning,
-                stacklevel=waits.stack_depth(),
-            )
-        except AbandonedMutexWarning:  # warnings are errors: then this acquisition has failed
-            self.release()
-            raise
+        warnings.warn(
+            f"{self!r} was abandoned: its owner ended while it held it; check what it protects",
+            AbandonedMutexWarning,
+            stacklevel=waits.stack_depth(),
+        )
+
+    def give_back(self) -> None:
+        self.release()
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -284,6 +286,9 @@ class Semaphore(Primitive):
             return self._use().add(count)
         except platform.KernelError as error:
             raise errors.of(error.winerror, error.detail) from None
+
+    def give_back(self) -> None:
+        self.release()
 
     @property
     def value(self) -> int:
@@ -371,6 +376,10 @@ class Event(Primitive):
         held = self._use()
         with errors.translated():
             held.pulse()
+
+    def give_back(self) -> None:
+        if not self.manual:
+            self.set()
 
     def is_set(self) -> bool:
         """Whether a wait would pass; does not take anything."""

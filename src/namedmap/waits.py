@@ -27,6 +27,8 @@ class Waitable(Protocol):
 
     def note(self, result: int) -> None: ...
 
+    def give_back(self) -> None: ...
+
 
 def wait_any(objects: Sequence[Waitable], timeout: float | None = None) -> int | None:
     """Wait until one of the objects is there, and take it: the first in the sequence that is.
@@ -63,7 +65,7 @@ def _any(objects: Sequence[Waitable], result: int | None) -> int | None:
     if result is None:
         return None
     index = result % platform.ABANDONED
-    objects[index].note(result - index)
+    note([objects[index]], result - index)
     return index
 
 
@@ -71,9 +73,19 @@ def _all(objects: Sequence[Waitable], result: int | None) -> bool:
     if result is None:
         return False
     # Which of them was abandoned, nobody says.
-    for each in objects:
-        each.note(result)
+    note(objects, result)
     return True
+
+
+def note(objects: Sequence[Waitable], result: int) -> None:
+    """Tell the objects what the wait that took them has found out: 0, or that one of the mutexes was abandoned."""
+    try:
+        for each in objects:
+            each.note(result)
+    except Warning:  # warnings are errors: then the wait has failed, and took nothing
+        for each in objects:
+            each.give_back()
+        raise
 
 
 def _wait(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
