@@ -25,10 +25,10 @@ without taking anything wakes another. Should a process die between its change a
 themselves, since sleeps are short (waiting.SLICE).
 """
 
+import contextlib
 import ctypes
 import functools
 import os
-import struct
 from collections.abc import Callable
 from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -41,6 +41,7 @@ from .waitable import Entry, Result
 
 COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10
+_MOST_WAITERS = 1 << 30
 
 
 Params = ParamSpec("Params")
@@ -67,7 +68,7 @@ def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable
                     locks.take_guard(self.fd, self)
                 return method(self, *args, **kwargs)
             finally:
-                self.depth -= 1
+                self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
                 if not self.depth:
                     locks.call(self.fd, locks.SET, locks.GUARD_OFF)
 
@@ -77,31 +78,21 @@ def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable
 class FileWords:
     """State words through system calls: for the file of another user, who could cut it off under a mapping."""
 
-    def __init__(self, fd: int, offset: int, what: object) -> None:
-        self.fd, self.offset, self.what = fd, offset, what
+    def __init__(self, fd: int, offset: int, what: object, width: int = 4) -> None:
+        self.fd, self.offset, self.what, self.width = fd, offset, what, width
 
     def __len__(self) -> int:
         return _WORDS
 
     def __getitem__(self, index: int) -> int:
-        raw = os.pread(self.fd, 4, self.offset + 4 * index)
-        if len(raw) < 4:
+        raw = os.pread(self.fd, self.width, self.offset + self.width * index)
+        if len(raw) < self.width:
             raise truncated(self.what)
         return int.from_bytes(raw, "little", signed=True)
 
     def __setitem__(self, index: int, value: int) -> None:
-        os.pwrite(self.fd, value.to_bytes(4, "little", signed=True), self.offset + 4 * index)
-
-    def set_count_and_tickets(self, count: int, tickets: int) -> None:
-        os.pwrite(self.fd, struct.pack("<ii", count, tickets), self.offset)
-
-
-def set_count_and_tickets(words: "Words", count: int, tickets: int) -> None:
-    """Both at once: a process that is killed in between would double or lose something."""
-    if isinstance(words, FileWords):
-        words.set_count_and_tickets(count, tickets)
-    else:
-        words[COUNT : TICKETS + 1] = memoryview(struct.pack("=ii", count, tickets)).cast("i")
+        raw = value.to_bytes(self.width, "little", signed=True)
+        os.pwrite(self.fd, raw, self.offset + self.width * index)
 
 
 Words: TypeAlias = "FileWords | memoryview[int]"
@@ -121,6 +112,9 @@ class Dispatcher(NamedObject):
         self._trusted = False
         #: The state words once they were used, as long as the object is usable.
         self.quick_words: Words | None = None
+        #: The same, two by two: COUNT and TICKETS are changed in one store. With this, nothing is done twice or not at
+        #: all if the process is killed in between.
+        self.pairs: Words | None = None
         self._base = self._length = 0
         #: How many calls of the thread that has `mutex` are under the guard.
         self.depth = 0
@@ -140,10 +134,10 @@ class Dispatcher(NamedObject):
             self._map()
         offset = self.control.page_at + STATE_OFFSET
         if self._trusted:
-            view = (ctypes.c_int32 * _WORDS).from_address(self._base + offset)
-            self.quick_words = memoryview(view).cast("B").cast("i")
+            view = memoryview((ctypes.c_int32 * _WORDS).from_address(self._base + offset)).cast("B")
+            self.quick_words, self.pairs = view.cast("i"), view.cast("q")
         else:
-            self.quick_words = FileWords(self.fd, offset, self)
+            self.quick_words, self.pairs = FileWords(self.fd, offset, self), FileWords(self.fd, offset, self, 8)
         return self.quick_words
 
     def _map(self) -> None:
@@ -179,7 +173,7 @@ class Dispatcher(NamedObject):
     def _free(self) -> None:
         # Who looks at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
         with self.mutex:
-            self.quick_words = None
+            self.quick_words = self.pairs = None
             super()._free()
             self.fd = -1
             if self._base:
@@ -190,7 +184,7 @@ class Dispatcher(NamedObject):
         super().forked()
         self.enlisted = self.depth = 0
         if self.borrowed:
-            self.quick_words = None
+            self.quick_words = self.pairs = None
 
     # -- who waits ----------------------------------------------------------------------------------------------------
 
@@ -198,25 +192,33 @@ class Dispatcher(NamedObject):
         """Let so many of those who wait for any of their objects look again."""
         with self.mutex:
             if self._base:
-                futex.change(self.address(SEQUENCE), number)
+                # A truncated file has no sleepers.
+                with contextlib.suppress(OSError):
+                    futex.change(self.address(SEQUENCE), number)
 
     def wake_all_waiters(self) -> None:
         """Let everybody who waits for all of their objects look again; with `mutex` held."""
-        futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
+        with contextlib.suppress(OSError):
+            futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
 
-    def count_in(self) -> None:
+    def count_in(self, entry: Entry) -> None:
         """Count a waiting thread of this process, with `mutex` held."""
+        entry.counted = True
         self.enlisted += 1
         locks.try_lock(self.fd, locks.waiters_at(self.life), self.enlisted)
 
-    def count_out(self) -> None:
-        if self.enlisted:  # none after a fork in the middle of a wait
+    def count_out(self, entry: Entry) -> None:
+        if entry.counted and self.enlisted:  # none after a fork in the middle of a wait
+            rest = locks.range_to_unlock(locks.waiters_at(self.life) + self.enlisted - 1, locks.PLACE - self.enlisted)
+            # No call, and so no signal handler, comes in between.
+            entry.counted = False
             self.enlisted -= 1
-            locks.unlock(self.fd, locks.waiters_at(self.life) + self.enlisted)
+            locks.call(self.fd, locks.SET, rest)
 
-    def waiters(self) -> int:
-        """All enlisted threads, of all processes."""
-        return self.enlisted + locks.count_waiters(self.fd)
+    def waiters(self, enough: int) -> int:
+        """All enlisted threads, of all processes, or `enough` of them."""
+        # A stranger may feign any number.
+        return min(self.enlisted + locks.count_waiters(self.fd, enough - self.enlisted), _MOST_WAITERS)
 
     @under_guard
     def run_guarded(self, function: Callable[[], Result]) -> Result:

@@ -138,17 +138,28 @@ def waiters_at(place: int) -> int:
 
 def count_handles(fd: int) -> int:
     """The handles that other descriptions hold to the object in this file, over all processes."""
-    return _count(fd, LIFE, (1 << 63) - 1)
+    return _count(fd, LIFE, (1 << 63) - 1, 1 << 62)
 
 
-def count_waiters(fd: int) -> int:
-    """The threads of other processes that wait for the object in this file."""
-    return _count(fd, WAITERS, GUARD)
+def count_waiters(fd: int, enough: int) -> int:
+    """The threads of other processes that wait for the object in this file, or `enough` of them."""
+    return _count(fd, WAITERS, GUARD, enough)
 
 
-def _count(fd: int, first: int, beyond: int) -> int:
-    total, ranges = 0, [(first, beyond)]
-    while ranges:
+def range_to_unlock(start: int, length: int) -> bytes:
+    """For fcntl(fd, SET, ...)."""
+    return _flock(_UNLOCK, start, length)
+
+
+#: The locks that are looked at to count others'. A stranger may have set any number of them; looking at one takes
+#: longer the more there are.
+_MOST_LOCKS = 2000
+
+
+def _count(fd: int, first: int, beyond: int, enough: int = 1 << 62) -> int:
+    total, ranges, looks = 0, [(first, beyond)], 0
+    while ranges and total < enough and looks < _MOST_LOCKS:
+        looks += 1
         start, end = ranges.pop()
         probe = _fcntl(fd, _GET, _flock(_WRITE, start, end - start))
         kind, _, found, length, _ = struct.unpack("hhqqi4x", probe)

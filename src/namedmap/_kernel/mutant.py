@@ -205,7 +205,10 @@ class Mutant(Dispatcher):
         return True
 
     def accept(self, entry: Entry, owner: Owner) -> int:
-        return self._try(owner) or TAKEN
+        result = self._try(owner)
+        if result is None:  # a signal handler has forked, or given the mutex away
+            raise KernelError(NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{self} was lost to others during the call: try again")
+        return result
 
     def revert(self) -> None:
         if not self.recursion and self.owner is not None:
@@ -253,6 +256,7 @@ class Mutant(Dispatcher):
     def forked(self) -> None:
         super().forked()
         self.owner, self.recursion, self._kept = None, 0, False
+        self._turn += 1  # a take that was interrupted by the fork looks anew
 
 
 def _abandon_all(owner: Owner) -> None:

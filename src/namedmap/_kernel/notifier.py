@@ -5,6 +5,7 @@ thread. One thread serves as many words as `futex.sleep` can take; it is started
 Words that are registered while it sleeps reach it because it sleeps on a word of its own too, the bell.
 """
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -41,15 +42,29 @@ class Notifier:
             self._watches[key] = (places, call)
             self.load += len(places)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="namedmap-notifier", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="namedmap-notifier", daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    self._remove(key)
+                    raise
+                self._thread = thread
             else:
-                futex.change(ctypes.addressof(self._bell), 1)
+                self._ring()
 
         def end() -> None:
-            self._remove(key)
+            if self._remove(key) is not None:
+                # Else the thread would sleep on, and could be woken in the place of somebody who waits.
+                self._ring()
 
         return end
+
+    def _ring(self) -> None:
+        futex.change(ctypes.addressof(self._bell), 1)
+
+    def forked(self) -> None:
+        """In a forked child, where the thread is not: waits of the parent may still end their watches."""
+        self._lock = threading.RLock()
 
     def _remove(self, key: int) -> Callable[[], object] | None:
         with self._lock:
@@ -84,7 +99,8 @@ class Notifier:
     def _notify(self, key: int) -> None:
         call = self._remove(key)
         if call is not None:
-            call()
+            with contextlib.suppress(Exception):  # a loop that cannot be told must not silence the others
+                call()
 
 
 _notifiers: list[Notifier] = []
@@ -107,6 +123,8 @@ def _forked() -> None:
     # The threads stayed in the parent.
     global _choosing
     _choosing = threading.Lock()
+    for each in _notifiers:
+        each.forked()
     _notifiers.clear()
 
 

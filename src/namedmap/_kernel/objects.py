@@ -228,6 +228,16 @@ class NamedObject(KernelObject):
         """How errors call this object."""
         return objectfile.describe(type(self), self.name)
 
+    def release(self) -> None:
+        with lock:
+            self._references -= 1
+            last = not self._references
+            if last:
+                # Nobody may find it from here on.
+                forget(self)
+        if last:
+            self._free()
+
     def guard(self) -> "Guard":
         """Hold the object's guard exclusively, against other threads and other processes. For a with-statement."""
         return self._guard

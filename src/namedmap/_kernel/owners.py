@@ -40,6 +40,13 @@ class _Thread(threading.local):
 thread = _Thread()
 
 
+def _forked() -> None:
+    thread.end.pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def ended(owner: Owner) -> None:
     """An owner has ended."""
     for call in at_end:

@@ -15,7 +15,6 @@ from .dispatcher import (
     WAITING_ALL,
     Dispatcher,
     Words,
-    set_count_and_tickets,
     under_guard,
 )
 from .futex import EVERYBODY
@@ -69,16 +68,17 @@ class Counted(Dispatcher):
             words[COUNT] -= 1
         return TAKEN
 
-    def _settle(self) -> int:
-        """Tickets of waiters who are gone are there for everybody. Returns the number of waiters, if it matters."""
-        words = self.words
+    def _settle(self) -> None:
+        """Tickets of waiters who are gone are there for everybody."""
+        words = self.quick_words or self.words
+        if words[TICKETS] < 1:
+            return
+        waiters = self.waiters(words[TICKETS])
+        # From here on no call, and so no signal handler that uses the object too.
         tickets = words[TICKETS]
-        if not tickets and not words[WAITING]:
-            return 0
-        waiters = self.waiters()
-        if tickets > waiters:
-            set_count_and_tickets(words, min(words[COUNT] + tickets - waiters, words[MAXIMUM]), waiters)
-        return waiters
+        if tickets > waiters and self.pairs is not None:
+            count, most = words[COUNT] + tickets - waiters, words[MAXIMUM]
+            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | waiters << 32
 
     def post(self, number: int, *, keep: bool = True) -> int:
         """Give so many to those who wait, and keep the rest, up to MAXIMUM; with the guard held.
@@ -86,18 +86,23 @@ class Counted(Dispatcher):
         Returns how many to wake, without the guard: who is woken takes it first.
         """
         words = self.quick_words or self.words
-        granted = 0
+        granted = waiters = 0
         if words[WAITING]:
-            tickets = words[TICKETS]
-            waiters = self._settle()
-            granted = max(min(number, waiters - tickets), 0)
-            if granted:
-                words[TICKETS] = tickets + granted
-                self._next_generation()
-            elif not waiters:
+            waiters = self.waiters(words[TICKETS] + number)
+            if not waiters:
                 words[WAITING] = 0
-        if keep and granted < number:
-            words[COUNT] = min(words[COUNT] + number - granted, words[MAXIMUM])
+        # From here on no call, as above.
+        count, tickets, most = words[COUNT], words[TICKETS], words[MAXIMUM]
+        if tickets > waiters:
+            count, tickets = count + tickets - waiters, waiters
+        if waiters > tickets:
+            granted = number if number < waiters - tickets else waiters - tickets
+        if keep:
+            count += number - granted
+        if self.pairs is not None:
+            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | (tickets + granted) << 32
+        if granted:
+            self._next_generation()
         if words[WAITING_ALL]:
             self._tell_all_waiters()
         return granted
@@ -121,7 +126,7 @@ class Counted(Dispatcher):
     def _enlist(self, entry: Entry) -> None:
         entry.enlisted = True
         if not self.manual:
-            self.count_in()
+            self.count_in(entry)
         words = self.words
         entry.sequence, entry.generation = words[SEQUENCE], words[GENERATION]
         words[WAITING] = 1
@@ -150,8 +155,8 @@ class Counted(Dispatcher):
         elif self._take_one() is None:
             words[WAITING] = 1
             return None
+        self.count_out(entry)
         entry.enlisted = False
-        self.count_out()
         return TAKEN
 
     def _still_nothing(self, entry: Entry) -> bool:
@@ -164,10 +169,9 @@ class Counted(Dispatcher):
             return words[GENERATION] == entry.generation if self.manual else words[TICKETS] < 1
 
     def leave(self, entry: Entry) -> None:
-        if entry.enlisted and not self.manual:
-            entry.enlisted = False
+        if entry.counted:
             with self.mutex:
-                self.count_out()
+                self.count_out(entry)
             if self._leave_rest():
                 # The wake may have been for this entry.
                 self.wake(1)
