@@ -4,12 +4,14 @@ This file is also the program that runs under strace. What it compares are the c
 the addresses, inode numbers and names left out.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _MARK = b"floorcheck "
@@ -28,9 +30,10 @@ def check() -> int:
         subprocess.run(["strace", "-o", output.name, sys.executable, __file__], check=True)
         found = _sections(Path(output.name).read_text(encoding="utf-8", errors="replace"))
     differ = False
-    for operation in ("create", "open"):
+    for operation in ("create", "open", "mutex", "semaphore", "event"):
         ours, floor = found[f"namedmap {operation}"], found[f"floor {operation}"]
         differ |= ours != floor
+        differ |= not ours
         print(f"{operation}: {'the same' if ours == floor else 'DIFFERENT'}, {len(ours)} and {len(floor)} calls")
         for at in range(max(len(ours), len(floor))):
             mine, its = (calls[at] if at < len(calls) else "" for calls in (ours, floor))
@@ -61,20 +64,41 @@ def _summary(call: str, arguments: str) -> str:
     return " ".join([call, *details])
 
 
+def _pairs(root: Path, stack: contextlib.ExitStack) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Taking and giving back what nobody else wants: with namedmap, and the floor of it."""
+    import lockpeers
+
+    owner, guard = lockpeers.lock_floor(root), lockpeers.guard_floor(root)
+    for operation, ours, floor in (
+        ("mutex", lockpeers.locks(root, stack, "check")[0], owner),
+        ("semaphore", lockpeers.semaphores(stack, "check", 1)[0], guard),
+        ("event", lockpeers.events(stack, "check")[0], guard),
+    ):
+        for side, peer in (("namedmap", ours), ("floor", floor)):
+            (pair,) = stack.enter_context(lockpeers.opened([peer])).values()
+
+            def cycle(pair: lockpeers.Pair = pair, give_first: bool = operation == "event") -> None:
+                for step in (pair.give, pair.take) if give_first else (pair.take, pair.give):
+                    step()
+
+            yield f"{side} {operation}", cycle
+
+
 def _traced() -> None:
     import crowd
     import peers
     from floor import SIZE, Floor
 
     root = Path(os.environ["NAMEDMAP_ROOT"])
-    with crowd.child(root, "hold", "held", 1) as holder:
-        crowd.answer(holder)
+    with contextlib.ExitStack() as stack:
+        crowd.answer(stack.enter_context(crowd.child(root, "hold", "held", 1)))
         floor = Floor(root, "floor", "held0")
         for name, cycle in (
             ("namedmap create", peers.namedmap_create("new", SIZE)),
             ("floor create", floor.create),
             ("namedmap open", peers.namedmap_open("held0")),
             ("floor open", floor.open),
+            *_pairs(root, stack),
         ):
             cycle()
             os.write(2, _MARK + name.encode() + b"\n")

@@ -67,6 +67,6 @@ def describe(root: Path) -> list[tuple[str, str]]:
         ("/dev/shm", f"{kinds.get('/dev/shm', 'unknown')}, {free:,} MiB free of {total:,}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("namedmap", f"{__version__}{_commit()}"),
-        ("posix_ipc", _version("posix_ipc")),
+        *((package, _version(package)) for package in ("posix_ipc", "filelock", "portalocker")),
         ("load at the start", f"{load} (1, 5, 15 minutes)"),
     ]

@@ -8,38 +8,50 @@ from rounds import Series
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio to be reached, and what it is."""
+    """A ratio, or another number, to be reached, and what it is: at most the limit, or at `least`."""
 
     text: str
     limit: float
     reached: float
+    unit: str = "x"
+    least: bool = False
 
     def __str__(self) -> str:
-        verdict = "reached" if self.reached <= self.limit else "MISSED"
-        return f"{self.text}; this run: {self.reached:.2f}x, {verdict}"
+        good = self.reached >= self.limit if self.least else self.reached <= self.limit
+        return f"{self.text}; this run: {self.reached:.2f}{self.unit}, {'reached' if good else 'MISSED'}"
 
 
 @dataclass
 class Table:
-    """One comparison: rows of series, with the ratio of each to one or two of them."""
+    """One comparison: rows of series, with the ratio of each to one or two of them.
+
+    `more` gives further columns: for each of their names, what stands in it for each row.
+    """
 
     title: str
     text: str
     rows: list[Series]
     bases: list[tuple[str, Series]]
     targets: list[Target] = field(default_factory=list)
+    unit: str = "µs"
+    more: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def cells(self) -> list[list[str]]:
-        head = ["", "median µs", "min – max µs", *(f"× {label}" for label, _ in self.bases)]
+        ratios = [f"× {label}" for label, _ in self.bases]
+        head = ["", f"median {self.unit}", f"min – max {self.unit}", *ratios, *self.more]
         return [head, *(self._row(row) for row in self.rows)]
 
     def _row(self, row: Series) -> list[str]:
         ratios = [f"{row.ratio(base):.2f}" for _, base in self.bases]
-        return [row.name, _number(row.median), f"{_number(row.low)} – {_number(row.high)}", *ratios]
+        more = [column.get(row.name, "") for column in self.more.values()]
+        return [row.name, number(row.median), f"{number(row.low)} – {number(row.high)}", *ratios, *more]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+def number(value: float) -> str:
+    """With as many digits as are worth reading."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def as_text(table: Table) -> str:
@@ -72,14 +84,17 @@ others; the ratios are what to look at, and to compare on one's own machine.
 
 - All rows of a table are measured in the same run, in interleaved rounds; a sample is the mean of one round. Medians,
   minima and maxima are over the rounds; a ratio is the median of the ratios within each round.
-- Everything is called from Python, as its users call it: `namedmap.win32` and the peers alike.
+- Everything is called from Python, as its users call it: namedmap and the peers alike.
 - "touch" stores one byte. Sizes are 64 KiB unless said otherwise. The garbage collector runs as usual.
 - The *floor* is the sequence of system calls that namedmap makes for the same thing, written out straight-line in
-  Python with all arguments prepared (`benchmarks/floor.py`). It is what the lifetime rules cost in the kernel; the
-  rest of namedmap's time is its Python code. `benchmarks/run.py --check-floor` compares the two with strace.
+  Python with all arguments prepared (`benchmarks/floor.py`; of locks, semaphores and events
+  `benchmarks/lockpeers.py`). It is what namedmap's rules cost in the kernel; the rest of its time is its Python code.
+  `benchmarks/run.py --check-floor` compares the two with strace.
 - namedmap allocates the memory of a section when it is created (`posix_fallocate`), so that a store into it cannot end
   in SIGBUS. The peers allocate at the first touch of each page. The rows "+ fallocate" make them do the same; the rows
   `SEC_RESERVE` make namedmap do without.
+- Locks and semaphores are used with the defaults of their packages. filelock and portalocker look again every 50 and
+  250 ms while they wait; the others sleep until they are woken.
 """
 
 

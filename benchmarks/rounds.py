@@ -6,8 +6,11 @@ machine down meanwhile slows all of them. Ratios are taken within a round, befor
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Some = TypeVar("Some")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Subject:
 
 @dataclass
 class Series:
-    """The samples of one subject, one for each round, in microseconds for one time."""
+    """The samples of one subject, one for each round; in microseconds for one time, unless a table says otherwise."""
 
     name: str
     samples: list[float] = field(default_factory=list)
@@ -38,7 +41,7 @@ class Series:
         return max(self.samples)
 
     def ratio(self, base: "Series") -> float:
-        """How many times as long as `base`: the median of the rounds' ratios."""
+        """How many times as much as `base`: the median of the rounds' ratios."""
         return statistics.median(mine / its for mine, its in zip(self.samples, base.samples, strict=True))
 
 
@@ -59,11 +62,16 @@ def measure(subjects: Sequence[Subject], *, rounds: int, repeat: int, seconds: f
     found = {each.name: Series(each.name) for each in subjects}
     for each in subjects:
         each.timed(1)  # the first time does what is done once: imports, directories
+    for each in interleaved(subjects, rounds=rounds, seconds=seconds):
+        found[each.name].samples.append(each.timed(repeat) / repeat * 1e6)
+    return found
+
+
+def interleaved(subjects: Sequence[Some], *, rounds: int, seconds: float) -> Iterator[Some]:
+    """Each of them once in each round, for no longer than about `seconds`; at least three rounds."""
     deadline = time.monotonic() + seconds
     for turn in range(rounds):
         first = turn % len(subjects)
-        for each in [*subjects[first:], *subjects[:first]]:
-            found[each.name].samples.append(each.timed(repeat) / repeat * 1e6)
+        yield from [*subjects[first:], *subjects[:first]]
         if time.monotonic() > deadline and turn >= 2:
             break
-    return found

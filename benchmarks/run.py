@@ -1,11 +1,14 @@
 """Measure namedmap against what people use instead: python benchmarks/run.py [--quick] [--write FILE]
 
 Creating and opening named blocks against multiprocessing.shared_memory, posix_ipc and the bare system calls; growth
-with 10,000 live objects; large sections. Everything happens in a directory of its own in /dev/shm, which is removed.
+with 10,000 live objects; large sections. Locks, semaphores and events against multiprocessing, posix_ipc, filelock and
+portalocker: alone, between processes, idle, and when their owner dies. Everything happens in a directory of its own in
+/dev/shm, which is removed.
 """
 
 import argparse
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -20,7 +23,8 @@ _SHM = Path("/dev/shm")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure namedmap against what people use instead.")
-    parser.add_argument("--quick", action="store_true", help="a glance, in less than 20 s; otherwise less than 3 min")
+    parser.add_argument("--quick", action="store_true", help="a glance, about 45 s; otherwise about 5 min")
+    parser.add_argument("--only", choices=["sections", "waiting"], help="only the tables of these")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the tables there, as Markdown")
     parser.add_argument("--check-floor", action="store_true", help="only compare the floor with namedmap by strace")
     return parser.parse_args()
@@ -46,13 +50,14 @@ def main() -> int:
             import floorcheck
 
             return floorcheck.check()
-        return _run(root, arguments.quick, arguments.write)
+        return _run(root, arguments)
 
 
-def _run(root: Path, quick: bool, target: Path | None) -> int:
+def _run(root: Path, arguments: argparse.Namespace) -> int:
     import machine
     import report
     import tables
+    import waittables
 
     started = time.monotonic()
     facts = machine.describe(_SHM)
@@ -61,10 +66,16 @@ def _run(root: Path, quick: bool, target: Path | None) -> int:
         print(f"{what}: {value}")
     print(circumstances + "\n")
     done = []
-    for table in tables.all_tables(root, _root, quick):
+    parts = []
+    if arguments.only != "waiting":
+        parts.append(tables.all_tables(root, _root, arguments.quick))
+    if arguments.only != "sections":
+        parts.append(waittables.all_tables(root, arguments.quick))
+    for table in itertools.chain.from_iterable(parts):
         print(report.as_text(table), flush=True)
         done.append(table)
     print(f"{time.monotonic() - started:.0f} s")
+    target: Path | None = arguments.write
     if target is not None:
         target.write_text(report.document(facts, circumstances, done), encoding="utf-8")
         print(f"written to {target}")

@@ -215,7 +215,7 @@ class Dispatcher(NamedObject):
             self.enlisted -= 1
             locks.call(self.fd, locks.SET, rest)
 
-    def waiters(self, enough: int) -> int:
+    def waiters(self, enough: int = _MOST_WAITERS) -> int:
         """All enlisted threads, of all processes, or `enough` of them."""
         # A stranger may feign any number.
         return min(self.enlisted + locks.count_waiters(self.fd, enough - self.enlisted), _MOST_WAITERS)

@@ -1,0 +1,175 @@
+"""Other processes that wait: one that answers each signal, contenders for a lock, owners to be killed, idle waiters.
+
+Each is a function that runs in a process of its own, with a connection to this one as its first argument.
+"""
+
+import asyncio
+import contextlib
+import mmap
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import namedmap
+from lockpeers import Peer, opened, spawn
+
+COUNTER_SIZE = mmap.PAGESIZE
+
+
+class Partner:
+    """A process and the connection to it."""
+
+    def __init__(self, work: Callable[..., None], *arguments: object) -> None:
+        self._connection, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_run, args=(work, theirs, *arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def send(self, request: object) -> None:
+        self._connection.send(request)
+
+    def answer(self) -> Any:
+        try:
+            return self._connection.recv()
+        except EOFError:
+            raise SystemExit("a child process of the benchmark has failed") from None
+
+    def kill(self) -> None:
+        """By SIGKILL."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+
+def _run(work: Callable[..., None], connection: Connection, *arguments: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and ends this process
+    with contextlib.suppress(EOFError):
+        work(connection, *arguments)
+
+
+@contextlib.contextmanager
+def partner(work: Callable[..., None], *arguments: object) -> Iterator[Partner]:
+    """A process, which is killed at the end."""
+    process = Partner(work, *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+# -- ping-pong ---------------------------------------------------------------------------------------------------------
+
+
+def echo(connection: Connection, ping: Peer, pong: Peer) -> None:
+    """Answer each ping with a pong."""
+    take, give = ping.open().take, pong.open().give
+    connection.send(None)
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    while True:
+        take()
+        give()
+
+
+def compute(connection: Connection, core: int) -> None:
+    """Keep a core busy."""
+    os.sched_setaffinity(0, [core])
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    connection.send(None)
+    while True:
+        pass
+
+
+def _end_with_parent(connection: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        connection.recv()
+    os._exit(0)
+
+
+# -- contention --------------------------------------------------------------------------------------------------------
+
+
+def contend(connection: Connection, peers: Sequence[Peer], counter: Path) -> None:
+    """For each (name, start, seconds): add to the counter under that lock; send how often, and the seconds it took."""
+    with opened(peers) as pairs, open(counter, "r+b") as file, mmap.mmap(file.fileno(), COUNTER_SIZE) as memory:
+        connection.send(None)
+        while True:
+            name, start, seconds = connection.recv()
+            connection.send(_fight(pairs[name].take, pairs[name].give, memory, start, seconds))
+
+
+def _fight(
+    take: Callable[[], object], give: Callable[[], object], memory: mmap.mmap, start: float, seconds: float
+) -> tuple[int, float]:
+    words = memoryview(memory).cast("q")
+    times, now = 0, time.monotonic()
+    time.sleep(max(start - now, 0))
+    end = start + seconds
+    while now < end:
+        take()
+        words[0] += 1
+        give()
+        times += 1
+        now = time.monotonic()
+    words.release()
+    return times, now - start
+
+
+# -- death -------------------------------------------------------------------------------------------------------------
+
+
+def own(connection: Connection, peer: Peer) -> None:
+    """Take it, and keep it until killed."""
+    pair = peer.open()
+    pair.take()
+    connection.send(None)
+    connection.recv()
+
+
+def inherit(connection: Connection, peer: Peer, seconds: float) -> None:
+    """Send whether it can be taken within so many seconds."""
+    connection.send(peer.open().attempt(seconds))
+
+
+# -- idle waiters ------------------------------------------------------------------------------------------------------
+
+
+def idle(connection: Connection, wait: Callable[[Any, float], float], what: object, seconds: float) -> None:
+    """Send the processor time that a wait of so many seconds took, in percent of a core."""
+    connection.send(wait(what, seconds) / seconds * 100)
+
+
+def wait_for_one(peer: Peer, seconds: float) -> float:
+    attempt = peer.open().attempt
+    attempt(0.01)
+    start = time.process_time()
+    attempt(seconds)
+    return time.process_time() - start
+
+
+def wait_for_any(count: int, seconds: float) -> float:
+    events = [namedmap.Event(f"any{index}") for index in range(count)]
+    namedmap.wait_any(events, 0.01)
+    start = time.process_time()
+    namedmap.wait_any(events, seconds)
+    return time.process_time() - start
+
+
+def wait_in_tasks(count: int, seconds: float) -> float:
+    return asyncio.run(_wait_in_tasks(count, seconds))
+
+
+async def _wait_in_tasks(count: int, seconds: float) -> float:
+    tasks = [asyncio.create_task(namedmap.Event(f"task{index}").wait_async()) for index in range(count)]
+    await asyncio.sleep(0.5)
+    start = time.process_time()
+    await asyncio.sleep(seconds)
+    used = time.process_time() - start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return used

@@ -1,0 +1,614 @@
+"""wait_any and wait_all: index, order, atomicity, limits, abandoned mutexes, other processes.
+
+And the ends of waits in asyncio (see test_asyncio_waits): loops that are closed, programs that end, Ctrl-C.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+import namedmap
+from namedmap import (
+    AbandonedMutexWarning,
+    Event,
+    Mutex,
+    Semaphore,
+    wait_all,
+    wait_all_async,
+    wait_any,
+    wait_any_async,
+    win32,
+)
+from namedmap._kernel import owners
+from support import WATCHDOG, Child, Spawn, eventually
+from sync_support import Helpers, asleep, exactly, waiters
+from sync_support import helpers as helpers
+from test_asyncio_waits import begun, run
+from test_primitives import PRIMITIVES, Class, abandon, each_class, gone, make, raised, run_python
+from test_primitives import tidy as tidy
+
+NAME = "waits"
+MOST = 64
+each_wait = pytest.mark.parametrize("wait", [wait_any, wait_all])
+
+
+def auto(signalled: bool = False) -> Event:
+    return Event(manual=False, signalled=signalled)
+
+
+class TestAny:
+    def test_the_first_that_is_there(self) -> None:
+        """Its index; the others are left alone."""
+        events = [auto(index in (2, 4)) for index in range(6)]
+        assert wait_any(events) == 2
+        assert [event.is_set() for event in events] == [False] * 4 + [True, False]
+        assert [wait_any(events, 0), wait_any(events, 0)] == [4, None]
+
+    def test_every_kind(self, helpers: Helpers) -> None:
+        """Mutexes are owned by the thread, semaphores counted down, automatic events cleared, manual ones not."""
+        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 1), auto(True), Event(signalled=True)
+        (other,) = helpers(1)
+        assert wait_any([mutex, semaphore, automatic, manual]) == 0
+        assert mutex.owned()
+        objects = [semaphore, mutex, automatic, manual]
+        assert [other.do(wait_any, objects, 0) for _ in range(4)] == [0, 2, 3, 3]
+        mutex.release()
+        assert (semaphore.value, automatic.is_set(), manual.is_set()) == (0, False, True)
+
+    def test_recursion(self) -> None:
+        """A mutex that the thread owns is there for it."""
+        mutex = Mutex()
+        with mutex:
+            assert wait_any([mutex, auto(True)], 0) == 0
+            mutex.release()
+        assert not mutex.locked()
+
+    @pytest.mark.parametrize("index", [0, 1, 30, 63])
+    def test_wakes_for_each(self, helpers: Helpers, index: int) -> None:
+        """Whichever of 64 comes while it sleeps."""
+        events = [auto() for _ in range(MOST)]
+        (thread,) = waiters(helpers, 1, wait_any, events)
+        events[index].set()
+        assert thread.result() == index
+        assert not events[index].is_set()
+
+    def test_times(self) -> None:
+        """0 only looks; a time that passes gives None, not earlier."""
+        events = [auto(), Event()]
+        assert wait_any(events, 0) is None
+        before = time.monotonic()
+        assert wait_any(events, 0.05) is None
+        assert time.monotonic() - before >= 0.05
+
+    def test_duplicates(self) -> None:
+        """The same object more than once, or two objects of one name: the first index."""
+        event, again = Event(NAME, manual=False, signalled=True), Event(NAME)
+        assert wait_any([auto(), event, event, again], 0) == 1
+        assert wait_any([event] * MOST, 0) is None
+        again.set()
+        assert wait_any([again, event], 0) == 0
+
+    def test_one_waiter_per_signal(self, helpers: Helpers) -> None:
+        """Of three that wait for the same two events, each signal releases one."""
+        first, second = auto(), auto()
+        threads = waiters(helpers, 3, wait_any, [first, second])
+        second.set()
+        exactly(threads, 1)
+        first.set()
+        exactly(threads, 2)
+        second.set()
+        assert sorted(thread.result() for thread in threads) == [0, 1, 1]
+
+    def test_in_another_process(self, spawn: Spawn) -> None:
+        child = spawn()
+        events = [Event(f"{NAME}{index}", manual=False) for index in range(3)]
+        child.run(f"import namedmap\nevents = [namedmap.Event.open(f'{NAME}{{index}}') for index in range(3)]")
+        for index in (2, 0, 1):
+            child.start("value", "namedmap.wait_any(events)")
+            asleep(child)
+            events[index].set()
+            assert child.finish() == index
+
+
+class TestAll:
+    def test_takes_all(self, helpers: Helpers) -> None:
+        """Of every kind, at once."""
+        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 2), auto(True), Event(signalled=True)
+        (other,) = helpers(1)
+        assert other.do(wait_all, [mutex, semaphore, automatic, manual])
+        assert (mutex.locked(), semaphore.value, automatic.is_set(), manual.is_set()) == (True, 1, False, True)
+        other.do(mutex.release)
+
+    def test_or_nothing(self, helpers: Helpers) -> None:
+        """While one is missing, the others are there for everybody."""
+        mutex, semaphore, missing = Mutex(), Semaphore(None, 1), auto()
+        objects = [mutex, semaphore, missing]
+        assert not wait_all(objects, 0)
+        assert not wait_all(objects, 0.05)
+        (thread,) = waiters(helpers, 1, wait_all, objects)
+        assert semaphore.acquire(0)
+        with mutex:
+            missing.set()
+            exactly([thread], 0)
+        assert missing.is_set()
+        semaphore.release()
+        assert thread.result()
+        assert (mutex.locked(), semaphore.value, missing.is_set()) == (True, 0, False)
+        thread.do(mutex.release)
+
+    def test_times(self) -> None:
+        """A time that passes gives False, not earlier."""
+        before = time.monotonic()
+        assert wait_all([auto(True), auto()], 0.05) is False
+        assert time.monotonic() - before >= 0.05
+
+    def test_64(self, helpers: Helpers) -> None:
+        """As many as Windows allows, the last of which comes later."""
+        events = [auto(True) for _ in range(MOST - 1)] + [auto()]
+        (thread,) = waiters(helpers, 1, wait_all, events)
+        events[-1].set()
+        assert thread.result()
+        assert not any(event.is_set() for event in events)
+
+    def test_duplicates_are_refused(self) -> None:
+        """The same object twice, or twice by name, is a ValueError, and takes nothing."""
+        event, again, other = Event(NAME, manual=False, signalled=True), Event(NAME), auto(True)
+        for objects in ([event, event], [other, event, again], [event, other, event]):
+            with pytest.raises(ValueError, match="twice"):
+                wait_all(objects)
+        assert (event.is_set(), other.is_set()) == (True, True)
+
+    def test_opposite_orders(self, helpers: Helpers) -> None:
+        """Threads that want the same mutexes in different orders do not hold each other up."""
+        first, second, third = Mutex(), Mutex(), Mutex()
+        orders = [[first, second, third], [third, first, second], [second, third, first]]
+        inside: list[int] = []
+
+        def work(order: list[Mutex]) -> int:
+            for _ in range(60):
+                assert wait_all(order)
+                inside.append(1)
+                assert len(inside) == 1
+                inside.pop()
+                for mutex in order:
+                    mutex.release()
+            return 1
+
+        threads = helpers(3)
+        for thread, order in zip(threads, orders, strict=True):
+            thread.start(work, order)
+        assert [thread.result() for thread in threads] == [1, 1, 1]
+
+
+class TestArguments:
+    @each_wait
+    def test_one_to_64(self, wait: Callable[..., object]) -> None:
+        """No objects, or more than 64, are a ValueError, before anything else."""
+        events = [auto(True) for _ in range(MOST + 1)]
+        for objects in ([], events):
+            with pytest.raises(ValueError, match="64"):
+                wait(objects, 0)
+        assert all(event.is_set() for event in events)
+        assert wait(events[:MOST], 0) in (0, True)
+        assert wait(events[-1:], 0) in (0, True)
+
+    @each_wait
+    @pytest.mark.parametrize("timeout", [-1, float("nan"), -float("inf"), "1", []])
+    def test_times_that_cannot_be(self, wait: Callable[..., object], timeout: object) -> None:
+        """They are refused, and nothing is taken."""
+        event = auto(True)
+        expected = TypeError if isinstance(timeout, str | list) else ValueError
+        assert raised(lambda: wait([event], timeout)) is expected
+        assert event.is_set()
+
+    @each_wait
+    @pytest.mark.parametrize("timeout", [None, 0, 0.0, 1e9, 1e300, float("inf")])
+    def test_what_is_there_is_had_at_any_time(self, wait: Callable[..., object], timeout: float | None) -> None:
+        assert wait([auto(True)], timeout) is not None
+
+    @each_wait
+    @pytest.mark.parametrize("collection", [list, tuple, iter, dict.fromkeys, set])
+    def test_any_collection(self, wait: Callable[..., object], collection: Callable[..., Iterable[Event]]) -> None:
+        """What can be gone through is good enough."""
+        event = auto(True)
+        assert wait(collection([event]), 0) in (0, True)
+        assert not event.is_set()
+
+    @each_wait
+    def test_a_list_that_changes(self, wait: Callable[..., object], helpers: Helpers) -> None:
+        """The objects are those of the beginning."""
+        mutex, event = abandon(), auto()
+        objects: list[object] = [event, mutex] if wait is wait_all else [event]
+
+        def patiently() -> object:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = wait(objects)
+            if mutex.owned():
+                mutex.release()
+            return found
+
+        (thread,) = waiters(helpers, 1, patiently)
+        objects.clear()
+        event.set()
+        assert thread.result() in (0, True)
+        assert mutex.abandoned == (wait is wait_all)
+
+    @each_wait
+    @pytest.mark.parametrize("objects", [None, 1, [1], [None], ["name"], "name"])
+    def test_other_things(self, wait: Callable[..., object], objects: object) -> None:
+        """Are no objects."""
+        assert raised(lambda: wait(objects, 0)) in (TypeError, AttributeError)
+
+    @each_wait
+    @each_class
+    def test_a_closed_one(self, wait: Callable[..., object], cls: Class) -> None:
+        """A ValueError; the others are not taken."""
+        closed, event = cls(), auto(True)
+        closed.close()
+        for objects in ([closed], [event, closed]):
+            with pytest.raises(ValueError, match="closed"):
+                wait(objects, 0)
+        assert event.is_set()
+
+    @each_wait
+    def test_each_kind_alone(self, wait: Callable[..., object]) -> None:
+        for cls in PRIMITIVES:
+            assert wait([make(cls)], 0) in (0, True)
+
+    @each_wait
+    def test_one_without_the_right_to_wait(self, wait: Callable[..., object]) -> None:
+        """A handle that has no SYNCHRONIZE is a PermissionError."""
+        event = Event(signalled=True)
+
+        class Weak:
+            handle = win32.CreateEventEx(None, None, win32.CREATE_EVENT_INITIAL_SET, win32.EVENT_MODIFY_STATE)
+
+            def note(self, result: int) -> None:
+                raise AssertionError
+
+        assert Weak.handle
+        with pytest.raises(PermissionError):
+            wait([event, Weak()], 0)
+        assert win32.CloseHandle(Weak.handle)
+
+
+class TestAbandoned:
+    def test_any(self) -> None:
+        """The index is told, the mutex is owned, the warning comes once."""
+        mutex = abandon()
+        with pytest.warns(AbandonedMutexWarning) as caught:
+            assert wait_any([auto(), mutex, auto(True)]) == 1
+        assert (len(caught), mutex.abandoned, mutex.owned()) == (1, True, True)
+        assert wait_any([mutex]) == 0
+        assert not mutex.abandoned
+        mutex.release()
+        mutex.release()
+
+    def test_all(self) -> None:
+        """Which of them it was, Windows does not tell: each mutex says that it may be."""
+        mutex, sound, semaphore = abandon(), Mutex(), Semaphore()
+        with pytest.warns(AbandonedMutexWarning) as caught:
+            assert wait_all([sound, semaphore, mutex], 0)
+        assert len(caught) == 2
+        assert (mutex.abandoned, sound.abandoned) == (True, True)
+        assert wait_all([sound, mutex], 0)
+        assert (mutex.abandoned, sound.abandoned) == (False, False)
+        for each in (mutex, sound):
+            each.release()
+            each.release()
+        assert semaphore.value == 0
+
+    def test_the_unsuccessful_are_not_told(self) -> None:
+        """A wait that takes nothing leaves the news to the next."""
+        mutex = abandon()
+        assert not wait_all([mutex, auto()], 0.05)
+        assert wait_any([auto(True), mutex], 0) == 0
+        assert not mutex.abandoned
+        with pytest.warns(AbandonedMutexWarning):
+            assert wait_any([mutex], 0) == 0
+        mutex.release()
+
+    def test_as_an_error(self) -> None:
+        """Where the warning is an error the whole wait has failed: no mutex of it is owned."""
+        mutex, before, after = abandon(), Mutex(), Mutex()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AbandonedMutexWarning)
+            with pytest.raises(AbandonedMutexWarning):
+                wait_all([before, mutex, after], 0)
+        assert [each.locked() for each in (before, mutex, after)] == [False] * 3
+
+    @pytest.mark.leaves_dead_files
+    @each_wait
+    def test_by_a_killed_process(self, wait: Callable[..., object], spawn: Spawn, helpers: Helpers) -> None:
+        """A waiter that sleeps is told."""
+        child = spawn()
+        mutex = Mutex(NAME)
+        child.run(f"import namedmap\nmutex = namedmap.Mutex.open({NAME!r}); mutex.acquire()")
+
+        def warned() -> bool:
+            with pytest.warns(AbandonedMutexWarning):
+                found = wait([mutex], WATCHDOG)
+            mutex.release()
+            return found in (0, True)
+
+        (thread,) = waiters(helpers, 1, warned)
+        child.kill()
+        assert thread.result()
+
+
+class TestOthers:
+    @pytest.mark.leaves_dead_files
+    def test_killed_waiters_swallow_nothing(self, spawn: Spawn) -> None:
+        """What is set after they are dead, or while they die, is there for who lives."""
+        event, other = Event(NAME, manual=False), auto()
+
+        def waiter(call: str) -> Child:
+            child = spawn()
+            child.run(f"import namedmap\ne = namedmap.Event.open({NAME!r}); n = namedmap.Event()")
+            child.start("value", call)
+            asleep(child)
+            return child
+
+        for call in ("namedmap.wait_any([n, e])", "namedmap.wait_all([e, n])", "e.wait()"):
+            victim = waiter(call)
+            victim.stop()
+            victim.kill()
+            event.set()
+            assert wait_any([other, event], WATCHDOG) == 1
+        assert not event.is_set()
+
+    def test_any_and_all_together(self, helpers: Helpers) -> None:
+        """A waiter for all does not keep waiters for any from what is there."""
+        first, second = auto(), auto()
+        (both,) = waiters(helpers, 1, wait_all, [first, second])
+        (either,) = waiters(helpers, 1, wait_any, [first, second])
+        first.set()
+        assert either.result() == 0
+        exactly([both], 0)
+        first.set()
+        second.set()
+        assert both.result()
+
+    def test_producers_and_consumers(self) -> None:
+        """Every unit that is released is taken once, by whom it may concern."""
+        work, stop = Semaphore(None, 0), Event()
+        counts = [0] * 4
+
+        def consume(index: int) -> None:
+            while wait_any([work, stop]) == 0:
+                counts[index] += 1
+
+        threads = [threading.Thread(target=consume, args=(index,)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            work.release(3)
+        while work.value:
+            time.sleep(0.001)
+        stop.set()
+        for thread in threads:
+            thread.join(WATCHDOG)
+        assert sum(counts) == 300
+
+
+class TestWarningsOfTasks:
+    def test_points_at_the_caller(self) -> None:
+        """At the line of the task that acquired it, whichever way."""
+
+        async def main() -> None:
+            calls: list[Callable[[Mutex], Awaitable[object]]] = [
+                lambda mutex: mutex.acquire_async(),
+                lambda mutex: wait_any_async([mutex]),
+                lambda mutex: wait_all_async([mutex], WATCHDOG),
+            ]
+            for call in calls:
+                mutex = abandon()
+                with pytest.warns(AbandonedMutexWarning) as caught:
+                    await call(mutex)
+                assert [each.filename for each in caught] == [__file__]
+                mutex.release()
+            mutex = abandon()
+            with pytest.warns(AbandonedMutexWarning) as caught:
+                async with mutex:
+                    pass
+            assert [each.filename for each in caught] == [__file__]
+
+        run(main())
+
+    def test_as_an_error(self) -> None:
+        """Where the warning is an error the acquisition has failed: the mutex is free again."""
+
+        async def main() -> None:
+            mutex = abandon()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", AbandonedMutexWarning)
+                with pytest.raises(AbandonedMutexWarning):
+                    await mutex.acquire_async()
+            assert not mutex.locked()
+
+        run(main())
+
+
+class TestEndsOfLoops:
+    @pytest.fixture(autouse=True)
+    def _quiet(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        """asyncio logs tasks that are destroyed; here they are meant to be."""
+        with caplog.at_level("CRITICAL", "asyncio"):
+            yield
+
+    @staticmethod
+    def _leave_waiting(wait: Callable[[], Coroutine[Any, Any, object]]) -> "weakref.ref[asyncio.Task[object]]":
+        """Close a loop in which a task waits."""
+        loop = asyncio.new_event_loop()
+        task: asyncio.Task[object] = loop.create_task(wait())
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        return weakref.ref(task)
+
+    def test_a_loop_closed_while_a_task_waits(self, helpers: Helpers) -> None:
+        """Nothing is lost: what is set then goes to others, once the task was collected or at once."""
+        event = auto()
+        left = self._leave_waiting(event.wait_async)
+        time.sleep(0.3)  # the helper thread tells the closed loop
+        eventually(lambda: gc.collect() >= 0 and left() is None, "the end of the task")
+        (thread,) = waiters(helpers, 1, event.wait)
+        event.set()
+        assert thread.result()
+        self._leave_waiting(event.wait_async)
+        event.set()
+        assert event.wait(WATCHDOG)
+
+    def test_a_loop_closed_while_a_task_owns(self) -> None:
+        """A task that never ends keeps its mutex; other tasks and threads are not let in."""
+        mutex = Mutex()
+
+        async def own() -> None:
+            async with mutex:
+                await asyncio.sleep(WATCHDOG)
+
+        left = self._leave_waiting(own)
+        assert not mutex.acquire(0.05)
+        task = left()
+        assert task is not None
+        owners.ended(task)  # so that nothing is left of this test
+        coroutine = task.get_coro()
+        assert coroutine is not None
+        with pytest.raises(namedmap.NotOwnerError):
+            coroutine.close()
+        with pytest.warns(AbandonedMutexWarning):
+            assert mutex.acquire(0)
+        mutex.release()
+
+    def test_the_next_loop_waits_as_ever(self) -> None:
+        """The helper thread survives closed loops."""
+        event = Event()
+        for _ in range(5):
+            self._leave_waiting(event.wait_async)
+
+        async def main() -> None:
+            (waiting,) = await begun(event.wait_async())
+            await asyncio.sleep(0.3)
+            event.set()
+            assert await waiting
+
+        run(main())
+        gc.collect()
+
+    @pytest.mark.parametrize("end", ["cancel", "set", "close"])
+    def test_nothing_is_kept_alive(self, end: str) -> None:
+        """Neither the loop nor the object of a wait that is over: the object goes with its last reference."""
+
+        def once() -> "weakref.ref[object]":
+            event, loop = Event(NAME), asyncio.new_event_loop()
+            task = loop.create_task(event.wait_async())
+            loop.run_until_complete(asyncio.sleep(0.01))
+            if end == "set":
+                event.set()
+            elif end == "cancel":
+                task.cancel()
+            if end != "close":
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(task)
+            loop.close()
+            return weakref.ref(loop)
+
+        loop = once()
+        eventually(lambda: gc.collect() >= 0 and loop() is None, "the end of the loop")
+        eventually(lambda: gone(Event), "the end of the event")
+
+    def test_collected_in_the_middle_of_calls(self) -> None:
+        """The collector may end waits at any moment, in any thread, without holding anybody up."""
+        result = run_python(
+            """
+            import asyncio, gc, logging, time, namedmap
+            logging.disable(logging.CRITICAL)
+            gc.set_threshold(1, 1, 1)
+            event = namedmap.Event()
+
+            async def wait():
+                await event.wait_async()
+
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                loop = asyncio.new_event_loop()
+                tasks = [loop.create_task(wait()) for _ in range(5)]
+                loop.run_until_complete(asyncio.sleep(0))
+                loop.close()
+            print("done")
+            """
+        )
+        assert result.stdout == "done\n", result.stderr
+
+    def test_collected_in_the_middle_of_a_registration(self) -> None:
+        """The same where it is hardest: in the thread that has the helper's lock."""
+        result = run_python(
+            """
+            from namedmap._kernel.notifier import Notifier
+            helper = Notifier()
+            end = helper.watch([], print)
+            with helper._lock:
+                end()
+                end()
+            print(helper.load, len(helper._watches))
+            """
+        )
+        assert result.stdout == "0 0\n", result.stderr
+
+    def test_a_program_that_ends_while_tasks_wait(self) -> None:
+        """asyncio.run cancels them; nothing is said."""
+        result = run_python(
+            """
+            import asyncio, namedmap
+
+            async def main():
+                event = namedmap.Event()
+                tasks = [asyncio.ensure_future(event.wait_async()) for _ in range(5)]
+                await asyncio.sleep(0.01)
+                raise SystemExit(7)
+
+            asyncio.run(main())
+            """,
+            "-X", "dev", "-W", "error",
+        )  # fmt: skip
+        assert (result.returncode, result.stdout, result.stderr) == (7, "", "")
+
+    @pytest.mark.parametrize("loop", ["asyncio.new_event_loop", "__import__('uvloop').new_event_loop"])
+    def test_ctrl_c(self, loop: str, spawn: Spawn) -> None:
+        """Reaches a program whose tasks all wait; their blocks are left, their mutexes released."""
+        if "uvloop" in loop:
+            pytest.importorskip("uvloop", reason="uvloop is not installed")
+        mutex, never = Mutex(NAME), Event("never")
+        child = spawn(
+            f"""
+            import asyncio, namedmap
+            async def main():
+                async with namedmap.Mutex.open({NAME!r}):
+                    say("waiting")
+                    await namedmap.Event.open("never").wait_async()
+            try:
+                with asyncio.Runner(loop_factory={loop}) as runner:
+                    runner.run(main())
+            except KeyboardInterrupt:
+                say("interrupted")
+            """
+        )
+        assert child.line() == "waiting"
+        time.sleep(0.05)
+        os.kill(child.pid, signal.SIGINT)
+        assert child.line() == "interrupted"
+        assert child.wait() == 0
+        assert mutex.acquire(0)
+        assert not mutex.abandoned
+        mutex.release()
+        never.close()
