@@ -24,7 +24,7 @@ lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy --strict $(CHECKED)
 
-bench: $(VENV)/installed-bench  ## measure against multiprocessing.shared_memory and posix_ipc
+bench: $(VENV)/installed-bench  ## measure against multiprocessing, posix_ipc and file locks
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves

@@ -29,6 +29,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import weakref
 from collections.abc import Callable
 from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -120,6 +121,8 @@ class Dispatcher(NamedObject):
         self.depth = 0
         #: Threads of this process that are counted in WAITERS.
         self.enlisted = 0
+        # Their entries. One that dies is of a wait that an exception from a signal handler has kept from leaving.
+        self._counted: dict[int, weakref.ref[Entry]] = {}
 
     # -- the words ----------------------------------------------------------------------------------------------------
 
@@ -183,6 +186,7 @@ class Dispatcher(NamedObject):
     def forked(self) -> None:
         super().forked()
         self.enlisted = self.depth = 0
+        self._counted = {}
         if self.borrowed:
             self.quick_words = self.pairs = None
 
@@ -203,17 +207,29 @@ class Dispatcher(NamedObject):
 
     def count_in(self, entry: Entry) -> None:
         """Count a waiting thread of this process, with `mutex` held."""
+        self._counted[id(entry)] = weakref.ref(entry, functools.partial(self._lost, id(entry)))
         entry.counted = True
         self.enlisted += 1
         locks.try_lock(self.fd, locks.waiters_at(self.life), self.enlisted)
 
     def count_out(self, entry: Entry) -> None:
-        if entry.counted and self.enlisted:  # none after a fork in the middle of a wait
+        if entry.counted:
+            entry.counted = False
+            self._uncount()
+            self._counted.pop(id(entry), None)
+
+    def _uncount(self) -> None:
+        if self.enlisted:  # none after a fork in the middle of a wait
             rest = locks.range_to_unlock(locks.waiters_at(self.life) + self.enlisted - 1, locks.PLACE - self.enlisted)
             # No call, and so no signal handler, comes in between.
-            entry.counted = False
             self.enlisted -= 1
             locks.call(self.fd, locks.SET, rest)
+
+    def _lost(self, key: int, _: object) -> None:
+        with self.mutex:
+            self._counted.pop(key, None)
+            while self.enlisted > len(self._counted):
+                self._uncount()
 
     def waiters(self, enough: int = _MOST_WAITERS) -> int:
         """All enlisted threads, of all processes, or `enough` of them."""

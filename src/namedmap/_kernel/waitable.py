@@ -1,6 +1,5 @@
 """What a wait asks of an object; here, of one without a state of its own: NT lets every wait on such a one pass."""
 
-import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,18 +14,12 @@ TAKEN, ABANDONED = 0, 0x80
 class Entry:
     """One object in one wait."""
 
-    __slots__ = ("counted", "enlisted", "generation", "held", "last", "patient", "pulsed", "sequence")
+    __slots__ = ("__weakref__", "counted", "enlisted", "generation", "held", "last", "patient", "pulsed", "sequence")
 
     def __init__(self, held: "Waitable") -> None:
         self.held = held
         self.counted = self.enlisted = self.patient = self.last = self.pulsed = False
         self.sequence = self.generation = 0
-
-    def __del__(self) -> None:
-        # Only if an exception from a signal handler has kept the wait from leaving.
-        if self.counted:
-            with contextlib.suppress(Exception):
-                self.held.leave(self)
 
 
 class Waitable:
