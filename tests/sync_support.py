@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import libc
+from namedmap._kernel import libc, objects, owners
 from namedmap._kernel.handles import table
 from support import WATCHDOG, Child, eventually, message
 
@@ -32,10 +32,14 @@ loose_nt: Any = nt
 
 @pytest.fixture(autouse=True)
 def tidy() -> Iterator[None]:
-    """Close what a test leaves open."""
+    """Close what a test leaves open; then nothing of it may be left in this process."""
     yield
     for value in list(table._entries):
         win32.CloseHandle(value)
+    # Mutexes that were closed unreleased while others had them stay until their owner ends.
+    owners.ended(owners.thread.owner)
+    assert not objects.holders
+    assert not objects._registry
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------

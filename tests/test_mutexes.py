@@ -1,5 +1,6 @@
 """Mutexes: recursion, ownership, and what becomes of them when their owner ends."""
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from namedmap import win32
+from namedmap._kernel import objects
 from support import WATCHDOG, Child, Spawn, close, message
 from sync_support import (
     ABANDONED,
@@ -297,6 +299,15 @@ class TestAbandonment:
         assert other.do(error_of_release, again) == win32.ERROR_NOT_OWNER
         assert [win32.ReleaseMutex(again) for _ in range(3)] == [True, True, False]
         assert child.value("win32.WaitForSingleObject(m, 0)") == win32.WAIT_OBJECT_0
+
+    @pytest.mark.parametrize("name", [None, NAME], ids=["unnamed", "named"])
+    def test_closing_what_nobody_else_has(self, name: str | None) -> None:
+        """Nothing of it stays, though its owner goes on."""
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            close(mutex(owned=True, name=name))
+            assert not objects.holders
+            assert len(os.listdir("/proc/self/fd")) == before
 
     def test_a_thread_ends_after_closing(self, spawn: Spawn, helpers: Helpers) -> None:
         """Then it abandons what it owns, without a handle to it."""

@@ -22,6 +22,7 @@ import pytest
 
 import namedmap
 from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore, win32
+from namedmap._kernel import objects, owners
 from namedmap._kernel.handles import table
 from namedmap.primitives import Primitive
 from support import WATCHDOG, Spawn, close, create, handle_count, object_files, peek, unmap, view
@@ -52,6 +53,9 @@ def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
             win32.CloseHandle(value)
         if request.session.testsfailed == failed:
             pytest.fail(f"handles were kept: {kept}")
+    # Mutexes that were closed unreleased while others had them stay until their owner ends.
+    owners.ended(owners.thread.owner)
+    assert not objects.holders
 
 
 def gone(cls: Class, name: str = NAME) -> bool:

@@ -230,9 +230,15 @@ class Mutant(Dispatcher):
             if self.pinned:
                 self._keep()
         super()._last_handle()
+        with self.mutex, objects.lock:
+            # Two references: what its owner keeps, and the handle that goes. Nobody else can ever come to it again.
+            if self._kept and self._references == 2 and not self.handle_count and not locks.object_is_alive(self.fd):
+                self.owner, self.recursion, self._kept = None, 0, False
+                objects.forget(self)
+                self.release()
 
     def _keep(self) -> None:
-        """The owner keeps the object until he lets go, or ends."""
+        """The owner keeps the object until he lets go, or ends: others may have handles, or wait."""
         if not self._kept:
             self._kept = True
             self.retain()
