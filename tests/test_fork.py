@@ -124,6 +124,49 @@ class TestFork:
         assert child.wait() == 0
         assert object_files() == []
 
+    @each_kind
+    @pytest.mark.parametrize("when", ["before", "after_in_child", "after_in_parent"])
+    def test_a_handle_closed_in_the_middle_of_a_fork(self, spawn: Spawn, tmp_path: Path, kind: Kind, when: str) -> None:
+        """As a hook of somebody else may do, or the garbage collector. What a child closes, its parent keeps; and
+        other objects are each process's own as ever."""
+        # Registered before ours, it runs in the middle of them: after the first, before the last.
+        hook = f"import os, sys; os.register_at_fork({when}=lambda: sys.hook() if hasattr(sys, 'hook') else None)"
+        (tmp_path / "sitecustomize.py").write_text(hook)
+        parent = spawn(
+            f"""
+            descriptors = len(os.listdir("/proc/self/fd"))
+            h, other = [{kind.text.format(NAME)}], create("{NAME}-other")
+            def close():
+                while h: win32.CloseHandle(h.pop())
+            win32.ReleaseMutex(h[0])  # if it is one: its owner would keep it
+            sys.hook = close
+            pid = os.fork()
+            if not pid:
+                close()
+                win32.CloseHandle(other)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            say(len(h))
+            hear()
+            close()
+            win32.CloseHandle(other)
+            say(len(os.listdir("/proc/self/fd")) - descriptors)
+            """,
+            environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        )
+        assert parent.line() == ("1" if when == "after_in_child" else "0")
+        if when == "after_in_child":
+            held = kind.open(NAME)
+            assert held, message()
+            close(held)
+        else:
+            assert gone(kind, NAME)
+        close(open_section(f"{NAME}-other"))
+        parent.send("")
+        assert parent.line() == "0"
+        assert parent.wait() == 0
+        assert object_files() == []
+
     def test_views_are_shared_and_handles_counted(self, spawn: Spawn) -> None:
         """A forked child sees what the parent writes, and has a handle of its own."""
         mine = create(NAME)

@@ -33,7 +33,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from . import futex, libc, locks
+from . import futex, libc, locks, objects
 from .control import CONTROL_SIZE, STATE_OFFSET, Control
 from .objectfile import ObjectFile
 from .objects import NamedObject
@@ -225,7 +225,10 @@ class Dispatcher(NamedObject):
             self.enlisted -= 1
             locks.call(self.fd, locks.SET, rest)
 
-    def _lost(self, key: int, _: object) -> None:
+    def _lost(self, key: int, _: object = None) -> None:
+        with objects.lock:
+            if objects.postponed(functools.partial(self._lost, key)):
+                return
         with self.mutex:
             self._counted.pop(key, None)
             while self.enlisted > len(self._counted):

@@ -27,6 +27,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import ClassVar, Self, TypeVar
 
 from . import control, locks, namespace, objectfile
@@ -187,6 +188,8 @@ class NamedObject(KernelObject):
 
     def drop_handle(self) -> None:
         with lock:
+            if postponed(self.drop_handle):
+                return
             # Counted first: a signal handler that closes the other handle here must find the right number.
             self.handle_count -= 1
             left = self.handle_count
@@ -204,11 +207,12 @@ class NamedObject(KernelObject):
 
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
-        if not self.borrowed:
-            locks.unlock(self.fd, self.life + handles, 0)
+        self.handle_count, self._references = handles, handles + views
         if not handles:
             forget(self)
-        self.handle_count, self._references = handles, handles + views
+            self._last_handle()
+        elif not self.borrowed:
+            locks.unlock(self.fd, self.life + handles, 0)
         if not self._references:
             self._free()
 
@@ -230,6 +234,8 @@ class NamedObject(KernelObject):
 
     def release(self) -> None:
         with lock:
+            if postponed(self.release):
+                return
             self._references -= 1
             last = not self._references
             if last:
@@ -298,6 +304,35 @@ _registry: dict[tuple[int, int], NamedObject] = {}
 place = locks.new_place()
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
+
+
+#: While this process forks: what to do when it has.
+_after_fork: list[Callable[[], None]] | None = None
+
+
+def begin_fork() -> None:
+    """From here on the descriptors stay as they are, and so do their locks; with `lock` held."""
+    global _after_fork
+    _after_fork = []
+
+
+def end_fork() -> list[Callable[[], None]]:
+    """What was postponed; with `lock` held. A forked child, which counts anew, need not do it."""
+    global _after_fork
+    calls, _after_fork = _after_fork or [], None
+    return calls
+
+
+def postponed(call: Callable[[], None]) -> bool:
+    """Whether the call has to wait for the end of a fork; with `lock` held.
+
+    The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
+    fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
+    """
+    if _after_fork is None:
+        return False
+    _after_fork.append(call)
+    return True
 
 
 def forget(held: NamedObject) -> None:

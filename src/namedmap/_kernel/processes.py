@@ -28,6 +28,7 @@ import json
 import os
 import secrets
 import select
+import signal
 import socket
 import threading
 from collections import Counter
@@ -102,11 +103,15 @@ class _Fork:
         self.for_parent: dict[NamedObject, int] = {}
         self.all: set[NamedObject] = set()
         self.place = 0
+        self.blocked: set[int] | None = None
 
     def before(self) -> None:
+        # An exception out of a signal handler would leave this half done.
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         # In this order, as everywhere: a commit takes a reference to its section with the space locked.
         space.lock.acquire()
         objects.lock.acquire()
+        objects.begin_fork()
         self.place = locks.new_place()
         self.all = set(objects.holders)
         for held in self.all:
@@ -126,7 +131,11 @@ class _Fork:
             os.dup2(spare, held.fd, inheritable=False)
             os.close(spare)
             held.mutex.release()
-        self._done()
+        postponed = objects.end_fork()
+        self._unlock()
+        for call in postponed:
+            call()
+        self._unblock()
 
     def in_child(self) -> None:
         global _inbox, _receiving
@@ -148,23 +157,29 @@ class _Fork:
             if not file.taken:
                 os.close(file.fd)
         objectfile.in_flight.clear()
+        objects.end_fork()  # what was postponed is not counted below
         handles = Counter(id(entry.object) for entry in table.entries())
         views = Counter(id(region.section) for region in space if isinstance(region, View))
         for held in self.all:
             held.recount(handles[id(held)], views[id(held)])
         namespace.after_fork()
-        self._done()
+        self._unlock()
         space.after_fork()
         _list.forget()
         if _inbox is not None:
             _inbox.close()
             _inbox = None
         synchronise_inheritance()
+        self._unblock()
 
-    def _done(self) -> None:
+    def _unlock(self) -> None:
         self.for_child, self.for_parent, self.all = {}, {}, set()
         objects.lock.release()
         space.lock.release()
+
+    def _unblock(self) -> None:
+        if self.blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
 
 
 def _reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
