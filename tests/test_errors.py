@@ -15,6 +15,7 @@ from namedmap import errors, win32
 from namedmap.errors import (
     AccessDeniedError,
     BadValueError,
+    ClosedError,
     Error,
     ExistsError,
     LimitError,
@@ -34,7 +35,7 @@ TREE = (
     (win32.ERROR_ACCESS_DENIED, AccessDeniedError, PermissionError, errno.EACCES),
     (win32.ERROR_NOT_OWNER, NotOwnerError, RuntimeError, errno.EPERM),
     (win32.ERROR_TOO_MANY_POSTS, LimitError, ValueError, errno.EOVERFLOW),
-    (win32.ERROR_INVALID_HANDLE, WrongKindError, ValueError, errno.EBADF),
+    (win32.ERROR_INVALID_HANDLE, ClosedError, ValueError, errno.EBADF),
     (win32.ERROR_INVALID_PARAMETER, BadValueError, ValueError, errno.EINVAL),
     (win32.ERROR_INVALID_NAME, BadValueError, ValueError, errno.EINVAL),
 )
@@ -93,9 +94,9 @@ class TestTree:
             assert re.search(rf"^ +{cls.__name__} +{cls.__bases__[1].__name__}\b", str(errors.__doc__), re.MULTILINE)
 
     def test_the_last_error(self) -> None:
-        """`last` makes one of what the last Win32 function said."""
+        """`of_name` makes one of what the last Win32 function said."""
         assert win32.OpenMutex(win32.SYNCHRONIZE, False, "nowhere") is None
-        found = errors.last()
+        found = errors.of_name()
         assert isinstance(found, FileNotFoundError)
         assert "nowhere" in str(found)
 
@@ -119,6 +120,17 @@ class TestRaised:
         assert "open_or_create" in str(found)
         first.close()
         assert isinstance(error_of(lambda: cls.open(NAME)), FileNotFoundError)
+
+    @each_class
+    def test_open_without_a_name(self, cls: Class) -> None:
+        assert type(error_of(lambda: cls.open(""))) is BadValueError
+
+    def test_a_handle_that_was_closed_underneath(self) -> None:
+        """By its number, as another library might: the object's methods say so."""
+        held = namedmap.Event()
+        win32.CloseHandle(held.handle)
+        for call in (held.set, held.clear, held.wait, lambda: namedmap.wait_any([held])):
+            assert type(error_of(call)) is ClosedError
 
     @pytest.mark.parametrize("other", PRIMITIVES)
     @each_class

@@ -3,13 +3,16 @@
 import os
 import signal
 import subprocess
+import threading
+import time
 from contextlib import suppress
 from typing import ClassVar
 
 import pytest
 
 from namedmap import win32
-from support import Child, Spawn, close
+from namedmap._kernel import locks
+from support import WATCHDOG, Child, Spawn, close, message, object_path
 from sync_support import (
     ABANDONED,
     EVENT,
@@ -32,6 +35,7 @@ from sync_support import (
     semaphore,
     taken_by,
     wait,
+    wait_any,
     waiters,
 )
 from sync_support import helpers as helpers
@@ -148,6 +152,35 @@ class TestSignalsOfTheSystem:
         assert child.line() == "done"
         assert child.wait() == 0
 
+    def test_handlers_that_signal_lose_nothing(self, spawn: Spawn) -> None:
+        """A handler releases the semaphore that the call under it is releasing, while threads wait: each gets one."""
+        child = spawn(f"""
+            s, taken, handled = win32.CreateSemaphore(None, 0, 2**31 - 1, None), [], []
+            def take():
+                while win32.WaitForSingleObject(s, {LONG}) == 0 and not over:
+                    taken.append(1)
+            def handler(*_):
+                win32.ReleaseSemaphore(s, 1, None)
+                handled.append(1)
+            over, threads = False, [threading.Thread(target=take) for _ in range(3)]
+            for each in threads: each.start()
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+            released = 0
+            while len(handled) < 1500:
+                win32.ReleaseSemaphore(s, 1, None)
+                released += 1
+                if not released % 3: time.sleep(0.0002)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            deadline = time.monotonic() + {WATCHDOG}
+            while len(taken) < released + len(handled) and time.monotonic() < deadline: time.sleep(0.01)
+            say(released + len(handled) - len(taken))
+            over = True
+            win32.ReleaseSemaphore(s, len(threads), None)
+            """)
+        assert child.line() == "0"
+        assert child.wait() == 0
+
     def test_interrupts_at_any_moment(self, spawn: Spawn) -> None:
         """KeyboardInterrupt in the middle of anything leaves no guard held, and nobody enlisted who does not wait."""
         made = [auto(name=f"{NAME}-0"), semaphore(0, 1000, f"{NAME}-1"), mutex(name=f"{NAME}-2")]
@@ -223,6 +256,125 @@ class TestSignalsOfTheSystem:
             """)
         assert child.line() == "[]"
         assert child.wait() == 0
+
+
+class TestForkingHandlers:
+    """A handler that forks in the middle of a call, which both processes then go on with."""
+
+    def test_in_a_release(self, spawn: Spawn) -> None:
+        """The child's guard is not the parent's, and is dropped when its call ends."""
+        child = spawn(f"""
+            from namedmap._kernel import sync
+            s = win32.CreateSemaphore(None, 0, 100, {NAME!r})
+            post = sync.Counted.post
+            def forking(self, *args, **kwargs):
+                sync.Counted.post = post
+                global pid
+                pid = os.fork()
+                return post(self, *args, **kwargs)
+            sync.Counted.post = forking
+            first = win32.ReleaseSemaphore(s, 1, None)
+            if not pid:
+                first = win32.ReleaseSemaphore(s, 1, None) and first
+                say("child", first)
+                signal.pause()
+            say("parent", first, win32.ReleaseSemaphore(s, 1, None))
+            hear()
+            say(win32.ReleaseSemaphore(s, 1, None))
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            """)
+        assert sorted([child.line(), child.line()]) == ["child True", "parent True True"]
+        child.send("")
+        assert child.line() == "True"
+        assert child.wait() == 0
+
+    def test_in_taking_a_mutex(self, spawn: Spawn) -> None:
+        """One of the two owns it."""
+        child = spawn("""
+            from namedmap._kernel import mutant
+            m = win32.CreateMutex(None, False, None)
+            class Locks:
+                def __getattr__(self, name): return getattr(locks, name)
+                def call(self, fd, operation, argument):
+                    result = locks.call(fd, operation, argument)
+                    if argument == locks.OWNER_ON:
+                        mutant.locks = locks
+                        global pid
+                        pid = os.fork()
+                    return result
+            mutant.locks = Locks()
+            result = win32.WaitForSingleObject(m, 0)
+            if not pid:
+                os._exit(result)
+            say(result, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == win32.WAIT_TIMEOUT & 0xFF)
+            """)
+        assert child.line() == f"{int(win32.WAIT_OBJECT_0)} True"
+        assert child.wait() == 0
+
+    def test_the_thread_that_forked_ends_in_the_child(self, spawn: Spawn) -> None:
+        """What it owns there is abandoned, though its process goes on."""
+        child = spawn(f"""
+            m = win32.CreateMutex(None, False, None)
+            def work():
+                assert win32.WaitForSingleObject(m, 0) == 0 and win32.ReleaseMutex(m)
+                pid = os.fork()
+                if pid:
+                    os.waitpid(pid, 0)
+                    return
+                def other():
+                    say(win32.WaitForSingleObject(m, {LONG}))
+                    os._exit(0)
+                assert win32.WaitForSingleObject(m, 0) == 0
+                threading.Thread(target=other).start()
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            """)
+        assert child.line() == str(int(win32.WAIT_ABANDONED))
+        assert child.wait() == 0
+
+
+class TestStuckGuards:
+    """Somebody keeps the guard of an object (here by a lock, as a stopped process may): only its users feel it."""
+
+    def lock(self, name: str) -> int:
+        fd = os.open(object_path(name), os.O_RDWR | os.O_CLOEXEC)
+        assert locks.try_lock(fd, locks.GUARD)
+        return fd
+
+    def test_in_a_wait_for_all(self, spawn: Spawn) -> None:
+        """The other objects of the wait are there for others meanwhile; the wait itself says what is wrong."""
+        made = [auto(name=f"{NAME}-{each}") for each in range(3)]
+        fd = self.lock(f"{NAME}-1")
+        child = spawn()
+        child.run(f"hs = [win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, f'{NAME}-{{i}}') for i in range(3)]")
+        text = f"(win32.WaitForMultipleObjects(3, hs, True, {LONG}), win32.GetLastError())"
+        child.start("value", text)
+        begin = time.monotonic()
+        while time.monotonic() < begin + locks.GUARD_TIMEOUT + 0.5:
+            assert win32.SetEvent(made[0]), message()
+            assert wait(made[0]) == TAKEN
+            time.sleep(0.05)
+        assert child.finish() == (win32.WAIT_FAILED, win32.ERROR_LOCK_VIOLATION)
+        os.close(fd)
+        child.start("value", text)
+        for each in made:
+            assert win32.SetEvent(each)
+        assert child.finish()[0] == win32.WAIT_OBJECT_0
+
+    def test_leaving_many(self) -> None:
+        """A wait that times out does not wait for each of them once more."""
+        made = [auto(name=f"{NAME}-{each}") for each in range(8)]
+        held: list[int] = []
+        thread = threading.Timer(0.2, lambda: held.extend(self.lock(f"{NAME}-{each}") for each in range(8)))
+        thread.start()
+        begin = time.monotonic()
+        wait_any(made, 400)
+        assert time.monotonic() < begin + 2 * locks.GUARD_TIMEOUT + 1  # one object's patience, not eight objects'
+        thread.join()
+        for fd in held:
+            os.close(fd)
 
 
 class TestStoppedAndDeadWaiters:

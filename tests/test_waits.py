@@ -565,6 +565,94 @@ class TestEndsOfLoops:
         )
         assert result.stdout == "0 0\n", result.stderr
 
+    def test_no_thread_for_the_helper(self) -> None:
+        """The wait says so; the next one tries again."""
+        result = run_python(
+            """
+            import asyncio, threading, namedmap
+            event, start = namedmap.Event(), threading.Thread.start
+            def failing(thread):
+                threading.Thread.start = start
+                raise RuntimeError("can't start new thread")
+
+            async def main():
+                threading.Thread.start = failing
+                try:
+                    await event.wait_async()
+                except RuntimeError as error:
+                    print(error)
+                task = asyncio.ensure_future(event.wait_async())
+                await asyncio.sleep(0.05)
+                event.set()
+                print(await task)
+
+            asyncio.run(main())
+            """
+        )
+        assert result.stdout == "can't start new thread\nTrue\n", result.stderr
+
+    def test_a_loop_that_cannot_be_told(self) -> None:
+        """Its waits end by its own timers; other loops' go on as ever."""
+
+        class Deaf(asyncio.SelectorEventLoop):
+            def call_soon_threadsafe(self, *_: object, **__: object) -> Any:
+                raise AttributeError("this loop has lost its pipe")
+
+        event, other = Event(), Event()
+        loop = Deaf()
+        task = loop.create_task(event.wait_async(0.1))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        event.set()
+        event.clear()
+        loop.run_until_complete(task)
+        loop.close()
+
+        async def main() -> None:
+            (waiting,) = await begun(other.wait_async())
+            other.set()
+            assert await waiting
+
+        run(main())
+
+    def test_a_fork_while_the_helper_works(self) -> None:
+        """The child, which has no helper, may end its parent's waits."""
+        result = run_python(
+            """
+            import asyncio, os, signal, threading, time, warnings, namedmap
+            from namedmap._kernel import notifier
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
+            inside, remove = threading.Event(), notifier.Notifier._remove
+            def slow(self, key):
+                with self._lock:
+                    if threading.current_thread().name == "namedmap-notifier":
+                        inside.set()
+                        time.sleep(0.2)
+                    return remove(self, key)
+            notifier.Notifier._remove = slow
+
+            async def main():
+                event = namedmap.Event()
+                tasks = [asyncio.ensure_future(event.wait_async()) for _ in range(2)]
+                await asyncio.sleep(0.01)
+                event.set()
+                event.clear()
+                while not inside.is_set():
+                    time.sleep(0.001)
+                pid = os.fork()
+                if not pid:
+                    signal.alarm(30)
+                    tasks[0].cancel()
+                    await asyncio.gather(*tasks[:1], return_exceptions=True)
+                    os._exit(7)
+                print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+                for task in tasks:
+                    task.cancel()
+
+            asyncio.run(main())
+            """
+        )
+        assert result.stdout == "7\n", result.stderr
+
     def test_a_program_that_ends_while_tasks_wait(self) -> None:
         """asyncio.run cancels them; nothing is said."""
         result = run_python(

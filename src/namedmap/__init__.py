@@ -13,6 +13,7 @@ types       DWORD, SYSTEM_INFO and the others
 from .errors import (
     AccessDeniedError,
     BadValueError,
+    ClosedError,
     Error,
     ExistsError,
     LimitError,
@@ -29,6 +30,7 @@ __all__ = [
     "AbandonedMutexWarning",
     "AccessDeniedError",
     "BadValueError",
+    "ClosedError",
     "Error",
     "Event",
     "ExistsError",

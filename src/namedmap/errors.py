@@ -8,6 +8,7 @@
         NotOwnerError          RuntimeError: release of a mutex that the caller does not own
         LimitError             ValueError: a semaphore above its maximum
         WrongKindError         ValueError: the name belongs to another kind of object
+        ClosedError            ValueError: the handle was closed underneath
         BadValueError          ValueError: a name, count or timeout that cannot be
 
 A closed object raises ValueError, as a closed file does. Timeouts are results, not errors.
@@ -60,6 +61,10 @@ class WrongKindError(Error, ValueError):
     """The name belongs to another kind of object."""
 
 
+class ClosedError(Error, ValueError):
+    """The object's handle was closed by another thread, or by its number."""
+
+
 class BadValueError(Error, ValueError):
     """An argument that cannot be."""
 
@@ -86,7 +91,7 @@ _CLASSES: dict[int, type[Error]] = {
     WinError.ERROR_FILE_NOT_FOUND: NotFoundError,
     WinError.ERROR_PATH_NOT_FOUND: BadValueError,
     WinError.ERROR_ACCESS_DENIED: AccessDeniedError,
-    WinError.ERROR_INVALID_HANDLE: WrongKindError,
+    WinError.ERROR_INVALID_HANDLE: ClosedError,
     WinError.ERROR_INVALID_PARAMETER: BadValueError,
     WinError.ERROR_INVALID_NAME: BadValueError,
     WinError.ERROR_BAD_PATHNAME: BadValueError,
@@ -111,7 +116,8 @@ def translated() -> Iterator[None]:
         raise of(error.winerror, error.detail) from None
 
 
-def last() -> Error:
-    """The error for the last Win32 call of this thread, which failed."""
+def of_name() -> Error:
+    """The error for the last Win32 call of this thread, which was to create or open an object by name."""
     code = functions.GetLastError()
-    return of(code, str(functions.FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None, code)).strip())
+    message = str(functions.FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None, code)).strip()
+    return WrongKindError(code, message) if code == WinError.ERROR_INVALID_HANDLE else of(code, message)

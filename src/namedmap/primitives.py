@@ -14,7 +14,13 @@ from typing import Self
 from namedmap import errors, waits
 from namedmap._platform import functions
 from namedmap._platform import waits as platform
-from namedmap.constants import ERROR_ALREADY_EXISTS, EVENT_ALL_ACCESS, MUTEX_ALL_ACCESS, SEMAPHORE_ALL_ACCESS
+from namedmap.constants import (
+    ERROR_ALREADY_EXISTS,
+    ERROR_INVALID_NAME,
+    EVENT_ALL_ACCESS,
+    MUTEX_ALL_ACCESS,
+    SEMAPHORE_ALL_ACCESS,
+)
 
 _MOST = 2**31 - 1
 
@@ -75,7 +81,9 @@ class Primitive:
     def _adopt(self, handle: int | None, name: str | None, *, new: bool = False, opened: bool = False) -> Self:
         """Take over the handle from a Create or Open function; `new`: the object must not have existed."""
         if handle is None:
-            raise errors.last()
+            if opened and not name:
+                raise errors.of(int(ERROR_INVALID_NAME), f"there is no {type(self).__name__.lower()} without a name")
+            raise errors.of_name()
         existed = opened or functions.GetLastError() == ERROR_ALREADY_EXISTS
         if new and existed:
             functions.CloseHandle(handle)

@@ -29,6 +29,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import time
 import weakref
 from collections.abc import Callable
 from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -43,6 +44,10 @@ from .waitable import Entry, Result
 COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10
 _MOST_WAITERS = 1 << 30
+
+#: How long a guard is waited for by those who had better do something else, in seconds.
+BRIEF = 0.01
+_RESPITE = 1.0
 
 
 Params = ParamSpec("Params")
@@ -66,7 +71,7 @@ def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable
                 try:
                     locks.call(self.fd, locks.SET, locks.GUARD_ON)
                 except BlockingIOError:
-                    locks.take_guard(self.fd, self)
+                    self.wait_for_guard()
                 return method(self, *args, **kwargs)
             finally:
                 self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
@@ -74,6 +79,14 @@ def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable
                     locks.call(self.fd, locks.SET, locks.GUARD_OFF)
 
     return call
+
+
+class Busy(KernelError):
+    """The guard of this object could not be had at once."""
+
+    def __init__(self, held: "Dispatcher") -> None:
+        super().__init__(NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{held} is locked")
+        self.held = held
 
 
 class FileWords:
@@ -119,6 +132,10 @@ class Dispatcher(NamedObject):
         self._base = self._length = 0
         #: How many calls of the thread that has `mutex` are under the guard.
         self.depth = 0
+        #: How long that thread waits for the guard, in seconds.
+        self.patience = locks.GUARD_TIMEOUT
+        # Until when the guard is expected to stay locked, because somebody has waited for it in vain.
+        self._stuck_until = 0.0
         #: Threads of this process that are counted in WAITERS.
         self.enlisted = 0
         # Their entries. One that dies is of a wait that an exception from a signal handler has kept from leaving.
@@ -172,6 +189,18 @@ class Dispatcher(NamedObject):
             raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{self}: the handle was closed by another thread")
         if self.borrowed:
             self.guard().__enter__()  # raises, and says why
+
+    def wait_for_guard(self) -> None:
+        """Take the guard, which somebody else has."""
+        patience = self.patience
+        if time.monotonic() < self._stuck_until:
+            # The threads of this process come one after the other: they need not all be patient.
+            patience = min(patience, BRIEF)
+        if not locks.wait_for(self.fd, patience=patience):
+            if self.patience < locks.GUARD_TIMEOUT:
+                raise Busy(self)
+            self._stuck_until = time.monotonic() + _RESPITE
+            raise locks.stuck(self.fd, self)
 
     def _free(self) -> None:
         # Who looks at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
@@ -239,8 +268,16 @@ class Dispatcher(NamedObject):
         # A stranger may feign any number.
         return min(self.enlisted + locks.count_waiters(self.fd, enough - self.enlisted), _MOST_WAITERS)
 
+    def run_guarded(self, function: Callable[[], Result], patience: float = locks.GUARD_TIMEOUT) -> Result:
+        with self.mutex:
+            before, self.patience = self.patience, patience
+            try:
+                return self._run_guarded(function)
+            finally:
+                self.patience = before
+
     @under_guard
-    def run_guarded(self, function: Callable[[], Result]) -> Result:
+    def _run_guarded(self, function: Callable[[], Result]) -> Result:
         return function()
 
     def prepare_to_watch(self, entry: Entry) -> None:

@@ -92,28 +92,38 @@ def object_is_alive(fd: int) -> bool:
 
 def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:
     """Take a guard byte, waiting at most GUARD_TIMEOUT; `str(what)` names the object in the error."""
-    if try_lock(fd, start, exclusive=exclusive):
-        return
+    if not try_lock(fd, start, exclusive=exclusive) and not wait_for(fd, start, exclusive=exclusive):
+        raise stuck(fd, what, start)
+
+
+def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, exclusive: bool = True) -> bool:
+    """Take a byte that somebody else has, waiting at most so many seconds."""
     # Most holders need a few microseconds: give them this processor first.
     for _ in range(YIELDS):
         os.sched_yield()
         if try_lock(fd, start, exclusive=exclusive):
-            return
+            return True
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
     # scheduled for seconds, has not been patient.
     waited, pause = 0.0, 0.00005
     while not try_lock(fd, start, exclusive=exclusive):
-        if waited > GUARD_TIMEOUT:
-            raise KernelError(
-                NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-                f"{what} has been locked for {GUARD_TIMEOUT:g} s by {describe_holders(fd, start)}; "
-                "it may be stopped: continue or end it, then try again",
-            )
+        if waited > patience:
+            return False
         # Jitter, so that processes that collided once do not collide again in step.
         nap = pause * random.uniform(0.5, 1.5)
         time.sleep(nap)
         waited += nap
         pause = min(pause * 2, 0.005)
+    return True
+
+
+def stuck(fd: int, what: object, start: int = GUARD) -> KernelError:
+    """The error when somebody keeps a guard."""
+    return KernelError(
+        NTSTATUS.STATUS_LOCK_NOT_GRANTED,
+        f"{what} has been locked for {GUARD_TIMEOUT:g} s by {describe_holders(fd, start)}; "
+        "it may be stopped: continue or end it, then try again",
+    )
 
 
 @contextlib.contextmanager

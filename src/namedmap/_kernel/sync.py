@@ -5,6 +5,7 @@ from typing import ClassVar
 from . import objects
 from .control import Control, Kind
 from .dispatcher import (
+    BRIEF,
     COUNT,
     GENERATION,
     MAXIMUM,
@@ -172,11 +173,11 @@ class Counted(Dispatcher):
         if entry.counted:
             with self.mutex:
                 self.count_out(entry)
-            if self._leave_rest():
+            # Who cannot have the guard leaves the rest to the others' next look.
+            if self.run_guarded(self._leave_rest, BRIEF):
                 # The wake may have been for this entry.
                 self.wake(1)
 
-    @under_guard
     def _leave_rest(self) -> bool:
         """Whether there is something for others, which this entry might have taken."""
         self._settle()

@@ -51,8 +51,8 @@ class Waitable:
 
     # -- waiting for all: in functions that `run_guarded` of all objects runs ------------------------------------------
 
-    def run_guarded(self, function: Callable[[], Result]) -> Result:
-        """Call a function while nobody else can take the object."""
+    def run_guarded(self, function: Callable[[], Result], patience: float = 0) -> Result:
+        """Call a function while nobody else can take the object; wait so many seconds at most until that is so."""
         return function()
 
     def claim(self, entry: Entry, owner: Owner) -> bool:

@@ -3,9 +3,10 @@
 Who comes takes what is there. Else it is *enlisted* with each object, and looks, sleeps, and looks again, until it
 takes one, the time is over, or an exception (Ctrl-C) ends it; then it leaves the objects that it did not take.
 
-A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up;
-it looks at all and takes all or none. It sleeps on those that were not there. It is not enlisted anywhere: what is
-there for some of its objects stays there for others meanwhile.
+A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up,
+and lets go of them if one cannot be had at once. With all of them it looks at all, and takes all or none. It sleeps on
+those that were not there. It is not enlisted anywhere: what is there for some of its objects stays there for others
+meanwhile.
 
 No sleep is longer than SLICE. The death of a process drops its locks, but wakes nobody: sleepers look by themselves.
 """
@@ -18,7 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from . import futex
-from .dispatcher import Dispatcher
+from .dispatcher import BRIEF, Busy, Dispatcher
+from .locks import GUARD_TIMEOUT
 from .owners import Owner
 from .status import NTSTATUS, KernelError
 from .waitable import Entry, Waitable
@@ -75,7 +77,14 @@ class Wait:
         return None
 
     def _take_all(self) -> int | None:
-        return _run_guarded(self._take_claimed, sorted((entry.held for entry in self.entries), key=_order))
+        ordered = sorted((entry.held for entry in self.entries), key=_order)
+        while True:
+            try:
+                return _run_guarded(self._take_claimed, ordered, GUARD_TIMEOUT)
+            except Busy as busy:
+                held = busy.held
+            # Now, with no other guard in hand, there is time to wait for this one; or to fail.
+            held.run_guarded(lambda: None)
 
     def _take_claimed(self) -> int | None:
         try:
@@ -151,11 +160,11 @@ def _order(held: Waitable) -> tuple[int, int]:
     return held.key if isinstance(held, Dispatcher) else (0, 0)
 
 
-def _run_guarded(function: Callable[[], int | None], objects: Sequence[Waitable]) -> int | None:
-    """Call a function under the guards of all objects."""
+def _run_guarded(function: Callable[[], int | None], objects: Sequence[Waitable], patience: float) -> int | None:
+    """Call a function under the guards of all objects. Busy: the first was there, another was not, for a while."""
     if not objects:
         return function()
-    return objects[0].run_guarded(lambda: _run_guarded(function, objects[1:]))
+    return objects[0].run_guarded(lambda: _run_guarded(function, objects[1:], BRIEF), patience)
 
 
 def wait(objects: Sequence[Waitable], owner: Owner, seconds: float, *, every: bool = False) -> int | None:
