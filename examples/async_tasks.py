@@ -28,7 +28,7 @@ def counter() -> ctypes.c_int64:
     hMap = CreateFileMapping(INVALID_HANDLE_VALUE, None, PAGE_READWRITE, 0, 8, "Turns")
     address = None if hMap is None else MapViewOfFile(hMap, FILE_MAP_WRITE, 0, 0, 0)
     if address is None:
-        raise namedmap.errors.last()
+        raise namedmap.errors.last(by_name=True)
     return ctypes.c_int64.from_address(address)
 
 

@@ -38,7 +38,7 @@ def accounts() -> ACCOUNTS:
     hMap = CreateFileMapping(INVALID_HANDLE_VALUE, None, PAGE_READWRITE, 0, ctypes.sizeof(ACCOUNTS), "Accounts")
     address = None if hMap is None else MapViewOfFile(hMap, FILE_MAP_WRITE, 0, 0, 0)
     if address is None:
-        raise namedmap.errors.last()
+        raise namedmap.errors.last(by_name=True)
     return ACCOUNTS.from_address(address)
 
 

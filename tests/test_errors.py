@@ -94,9 +94,9 @@ class TestTree:
             assert re.search(rf"^ +{cls.__name__} +{cls.__bases__[1].__name__}\b", str(errors.__doc__), re.MULTILINE)
 
     def test_the_last_error(self) -> None:
-        """`of_name` makes one of what the last Win32 function said."""
+        """`last` makes one of what the last Win32 function said."""
         assert win32.OpenMutex(win32.SYNCHRONIZE, False, "nowhere") is None
-        found = errors.of_name()
+        found = errors.last(by_name=True)
         assert isinstance(found, FileNotFoundError)
         assert "nowhere" in str(found)
 

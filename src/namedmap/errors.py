@@ -116,8 +116,8 @@ def translated() -> Iterator[None]:
         raise of(error.winerror, error.detail) from None
 
 
-def of_name() -> Error:
-    """The error for the last Win32 call of this thread, which was to create or open an object by name."""
+def last(*, by_name: bool = False) -> Error:
+    """The error for the last Win32 call of this thread. `by_name`: it was to create or open an object by name."""
     code = functions.GetLastError()
     message = str(functions.FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None, code)).strip()
-    return WrongKindError(code, message) if code == WinError.ERROR_INVALID_HANDLE else of(code, message)
+    return WrongKindError(code, message) if by_name and code == WinError.ERROR_INVALID_HANDLE else of(code, message)

@@ -83,7 +83,7 @@ class Primitive:
         if handle is None:
             if opened and not name:
                 raise errors.of(int(ERROR_INVALID_NAME), f"there is no {type(self).__name__.lower()} without a name")
-            raise errors.of_name()
+            raise errors.last(by_name=True)
         existed = opened or functions.GetLastError() == ERROR_ALREADY_EXISTS
         if new and existed:
             functions.CloseHandle(handle)

@@ -11,7 +11,8 @@
     objectfile   the file of an object: open, make, lock, look at
     owners       threads and tasks as owners of mutexes; their end
     waitable     what waits ask of an object
-    objects      references, handles, named objects: create, open, close
+    counts       references and handles
+    objects      named objects: create, open, close
     handles      the handle table
 
     paths        file paths as Win32 takes them

@@ -34,7 +34,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from . import futex, libc, locks, objects
+from . import counts, futex, libc, locks
 from .control import CONTROL_SIZE, STATE_OFFSET, Control
 from .objectfile import ObjectFile
 from .objects import NamedObject
@@ -255,8 +255,8 @@ class Dispatcher(NamedObject):
             locks.call(self.fd, locks.SET, rest)
 
     def _lost(self, key: int, _: object = None) -> None:
-        with objects.lock:
-            if objects.postponed(functools.partial(self._lost, key)):
+        with counts.lock:
+            if counts.postponed(functools.partial(self._lost, key)):
                 return
         with self.mutex:
             self._counted.pop(key, None)

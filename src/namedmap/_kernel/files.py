@@ -21,7 +21,7 @@ from typing import Self
 from namedmap.constants import FileAccess, MoveMethod, WinError
 
 from . import libc, sharing
-from .objects import KernelObject
+from .counts import KernelObject
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = mmap.PAGESIZE

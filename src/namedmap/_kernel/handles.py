@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
-from . import objects
-from .objects import KernelObject
+from . import counts
+from .counts import KernelObject
 from .status import NTSTATUS, KernelError
 
 CURRENT_PROCESS = -1
@@ -66,7 +66,7 @@ class HandleTable:
 
     def __init__(self) -> None:
         # The objects' lock: a handle and the counts of its object change together.
-        self.lock = objects.lock
+        self.lock = counts.lock
         self._entries: dict[int, Handle] = {}
         self._free: list[int] = []
         self._values = itertools.count(4, 4)

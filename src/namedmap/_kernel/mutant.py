@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from . import locks, objects, owners
+from . import counts, locks, objects, owners
 from .control import Control, Kind
 from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from .names import ObjectName
@@ -230,7 +230,7 @@ class Mutant(Dispatcher):
             if self.pinned:
                 self._keep()
         super()._last_handle()
-        with self.mutex, objects.lock:
+        with self.mutex, counts.lock:
             # Two references: what its owner keeps, and the handle that goes. Nobody else can ever come to it again.
             if self._kept and self._references == 2 and not self.handle_count and not locks.object_is_alive(self.fd):
                 self.owner, self.recursion, self._kept = None, 0, False
@@ -248,7 +248,7 @@ class Mutant(Dispatcher):
         return super()._is_last() and not self.handle_count
 
     def _drop_locks(self) -> None:
-        with objects.lock:
+        with counts.lock:
             if self.handle_count:
                 locks.try_lock(self.fd, self.life, self.handle_count)
                 locks.unlock(self.fd, locks.GUARD)
@@ -266,7 +266,7 @@ class Mutant(Dispatcher):
 
 
 def _abandon_all(owner: Owner) -> None:
-    with objects.lock:
+    with counts.lock:
         owned = [held for held in objects.holders if isinstance(held, Mutant) and held.owner == owner]
     for held in owned:
         held.abandon(owner)

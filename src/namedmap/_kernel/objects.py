@@ -1,8 +1,4 @@
-"""Kernel objects: references and handles; and named objects, which are files.
-
-A kernel object lives by two counts, as in NT. *Handles* keep its name; *references* (every handle, every mapped view,
-every call in progress) keep its memory. When the last handle of all processes goes, the name goes, at once; when the
-last reference of this process goes, its descriptors are closed.
+"""Named objects, which are files.
 
 A named object is one small file, and the kernel counts its holders through locks (see `locks`). The algorithms:
 
@@ -27,101 +23,17 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, TypeVar
 
 from . import control, locks, namespace, objectfile
 from .control import Control, Kind
+from .counts import KernelObject, lock, postponed
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
-from .waitable import Waitable
-
-#: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
-#: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
-#: middle of any call of its thread.
-lock = threading.RLock()
 
 ATTEMPTS = 1000
-
-
-class KernelObject(Waitable):
-    """State common to everything that a handle can refer to."""
-
-    type_name: ClassVar[str]
-    #: What GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE and GENERIC_ALL mean for this type.
-    generic: ClassVar[tuple[int, int, int, int]]
-
-    # A new object comes with its creator's handle: HandleTable.insert takes it over, or the creator calls drop_handle.
-    handle_count = 1
-    _references = 1
-
-    @property
-    def references(self) -> int:
-        return self._references
-
-    @property
-    def valid_access(self) -> int:
-        """The access bits that exist for this type; the others are dropped without an error."""
-        return self.generic[3] | 0x1F0000
-
-    def retain(self) -> Self:
-        """Add a reference: a view, or a call in progress."""
-        with lock:
-            self._references += 1
-        return self
-
-    def release(self) -> None:
-        with lock:
-            self._references -= 1
-            last = not self._references
-        if last:
-            self._free()
-
-    def add_handle(self) -> None:
-        with lock:
-            self.handle_count += 1
-            self._references += 1
-
-    def counted(self) -> Self:
-        """Add a handle count, for HandleTable.insert to take over."""
-        self.add_handle()
-        return self
-
-    def drop_handle(self) -> None:
-        with lock:
-            self.handle_count -= 1
-            last = not self.handle_count
-        if last:
-            self._last_handle()
-        self.release()
-
-    def total_handles(self) -> int:
-        """Handles in all processes, as far as they can be counted."""
-        return self.handle_count
-
-    @property
-    def native_name(self) -> str:
-        return ""
-
-    def _last_handle(self) -> None:
-        """The last handle of this process has gone."""
-
-    def _free(self) -> None:
-        """The last reference has gone: close descriptors."""
-
-    @classmethod
-    def map_access(cls, access: int) -> int:
-        """Generic rights turned into the type's own; MAXIMUM_ALLOWED into all."""
-        if access < 0x02000000:  # no generic bit, the common case
-            return access
-        read, write, execute, everything = cls.generic
-        granted = access & 0x01FFFFFF
-        for bit, meaning in ((0x80000000, read), (0x40000000, write), (0x20000000, execute), (0x12000000, everything)):
-            if access & bit:
-                granted |= meaning
-        return granted
 
 
 class Guard:
@@ -304,35 +216,6 @@ _registry: dict[tuple[int, int], NamedObject] = {}
 place = locks.new_place()
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
-
-
-#: While this process forks: what to do when it has.
-_after_fork: list[Callable[[], None]] | None = None
-
-
-def begin_fork() -> None:
-    """From here on the descriptors stay as they are, and so do their locks; with `lock` held."""
-    global _after_fork
-    _after_fork = []
-
-
-def end_fork() -> list[Callable[[], None]]:
-    """What was postponed; with `lock` held. A forked child, which counts anew, need not do it."""
-    global _after_fork
-    calls, _after_fork = _after_fork or [], None
-    return calls
-
-
-def postponed(call: Callable[[], None]) -> bool:
-    """Whether the call has to wait for the end of a fork; with `lock` held.
-
-    The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
-    fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
-    """
-    if _after_fork is None:
-        return False
-    _after_fork.append(call)
-    return True
 
 
 def forget(held: NamedObject) -> None:

@@ -35,13 +35,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from . import control, locks, namespace, objectfile, objects
+from . import control, counts, locks, namespace, objectfile, objects
+from .counts import KernelObject
 from .files import File
 from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 from .mutant import Mutant
 from .names import ObjectName
 from .objectfile import ObjectFile
-from .objects import KernelObject, NamedObject
+from .objects import NamedObject
 from .section import Section
 from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
@@ -110,8 +111,8 @@ class _Fork:
         self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         # In this order, as everywhere: a commit takes a reference to its section with the space locked.
         space.lock.acquire()
-        objects.lock.acquire()
-        objects.begin_fork()
+        counts.lock.acquire()
+        counts.begin_fork()
         self.place = locks.new_place()
         self.all = set(objects.holders)
         for held in self.all:
@@ -131,7 +132,7 @@ class _Fork:
             os.dup2(spare, held.fd, inheritable=False)
             os.close(spare)
             held.mutex.release()
-        postponed = objects.end_fork()
+        postponed = counts.end_fork()
         self._unlock()
         for call in postponed:
             call()
@@ -157,7 +158,7 @@ class _Fork:
             if not file.taken:
                 os.close(file.fd)
         objectfile.in_flight.clear()
-        objects.end_fork()  # what was postponed is not counted below
+        counts.end_fork()  # what was postponed is not counted below
         handles = Counter(id(entry.object) for entry in table.entries())
         views = Counter(id(region.section) for region in space if isinstance(region, View))
         for held in self.all:
@@ -174,7 +175,7 @@ class _Fork:
 
     def _unlock(self) -> None:
         self.for_child, self.for_parent, self.all = {}, {}, set()
-        objects.lock.release()
+        counts.lock.release()
         space.lock.release()
 
     def _unblock(self) -> None:
@@ -273,7 +274,7 @@ _list = _HandleList()
 
 def synchronise_inheritance() -> None:
     """Bring descriptors and handle list in line with the handles' inherit flags."""
-    with objects.lock:
+    with counts.lock:
         _synchronise()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from namedmap._kernel import waiting
+from namedmap._kernel.counts import KernelObject
 from namedmap._kernel.dispatcher import Dispatcher
 from namedmap._kernel.handles import table
 from namedmap._kernel.mutant import Mutant
 from namedmap._kernel.notifier import watch
-from namedmap._kernel.objects import KernelObject
 from namedmap._kernel.owners import Owner, ended, thread
 from namedmap._kernel.status import KernelError
 from namedmap._kernel.sync import Event, Semaphore
