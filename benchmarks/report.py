@@ -94,7 +94,8 @@ others; the ratios are what to look at, and to compare on one's own machine.
   in SIGBUS. The peers allocate at the first touch of each page. The rows "+ fallocate" make them do the same; the rows
   `SEC_RESERVE` make namedmap do without.
 - Locks and semaphores are used with the defaults of their packages. filelock and portalocker look again every 50 and
-  250 ms while they wait; the others sleep until they are woken.
+  250 ms while they wait (portalocker with a limit of 60 s, not 5); the others sleep until they are woken, namedmap
+  after it has looked again for 0.1 ms.
 """
 
 
