@@ -126,7 +126,7 @@ class Primitive:
             if result is None and timeout != 0:
                 result = platform.glance((held,), owner)
                 if result is None:
-                    result = platform.sleep((self.handle,), owner, timeout)
+                    result = platform.sleep(self.handle, owner, timeout)
         except platform.KernelError as error:
             raise errors.of(error.winerror, error.detail) from None
         if result is None:

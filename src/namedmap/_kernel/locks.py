@@ -42,6 +42,9 @@ PLACE = 1 << 20
 GUARD_TIMEOUT = 5.0
 #: How often the processor is offered to the holder before that.
 YIELDS = 20
+# An offer that took longer than that (in seconds) was a time slice of others; none is made for so many times as long.
+_DEAR, _RESPITE = 0.0005, 10
+_dear_until = 0.0
 
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
@@ -100,7 +103,8 @@ def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, ex
     """Take a byte that somebody else has, waiting at most so many seconds."""
     # Most holders need a few microseconds: give them this processor first.
     for _ in range(YIELDS):
-        os.sched_yield()
+        if not offer_processor():
+            break
         if try_lock(fd, start, exclusive=exclusive):
             return True
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
@@ -114,6 +118,22 @@ def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, ex
         time.sleep(nap)
         waited += nap
         pause = min(pause * 2, 0.005)
+    return True
+
+
+def offer_processor() -> bool:
+    """Let others run for a moment, who may finish with what the caller needs; False if it had better sleep.
+
+    On a machine whose cores are all busy others run for milliseconds, but who sleeps and is woken runs at once.
+    """
+    global _dear_until
+    before = time.monotonic()
+    if before < _dear_until:
+        return False
+    os.sched_yield()
+    after = time.monotonic()
+    if after - before > _DEAR:
+        _dear_until = after + _RESPITE * (after - before)
     return True
 
 

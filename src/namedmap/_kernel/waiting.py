@@ -13,13 +13,11 @@ No sleep is longer than SLICE. The death of a process drops its locks, but wakes
 
 import contextlib
 import errno
-import itertools
-import os
 import select
 import time
 from collections.abc import Callable, Sequence
 
-from . import futex
+from . import futex, locks
 from .dispatcher import BRIEF, Busy, Dispatcher
 from .locks import GUARD_TIMEOUT
 from .owners import Owner
@@ -31,9 +29,9 @@ SLICE = 0.1
 #: The longest sleep if some of the objects cannot be slept on (processes, next to others).
 SHORT_SLICE = 0.03
 
-#: So often, and so long (in seconds), who comes looks again before going to sleep: much of what is waited for is there
-#: within microseconds, and to sleep and be woken takes longer.
-GLANCES, MOMENT = 20, 0.0001
+#: So long (in seconds) who comes looks again before going to sleep: much of what is waited for is there within
+#: microseconds, and to sleep and be woken takes longer.
+MOMENT = 0.0001
 
 
 class Wait:
@@ -190,11 +188,7 @@ def sleep(objects: Sequence[Waitable], owner: Owner, deadline: float, *, every: 
 def glance(objects: Sequence[Waitable], owner: Owner) -> int | None:
     """Look again for a moment before going to sleep: 0 or ABANDONED (plus index), or None."""
     moment = time.monotonic() + MOMENT
-    # At least GLANCES times: on a busy machine each lets others run for a while, who may finish with the object.
-    for look in itertools.count():
-        if look >= GLANCES and time.monotonic() > moment:
-            break
-        os.sched_yield()
+    while time.monotonic() < moment and locks.offer_processor():
         for held in objects:
             if held.seems_free():
                 result = _take_any(objects, owner)

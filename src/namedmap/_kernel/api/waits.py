@@ -40,10 +40,11 @@ def wait(handles: Sequence[int], owner: Owner, seconds: float | None, *, every: 
         return waiting.wait(objects, owner, math.inf if seconds is None else seconds, every=every)
 
 
-def sleep(handles: Sequence[int], owner: Owner, seconds: float | None) -> int | None:
-    """The part of a wait for any that may sleep."""
-    with referenced(handles) as objects:
-        return waiting.sleep(objects, owner, math.inf if seconds is None else time.monotonic() + seconds)
+def sleep(handle: int, owner: Owner, seconds: float | None) -> int | None:
+    """The part of a wait for one object that may sleep."""
+    with table.reference(handle, KernelObject, _SYNCHRONIZE) as reference:
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        return waiting.sleep((reference.object,), owner, deadline)
 
 
 Wait = waiting.Wait
