@@ -290,8 +290,11 @@ class Semaphore(Primitive):
         count = operator.index(count)
         if count < 1:
             raise ValueError(f"a semaphore can be released 1 time or more, not {count}")
+        held = self._held
+        if held is None:
+            raise self._is_closed()
         try:
-            return self._use().add(count)
+            return held.add(count)
         except platform.KernelError as error:
             raise errors.of(error.winerror, error.detail) from None
 
@@ -368,8 +371,11 @@ class Event(Primitive):
 
     def set(self) -> None:
         """Let all pass who wait and come (manual-reset), or exactly one, now or later (auto-reset)."""
+        held = self._held
+        if held is None:
+            raise self._is_closed()
         try:
-            self._use().set()
+            held.set()
         except platform.KernelError as error:
             raise errors.of(error.winerror, error.detail) from None
 

@@ -32,7 +32,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
-from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
 from . import counts, futex, libc, locks
 from .control import CONTROL_SIZE, STATE_OFFSET, Control
@@ -50,33 +50,35 @@ BRIEF = 0.01
 _RESPITE = 1.0
 
 
-Params = ParamSpec("Params")
+Arguments = TypeVarTuple("Arguments")
 Some = TypeVar("Some", bound="Dispatcher")
 
 
-def under_guard(method: Callable[Concatenate[Some, Params], Result]) -> Callable[Concatenate[Some, Params], Result]:
+def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some, *Arguments], Result]:
     """Make a method run with the guard, against other processes, and with `mutex`, against other threads.
 
     Written so that an exception from a signal handler, which can come after any call and at the start of any Python
     function (so also of an __exit__), leaves neither behind; and so that a handler may use the object itself.
     """
 
+    fcntl, change, on, off = locks.call, locks.SET, locks.GUARD_ON, locks.GUARD_OFF  # the fastest to look up
+
     @functools.wraps(method)
-    def call(self: Some, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    def call(self: Some, /, *arguments: *Arguments) -> Result:
         with self.mutex:
             if self.quick_words is None:
                 self.require_usable()
             self.depth += 1
             try:
                 try:
-                    locks.call(self.fd, locks.SET, locks.GUARD_ON)
+                    fcntl(self.fd, change, on)
                 except BlockingIOError:
                     self.wait_for_guard()
-                return method(self, *args, **kwargs)
+                return method(self, *arguments)
             finally:
                 self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
                 if not self.depth:
-                    locks.call(self.fd, locks.SET, locks.GUARD_OFF)
+                    fcntl(self.fd, change, off)
 
     return call
 

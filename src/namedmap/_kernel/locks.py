@@ -44,7 +44,7 @@ GUARD_TIMEOUT = 5.0
 YIELDS = 20
 # An offer that took longer than that (in seconds) was a time slice of others; none is made for so many times as long.
 _DEAR, _RESPITE = 0.0005, 10
-_dear_until = 0.0
+dear_until = 0.0
 
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
@@ -102,9 +102,11 @@ def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = T
 def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, exclusive: bool = True) -> bool:
     """Take a byte that somebody else has, waiting at most so many seconds."""
     # Most holders need a few microseconds: give them this processor first.
+    now = time.monotonic()
     for _ in range(YIELDS):
-        if not offer_processor():
+        if now < dear_until:
             break
+        now = offer_processor(now)
         if try_lock(fd, start, exclusive=exclusive):
             return True
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
@@ -121,20 +123,18 @@ def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, ex
     return True
 
 
-def offer_processor() -> bool:
-    """Let others run for a moment, who may finish with what the caller needs; False if it had better sleep.
+def offer_processor(now: float) -> float:
+    """Let others run for a moment, who may finish with what the caller needs; not to be done before `dear_until`.
 
     On a machine whose cores are all busy others run for milliseconds, but who sleeps and is woken runs at once.
+    Takes and returns the time of time.monotonic().
     """
-    global _dear_until
-    before = time.monotonic()
-    if before < _dear_until:
-        return False
+    global dear_until
     os.sched_yield()
     after = time.monotonic()
-    if after - before > _DEAR:
-        _dear_until = after + _RESPITE * (after - before)
-    return True
+    if after - now > _DEAR:
+        dear_until = after + _RESPITE * (after - now)
+    return after
 
 
 def stuck(fd: int, what: object, start: int = GUARD) -> KernelError:

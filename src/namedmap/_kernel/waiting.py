@@ -187,8 +187,10 @@ def sleep(objects: Sequence[Waitable], owner: Owner, deadline: float, *, every: 
 
 def glance(objects: Sequence[Waitable], owner: Owner) -> int | None:
     """Look again for a moment before going to sleep: 0 or ABANDONED (plus index), or None."""
-    moment = time.monotonic() + MOMENT
-    while time.monotonic() < moment and locks.offer_processor():
+    now = time.monotonic()
+    moment = now + MOMENT
+    while locks.dear_until <= now < moment:
+        now = locks.offer_processor(now)
         for held in objects:
             if held.seems_free():
                 result = _take_any(objects, owner)
