@@ -114,6 +114,33 @@ class FileWords:
 Words: TypeAlias = "FileWords | memoryview[int]"
 
 
+class _State(ctypes.Array[ctypes.c_int32]):
+    """The state words in memory; whoever looks at them through a memoryview keeps the mapping."""
+
+    _type_ = ctypes.c_int32
+    _length_ = _WORDS
+    mapping: "_Mapping"
+
+
+class _Mapping:
+    """Pages in memory, for as long as anybody has words in them."""
+
+    def __init__(self, fd: int, length: int, what: object) -> None:
+        self.base = libc.mmap(None, length, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED, fd, 0)
+        self.length = length
+        if self.base == libc.MAP_FAILED:
+            raise from_oserror(libc.error("mmap"), f"cannot map the state of {what}")
+
+    def __del__(self) -> None:
+        if self.base != libc.MAP_FAILED:
+            libc.munmap(self.base, self.length)
+
+    def words(self, offset: int) -> memoryview:
+        state = _State.from_address(self.base + offset)
+        state.mapping = self
+        return memoryview(state).cast("B")
+
+
 def truncated(what: object) -> KernelError:
     return KernelError(NTSTATUS.STATUS_FILE_CORRUPT, f"{what}: somebody has truncated its object file")
 
@@ -128,10 +155,12 @@ class Dispatcher(NamedObject):
         self._trusted = False
         #: The state words once they were used, as long as the object is usable.
         self.quick_words: Words | None = None
+        #: The same, if they may be looked at without `mutex`.
+        self.glimpse: memoryview[int] | None = None
         #: The same, two by two: COUNT and TICKETS are changed in one store. With this, nothing is done twice or not at
         #: all if the process is killed in between.
         self.pairs: Words | None = None
-        self._base = self._length = 0
+        self._mapping: _Mapping | None = None
         #: How many calls of the thread that has `mutex` are under the guard.
         self.depth = 0
         #: How long that thread waits for the guard, in seconds.
@@ -152,17 +181,17 @@ class Dispatcher(NamedObject):
 
     def _open_words(self) -> Words:
         self.require_usable()
-        if not self._base:
-            self._map()
+        mapping = self._mapping or self._map()
         offset = self.control.page_at + STATE_OFFSET
         if self._trusted:
-            view = memoryview((ctypes.c_int32 * _WORDS).from_address(self._base + offset)).cast("B")
-            self.quick_words, self.pairs = view.cast("i"), view.cast("q")
+            view = mapping.words(offset)
+            self.quick_words = self.glimpse = view.cast("i")
+            self.pairs = view.cast("q")
         else:
             self.quick_words, self.pairs = FileWords(self.fd, offset, self), FileWords(self.fd, offset, self, 8)
         return self.quick_words
 
-    def _map(self) -> None:
+    def _map(self) -> _Mapping:
         length = self.control.page_at + CONTROL_SIZE
         # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
         # from one without locks.
@@ -173,17 +202,14 @@ class Dispatcher(NamedObject):
                 raise truncated(self)
             # Nobody else can cut it off.
             self._trusted = self.path is None or (info.st_uid == os.geteuid() and not info.st_mode & 0o022)
-            protection = libc.PROT_READ | libc.PROT_WRITE
-            base = libc.mmap(None, length, protection, libc.MAP_SHARED, fd, 0)
-            if base == libc.MAP_FAILED:
-                raise from_oserror(libc.error("mmap"), f"cannot map the state of {self}")
+            self._mapping = mapping = _Mapping(fd, length, self)
         finally:
             os.close(fd)
-        self._base, self._length = base, length
+        return mapping
 
     def address(self, word: int) -> int:
-        """Where a word lies, for sleeping on it."""
-        return self._base + self.control.page_at + STATE_OFFSET + 4 * word
+        """Where a word lies, for sleeping on it; for words that have been used."""
+        return self._mapping.base + self.control.page_at + STATE_OFFSET + 4 * word if self._mapping else 0
 
     def require_usable(self) -> None:
         """With `mutex` held: the descriptor is open, and its locks are this process's own."""
@@ -207,26 +233,23 @@ class Dispatcher(NamedObject):
     def _free(self) -> None:
         # Who looks at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
         with self.mutex:
-            self.quick_words = self.pairs = None
+            self.quick_words = self.glimpse = self.pairs = None
             super()._free()
-            self.fd = -1
-            if self._base:
-                libc.munmap(self._base, self._length)
-                self._base = 0
+            self.fd, self._mapping = -1, None
 
     def forked(self) -> None:
         super().forked()
         self.enlisted = self.depth = 0
         self._counted = {}
         if self.borrowed:
-            self.quick_words = self.pairs = None
+            self.quick_words = self.glimpse = self.pairs = None
 
     # -- who waits ----------------------------------------------------------------------------------------------------
 
     def wake(self, number: int) -> None:
         """Let so many of those who wait for any of their objects look again."""
         with self.mutex:
-            if self._base:
+            if self._mapping:
                 # A truncated file has no sleepers.
                 with contextlib.suppress(OSError):
                     futex.change(self.address(SEQUENCE), number)

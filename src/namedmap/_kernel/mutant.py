@@ -51,9 +51,8 @@ class Mutant(Dispatcher):
             locks.try_lock(fd, locks.OWNER, exclusive=True)
 
     def seems_free(self) -> bool:
-        with self.mutex:
-            words = self.quick_words
-            return not self.recursion and words is not None and words[COUNT] > 0
+        words = self.glimpse
+        return not self.recursion and words is not None and words[COUNT] > 0
 
     def take(self, owner: Owner) -> int | None:
         with self.mutex:

@@ -15,7 +15,6 @@ from .dispatcher import (
     WAITING,
     WAITING_ALL,
     Dispatcher,
-    Words,
     under_guard,
 )
 from .futex import EVERYBODY
@@ -37,28 +36,27 @@ class Counted(Dispatcher):
     manual = False
 
     def seems_free(self) -> bool:
-        with self.mutex:
-            words = self.quick_words
-            return words is not None and words[COUNT] > 0
+        words = self.glimpse
+        return words is not None and words[COUNT] > 0
 
     def take(self, owner: Owner) -> int | None:
-        with self.mutex:
-            words = self.quick_words or self.words
-            count = words[COUNT]
-            if self.manual:
-                return TAKEN if count > 0 else None
-            if count < 1 and words[TICKETS] < 1:
-                return None
-            return self._take(words)
+        words = self.glimpse
+        if words is None:
+            return self._take()
+        if self.manual:
+            return TAKEN if words[COUNT] > 0 else None
+        return self._take() if words[COUNT] > 0 or words[TICKETS] > 0 else None
 
     @under_guard
-    def _take(self, words: Words) -> int | None:
+    def _take(self) -> int | None:
+        words = self.quick_words or self.words
         if words[TICKETS] > 0:
             self._settle()
         count = words[COUNT]
         if count < 1:
             return None
-        words[COUNT] = count - 1
+        if not self.manual:
+            words[COUNT] = count - 1
         return TAKEN
 
     def _take_one(self) -> int | None:
