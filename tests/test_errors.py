@@ -131,6 +131,11 @@ class TestRaised:
         win32.CloseHandle(held.handle)
         for call in (held.set, held.clear, held.wait, lambda: namedmap.wait_any([held])):
             assert type(error_of(call)) is ClosedError
+        other = namedmap.Event(NAME)
+        assert other.handle == held.handle, "the number was given to another"
+        held.close()
+        other.set()
+        other.close()
 
     @pytest.mark.parametrize("other", PRIMITIVES)
     @each_class

@@ -60,8 +60,8 @@ class Primitive:
     def close(self) -> None:
         """Close the handle; without effect the second time. The last handle of all takes the object away."""
         handle, self._handle = self._handle, None
-        self._unbind()
-        if handle is not None:
+        held = self._unbind()
+        if handle is not None and held is not None and platform.refers(handle, held):
             functions.CloseHandle(handle)
 
     def __del__(self) -> None:
@@ -102,7 +102,7 @@ class Primitive:
     def _bind(self, handle: int) -> None:
         raise NotImplementedError
 
-    def _unbind(self) -> None:
+    def _unbind(self) -> platform.Dispatcher | None:
         raise NotImplementedError
 
     def _is_closed(self) -> ValueError:
@@ -166,8 +166,9 @@ class Mutex(Primitive):
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Mutant)
 
-    def _unbind(self) -> None:
-        self._held = None
+    def _unbind(self) -> platform.Mutant | None:
+        held, self._held = self._held, None
+        return held
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Acquire for the calling thread; wait `timeout` seconds at most (0: only try, None: for ever).
@@ -269,8 +270,9 @@ class Semaphore(Primitive):
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Semaphore)
 
-    def _unbind(self) -> None:
-        self._held = None
+    def _unbind(self) -> platform.Semaphore | None:
+        held, self._held = self._held, None
+        return held
 
     def _use(self) -> platform.Semaphore:
         if self._held is None:
@@ -356,8 +358,9 @@ class Event(Primitive):
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Event)
 
-    def _unbind(self) -> None:
-        self._held = None
+    def _unbind(self) -> platform.Event | None:
+        held, self._held = self._held, None
+        return held
 
     def _use(self) -> platform.Event:
         if self._held is None:

@@ -27,6 +27,15 @@ def object_of(handle: int, cls: type[Kind]) -> Kind:
         return reference.object
 
 
+def refers(handle: int, held: Dispatcher) -> bool:
+    """Whether a handle is still this object's: its number may have been closed by others, and given to another."""
+    try:
+        with table.reference(handle, Dispatcher) as reference:
+            return reference.object is held
+    except KernelError:
+        return False
+
+
 @contextlib.contextmanager
 def referenced(handles: Sequence[int]) -> Iterator[list[KernelObject]]:
     """The objects of handles that may be waited for, kept alive for the length of a with-block."""
@@ -63,6 +72,7 @@ __all__ = [
     "glance",
     "object_of",
     "referenced",
+    "refers",
     "sleep",
     "thread",
     "wait",
