@@ -1,5 +1,8 @@
 """Windows file mappings, named shared memory and their handles, with the same meaning on Linux.
 
+create, open, open_or_create shared memory, by name: a FileMapping
+map_file                     a file as memory: a FileMapping
+FileMapping, View            a mapping, and a range of it: bytes, arrays, structures, a stream
 Mutex, Semaphore, Event      locks and signals between processes, by name
 wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
 Error and what it leads to   see errors
@@ -19,9 +22,12 @@ from .errors import (
     LimitError,
     NotFoundError,
     NotOwnerError,
+    PageError,
     WrongKindError,
 )
+from .mappings import FileMapping, create, map_file, open, open_or_create
 from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
+from .view import View
 from .waits import wait_all, wait_all_async, wait_any, wait_any_async
 
 __version__ = "0.1.0"
@@ -34,13 +40,20 @@ __all__ = [
     "Error",
     "Event",
     "ExistsError",
+    "FileMapping",
     "LimitError",
     "Mutex",
     "NotFoundError",
     "NotOwnerError",
+    "PageError",
     "Semaphore",
+    "View",
     "WrongKindError",
     "__version__",
+    "create",
+    "map_file",
+    "open",
+    "open_or_create",
     "wait_all",
     "wait_all_async",
     "wait_any",

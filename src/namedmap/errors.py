@@ -9,7 +9,8 @@
         LimitError             ValueError: a semaphore above its maximum
         WrongKindError         ValueError: the name belongs to another kind of object
         ClosedError            ValueError: the handle was closed underneath
-        BadValueError          ValueError: a name, count or timeout that cannot be
+        BadValueError          ValueError: a name, size, count or timeout that cannot be
+        PageError              OSError: memory of a view is gone: its file was cut off, its disk is full
 
 A closed object raises ValueError, as a closed file does. Timeouts are results, not errors.
 """
@@ -69,6 +70,10 @@ class BadValueError(Error, ValueError):
     """An argument that cannot be."""
 
 
+class PageError(Error):
+    """Memory of a view is not there: its file was cut off by a program, its disk is full, or it is not committed."""
+
+
 _ERRNO: dict[int, int] = {
     WinError.ERROR_FILE_NOT_FOUND: errno.ENOENT,
     WinError.ERROR_PATH_NOT_FOUND: errno.EINVAL,
@@ -85,6 +90,14 @@ _ERRNO: dict[int, int] = {
     WinError.ERROR_ALREADY_EXISTS: errno.EEXIST,
     WinError.ERROR_NOT_OWNER: errno.EPERM,
     WinError.ERROR_TOO_MANY_POSTS: errno.EOVERFLOW,
+    WinError.ERROR_SWAPERROR: errno.EFAULT,
+    WinError.ERROR_FILE_INVALID: errno.EINVAL,
+    WinError.ERROR_COMMITMENT_LIMIT: errno.ENOSPC,
+    WinError.ERROR_SHARING_VIOLATION: errno.EBUSY,
+    WinError.ERROR_USER_MAPPED_FILE: errno.EBUSY,
+    WinError.ERROR_FILE_EXISTS: errno.EEXIST,
+    WinError.ERROR_WRITE_PROTECT: errno.EROFS,
+    WinError.ERROR_NOT_SUPPORTED: errno.EOPNOTSUPP,
 }
 
 _CLASSES: dict[int, type[Error]] = {
@@ -99,6 +112,11 @@ _CLASSES: dict[int, type[Error]] = {
     WinError.ERROR_ALREADY_EXISTS: ExistsError,
     WinError.ERROR_NOT_OWNER: NotOwnerError,
     WinError.ERROR_TOO_MANY_POSTS: LimitError,
+    WinError.ERROR_SWAPERROR: PageError,
+    WinError.ERROR_FILE_INVALID: BadValueError,
+    WinError.ERROR_SHARING_VIOLATION: AccessDeniedError,
+    WinError.ERROR_FILE_EXISTS: ExistsError,
+    WinError.ERROR_WRITE_PROTECT: AccessDeniedError,
 }
 
 

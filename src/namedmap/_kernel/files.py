@@ -25,7 +25,7 @@ from .counts import KernelObject
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = mmap.PAGESIZE
-_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23
+MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 
 
 class File(KernelObject):
@@ -246,7 +246,7 @@ def require_writable(address: int, length: int) -> None:
     if not length or (address and not _can_probe()):
         return
     for page in {address & -PAGE, (address + length - 1) & -PAGE}:
-        if not address or (libc.madvise(page, PAGE, _MADV_POPULATE_WRITE) < 0 and _is_bad_memory()):
+        if not address or (libc.madvise(page, PAGE, MADV_POPULATE_WRITE) < 0 and _is_bad_memory()):
             raise KernelError(
                 NTSTATUS.STATUS_ACCESS_VIOLATION, f"the {length} bytes at {address:#x} cannot be written to"
             )
@@ -257,7 +257,7 @@ def require_readable(address: int, length: int) -> None:
     start = address & -PAGE
     if not length or (address and not _can_probe()):
         return
-    if not address or (libc.madvise(start, address + length - start, _MADV_POPULATE_READ) < 0 and _is_bad_memory()):
+    if not address or (libc.madvise(start, address + length - start, MADV_POPULATE_READ) < 0 and _is_bad_memory()):
         raise KernelError(NTSTATUS.STATUS_INVALID_USER_BUFFER, f"the {length} bytes at {address:#x} cannot be read")
 
 
@@ -271,6 +271,6 @@ def _can_probe() -> bool:
     page = libc.mmap(None, PAGE, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_PRIVATE | libc.MAP_ANONYMOUS, -1, 0)
     if page == libc.MAP_FAILED:
         return False
-    known = bool(libc.madvise(page, PAGE, _MADV_POPULATE_WRITE) == 0)
+    known = bool(libc.madvise(page, PAGE, MADV_POPULATE_WRITE) == 0)
     libc.munmap(page, PAGE)
     return known

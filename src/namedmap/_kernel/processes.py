@@ -117,10 +117,10 @@ class _Fork:
         self.all = set(objects.holders)
         for held in self.all:
             with contextlib.suppress(OSError):
-                self.for_child[held] = _reopen(held, locks_at=self.place, count=held.handle_count)
+                self.for_child[held] = reopen(held, locks_at=self.place, count=held.handle_count)
             if isinstance(held, Section) and held.mutex.acquire(blocking=False):
                 try:
-                    self.for_parent[held] = _reopen(held, locks_at=held.life, count=held.handle_count)
+                    self.for_parent[held] = reopen(held, locks_at=held.life, count=held.handle_count)
                 except OSError:
                     held.mutex.release()
 
@@ -183,7 +183,7 @@ class _Fork:
             signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
 
 
-def _reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
+def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
     """A new description of the object's file, with a lock of its own on `count` bytes (maybe none)."""
     mode = os.O_RDWR if held.writable else os.O_RDONLY
     fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
@@ -212,7 +212,7 @@ def _receive(record: Record, fd: int, backing: int) -> KernelObject:
     """The object for a record and its descriptors, which are closed or taken over."""
     cls = _KINDS.get(record["type"])
     if cls is not None:
-        return _receive_named(cls, record, fd, backing)
+        return receive_named(cls, record, fd, backing)
     if record["type"] == File.type_name:
         os.set_inheritable(fd, False)
         file: File = File.adopt(fd, record["path"])
@@ -220,7 +220,7 @@ def _receive(record: Record, fd: int, backing: int) -> KernelObject:
     return Process(record["pid"]) if record["type"] == Process.type_name else Thread()
 
 
-def _receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
+def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
     name = ObjectName(*record["name"]) if record["name"] else None
     held: NamedObject | None = None
     try:
@@ -283,7 +283,7 @@ def _synchronise() -> None:
     wanted = {entry.object for entry in inheritable.values()}
     for held in list(objects.holders):
         if held in wanted and held.passage is None:
-            held.passage = _reopen(held, locks_at=locks.PASSAGE)
+            held.passage = reopen(held, locks_at=locks.PASSAGE)
             os.set_inheritable(held.passage, True)
         elif held not in wanted:
             held.close_passage()
@@ -389,7 +389,7 @@ def send(entry: Handle, target: Process) -> int:
     descriptors = []
     if isinstance(held, NamedObject):
         # It counts as the receiver's handle already.
-        descriptors.append(_reopen(held, locks_at=locks.new_place()))
+        descriptors.append(reopen(held, locks_at=locks.new_place()))
         if isinstance(held, Section) and held.file_backed:
             descriptors.append(os.dup(held.backing_fd))
     elif isinstance(held, File):

@@ -1,9 +1,28 @@
-"""What the Python classes need of sections beyond Win32: exact sizes, and descriptors of their bytes."""
+"""What the Python classes need of sections beyond Win32: exact sizes, descriptors, memory that may vanish."""
 
+import contextlib
+import ctypes
+import errno
+import fcntl
 import os
+import stat
+from collections.abc import Callable
 
+from namedmap._kernel import files, libc, locks, processes, sharing
+from namedmap._kernel.api.sections import section_access
+from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
-from namedmap._kernel.section import MAP_WRITE, Section
+from namedmap._kernel.section import EXTEND, MAP_WRITE, PAGE, Section
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+
+#: What the advice to the kernel is called.
+ADVICE = {"normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4}
+
+_GENERIC_WRITE = 0x40000000
+_can_copy = True
+
+
+# -- sections ----------------------------------------------------------------------------------------------------------
 
 
 def section_size(handle: int) -> int:
@@ -12,6 +31,23 @@ def section_size(handle: int) -> int:
         section = reference.object
         section.refresh()
         return section.control.requested or section.size
+
+
+def may_vanish(handle: int) -> bool:
+    """Whether memory of the section can be gone when it is touched: others may cut its file off, or it is reserved."""
+    with table.reference(handle, Section) as reference:
+        section = reference.object
+        if section.file_backed or section.reserve:
+            return True
+        info = os.fstat(section.fd)
+        return section.path is not None and (info.st_uid != os.geteuid() or bool(info.st_mode & 0o022))
+
+
+def extend_section(handle: int, size: int) -> int:
+    """Make a section over a file longer, and the file; returns the size."""
+    with table.reference(handle, Section, EXTEND if size > section_size(handle) else 0) as reference:
+        reference.object.extend(size)
+        return reference.object.size
 
 
 def open_data(handle: int) -> int:
@@ -23,3 +59,157 @@ def open_data(handle: int) -> int:
         section = reference.object
         mode = os.O_RDWR if reference.access & MAP_WRITE and section.writable else os.O_RDONLY
         return os.open(f"/proc/self/fd/{section.data_fd}", mode | os.O_CLOEXEC)
+
+
+def write_through(handle: int) -> None:
+    """Wait until the disk has what was flushed to the section's file, and the file's length."""
+    with table.reference(handle, Section) as reference:
+        section = reference.object
+        if section.file_backed:
+            try:
+                os.fsync(section.backing_fd)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # a device that keeps nothing back
+                    raise from_oserror(error, f"cannot write {section} to the disk") from None
+
+
+def grow_sparsely(handle: int, size: int) -> None:
+    """Make a file longer without giving it space: what is not written takes none, and reads as zeros."""
+    with table.reference(handle, File) as reference:
+        file = reference.object
+        try:
+            if os.fstat(file.fd).st_size < size:
+                os.ftruncate(file.fd, size)
+        except OSError as error:
+            raise from_oserror(error, f"cannot make {file} {size:,} bytes long") from None
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def anonymous_file(size: int) -> int:
+    """A descriptor of memory of this size, without a name; the caller closes it. Source: memfd_create(2)."""
+    fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        os.close(fd)
+        raise from_oserror(error, f"there is no room for {size:,} bytes") from None
+    return fd
+
+
+def file_handle(fd: int, access: int) -> int:
+    """A handle to the file of a descriptor, with GENERIC_* access; the caller closes it."""
+    try:
+        mode = os.O_RDWR if access & _GENERIC_WRITE else os.O_RDONLY
+        own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC | os.O_NONBLOCK)
+        return table.insert(File(own, os.readlink(f"/proc/self/fd/{fd}")), File.map_access(access))
+    except OSError as error:
+        raise from_oserror(error, f"descriptor {fd} cannot be mapped") from None
+
+
+def mark_mapped(fd: int, *, writable: bool) -> int | None:
+    """A new descriptor that keeps a file from being cut off by users of namedmap; None where that cannot be."""
+    with contextlib.suppress(OSError, KernelError):
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            own = os.open(f"/proc/self/fd/{fd}", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+            try:
+                sharing.mark_mapped(own, writable)
+            except BaseException:
+                os.close(own)
+                raise
+            return own
+    return None
+
+
+def mapped_by_others(mark: int) -> bool:
+    """Whether anybody else has marked the file of a marked descriptor."""
+    return sharing.is_mapped(mark)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def read_memory(address: int, size: int) -> bytes:
+    """Bytes of this process, or an error where a touch would be a signal. Source: process_vm_readv(2)."""
+    target = bytearray(size)
+    if size:
+        own = (ctypes.c_char * size).from_buffer(target)
+        _transfer(libc.process_vm_readv, ctypes.addressof(own), address, size)
+    return bytes(target)
+
+
+def write_memory(address: int, data: bytes) -> None:
+    """Store bytes in memory of this process, or raise an error where a touch would be a signal."""
+    if data:
+        source = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+        _transfer(libc.process_vm_writev, source, address, len(data))
+
+
+def _transfer(call: Callable[..., int], own: int, address: int, size: int) -> None:
+    global _can_copy
+    done = 0
+    while done < size and _can_copy:
+        mine, there = libc.iovec(own + done, size - done), libc.iovec(address + done, size - done)
+        count = call(os.getpid(), ctypes.byref(mine), 1, ctypes.byref(there), 1, 0)
+        if count > 0:
+            done += count
+        elif count == 0 or ctypes.get_errno() == errno.EFAULT:
+            raise _gone(address + done)
+        elif ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
+            _can_copy = False  # a container's filter of system calls
+        else:
+            raise from_oserror(libc.error("process_vm_readv"), "cannot copy memory of a view")
+    if done < size:
+        writing = call is libc.process_vm_writev
+        _touch(address + done, size - done, files.MADV_POPULATE_WRITE if writing else files.MADV_POPULATE_READ)
+        target, source = (address, own) if writing else (own, address)
+        ctypes.memmove(target + done, source + done, size - done)
+
+
+def _touch(address: int, size: int, how: int) -> None:
+    """Have the kernel touch the pages; a moment later they may be gone all the same."""
+    start = address // PAGE * PAGE
+    if libc.madvise(start, address + size - start, how) and ctypes.get_errno() in (errno.EFAULT, errno.ENOMEM):
+        raise _gone(address)
+
+
+def _gone(address: int) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_IN_PAGE_ERROR,
+        f"the memory at {address:#x} is not there: its file was cut off by another program, its disk is full, or its "
+        "pages are reserved and not committed",
+    )
+
+
+def advise(address: int, size: int, advice: str) -> None:
+    """Tell the kernel how memory will be used. Source: madvise(2)."""
+    start = address // PAGE * PAGE
+    if libc.madvise(start, address + size - start, ADVICE[advice]):
+        raise from_oserror(libc.error("madvise"), f"cannot advise {advice!r} for {size:,} bytes of a view")
+
+
+def resident(address: int, size: int) -> bytes:
+    """A byte for each page: 1 if it is in memory, 0 if not. Source: mincore(2)."""
+    start = address // PAGE * PAGE
+    pages = (ctypes.c_ubyte * -(-(address + size - start) // PAGE))()
+    if libc.mincore(start, address + size - start, pages):
+        raise from_oserror(libc.error("mincore"), "cannot tell which pages of a view are in memory")
+    return bytes(page & 1 for page in pages)
+
+
+# -- other processes ---------------------------------------------------------------------------------------------------
+
+
+def hand_over(handle: int) -> int:
+    """A descriptor that keeps a section alive as long as anybody has it, for another process; the caller closes it."""
+    with table.reference(handle, Section) as reference:
+        return processes.reopen(reference.object, locks_at=locks.PASSAGE)
+
+
+def take_over(fd: int, access: int) -> int:
+    """A handle, with FILE_MAP_* access, to the section of a descriptor that was handed over, which is closed."""
+    writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    record = {"writable": writable, "name": None, "path": None}
+    granted = Section.map_access(section_access(access))
+    return table.insert(processes.receive_named(Section, record, fd, -1), granted)

@@ -109,6 +109,15 @@ def create_section(
         return section.create(name, size, protect, attributes, reference.object, owner)
 
 
+def section_access(access: int) -> int:
+    """SECTION_* for FILE_MAP_*, of which most are the same bits."""
+    if access == _FILE_MAP_COPY:
+        return section.MAP_READ
+    if access & _FILE_MAP_EXECUTE:
+        return access & ~_FILE_MAP_EXECUTE | section.MAP_EXECUTE
+    return access
+
+
 @win32(None)
 def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
     """Open the section of this name.
@@ -117,11 +126,7 @@ def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | No
     ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE (another kind of object has the name). Source: OpenFileMapping (Win32).
     """
     access, inherit, name = dword(dwDesiredAccess), boolean(bInheritHandle), known_name(lpName)
-    if access == _FILE_MAP_COPY:
-        access = section.MAP_READ
-    elif access & _FILE_MAP_EXECUTE:
-        access = access & ~_FILE_MAP_EXECUTE | section.MAP_EXECUTE
-    granted = Section.map_access(access)
+    granted = Section.map_access(section_access(access))
     if not granted:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for FILE_MAP_READ or more")
     found = section.open_existing(name, writing=bool(granted & _WRITE_RIGHTS))

@@ -1,0 +1,309 @@
+"""File mappings: named shared memory, and files seen as memory.
+
+    create(name, size)           must be new
+    open(name)                   must exist
+    open_or_create(name, size)   `created` tells which it was
+    map_file(path)               the bytes of a file
+
+The name lives as long as anybody has a mapping open; nobody has to remove it. The memory lives as long as anybody sees
+it, through a mapping, a view, or an array or memoryview that was made from one.
+"""
+
+import contextlib
+import operator
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Self
+
+from namedmap import access as words
+from namedmap import constants as c
+from namedmap import errors
+from namedmap._platform import data as platform
+from namedmap._platform import functions
+from namedmap.types import SECURITY_ATTRIBUTES
+from namedmap.view import View
+
+_SHARE = c.FILE_SHARE_READ | c.FILE_SHARE_WRITE | c.FILE_SHARE_DELETE
+
+
+class FileMapping:
+    """A section: memory that any process can map, over the paging file or over a file. Made by the functions here."""
+
+    _handle: int | None = None
+
+    def __init__(self, handle: int, name: str | None, access: words.Access, *, created: bool, path: str | None = None):
+        """Take over a handle. Use create, open, open_or_create or map_file."""
+        self._handle = handle
+        self._name, self._path, self._access, self._created = name or None, path, access, created
+        #: Whether a touch of the memory can be a signal: then views copy with care.
+        self.may_vanish = False
+        self._passage: int | None = None
+        with errors.translated():
+            self.may_vanish = platform.may_vanish(handle)
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        """The name, None for an unnamed one."""
+        return self._name
+
+    @property
+    def path(self) -> str | None:
+        """The file that is mapped; None for memory, and for a mapping that was opened by its name."""
+        return self._path
+
+    @property
+    def access(self) -> str:
+        """What the handle allows: "read", "write", …"""
+        return self._access.word
+
+    @property
+    def created(self) -> bool:
+        """Whether this call made it (of `map_file`: made the file), rather than found it."""
+        return self._created
+
+    @property
+    def handle(self) -> int:
+        """The handle, for the functions of namedmap.win32; closed with this object."""
+        if self._handle is None:
+            raise ValueError(f"this {type(self).__name__} is closed")
+        return self._handle
+
+    @property
+    def closed(self) -> bool:
+        return self._handle is None
+
+    @property
+    def size(self) -> int:
+        """In bytes, as it was asked for by whoever created it; of a file mapping that was extended, the present one."""
+        handle = self.handle
+        with errors.translated():
+            return platform.section_size(handle)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        what = repr(self._name) if self._name else f"of {self._path!r}" if self._path else "unnamed"
+        state = "closed" if self.closed else f"{self.size:,} bytes, {self.access}"
+        return f"<namedmap.FileMapping {what}, {state}>"
+
+    # -- views --------------------------------------------------------------------------------------------------------
+
+    def view(self, offset: int = 0, size: int | None = None, access: str | None = None) -> View:
+        """Map `size` bytes from `offset` on (any offset; None: the rest), with the mapping's access or less.
+
+        Raises BadValueError beyond the end, AccessDeniedError for more access than the mapping has.
+        """
+        wanted = self._access if access is None else words.parse(access)
+        present = self.size
+        offset = operator.index(offset)
+        length = present - offset if size is None else operator.index(size)
+        if offset < 0 or length < 1 or length > present - offset:
+            raise errors.BadValueError(
+                int(c.ERROR_INVALID_PARAMETER),
+                f"{self!r} has no {length:,} bytes at offset {offset:,} to view",
+            )
+        return View(self, wanted, offset, length)
+
+    def windows(self, size: int, overlap: int = 0, access: str | None = None) -> Iterator[View]:
+        """Views of `size` bytes, one after the other (the last may be shorter), each beginning `overlap` bytes before
+        the end of the one before. A window is closed when the next one is asked for."""
+        if not 0 <= overlap < size:
+            raise errors.BadValueError(
+                int(c.ERROR_INVALID_PARAMETER), f"windows of {size} bytes cannot overlap by {overlap}"
+            )
+        offset, whole = 0, self.size
+        while offset < whole:
+            length = min(size, whole - offset)
+            with self.view(offset, length, access) as window:
+                yield window
+            if offset + length == whole:
+                break
+            offset += size - overlap
+
+    # -- operations ---------------------------------------------------------------------------------------------------
+
+    def extend(self, size: int) -> int:
+        """Make the mapping of a file longer, and the file; views keep their size. Returns the size.
+
+        Raises Error for memory, which cannot grow: reserve the largest size at creation, or create another one.
+        """
+        handle, size = self.handle, operator.index(size)
+        with errors.translated():
+            return platform.extend_section(handle, size)
+
+    def close(self) -> None:
+        """Close the handle; without effect the second time. Views stay as they are."""
+        handle, self._handle = self._handle, None
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            os.close(passage)
+        if handle is not None:
+            functions.CloseHandle(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            # Shown in development mode, as for files.
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
+                self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """By name; without one by a descriptor, while a child process is started or through a queue to one."""
+        if self._name is not None:
+            return _open_again, (self._name, self.access)
+        from multiprocessing.reduction import DupFd
+
+        if self._passage is None:
+            with errors.translated():
+                self._passage = platform.hand_over(self.handle)
+        return _receive, (DupFd(self._passage), self.access, self._path)
+
+
+def create(
+    name: str | None,
+    size: int,
+    access: str = "write",
+    *,
+    reserve: bool = False,
+    mode: int | None = None,
+    security: str | None = None,
+    inheritable: bool = False,
+) -> FileMapping:
+    """Create shared memory of `size` bytes, all zeros. Raises ExistsError if the name is taken.
+
+    The space is allocated now: what does not fit is an error here, not a signal later. With `reserve` it is not: pages
+    are to be committed (`View.commit`) before they are used. `mode` is who may use it, as for files (0o660: the group
+    too), or `security` says it in SDDL; the default is the user alone. `inheritable`: children that are started with
+    close_fds=False get the handle.
+    """
+    found = _create(name, size, access, reserve, mode, security, inheritable)
+    if not found.created:
+        found.close()
+        raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"file mapping {name!r} exists: open or open_or_create it")
+    return found
+
+
+def open(name: str, access: str = "write", *, inheritable: bool = False) -> FileMapping:
+    """Open shared memory, or the mapping of a file, by its name. Raises NotFoundError."""
+    wanted = words.parse(access)
+    handle = functions.OpenFileMapping(wanted.view, inheritable, name)
+    if handle is None:
+        raise errors.last(by_name=True)
+    return FileMapping(handle, name, wanted, created=False)
+
+
+def open_or_create(
+    name: str,
+    size: int,
+    access: str = "write",
+    *,
+    reserve: bool = False,
+    mode: int | None = None,
+    security: str | None = None,
+    inheritable: bool = False,
+) -> FileMapping:
+    """Open shared memory of this name, which keeps its own size, or create it; `created` tells which it was."""
+    return _create(name, size, access, reserve, mode, security, inheritable)
+
+
+def map_file(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    access: str = "read",
+    *,
+    create: bool = False,
+    sparse: bool = False,
+    name: str | None = None,
+    mode: int | None = None,
+    inheritable: bool = False,
+) -> FileMapping:
+    """Map a file: all of it, or its first `size` bytes, to which a shorter file grows (with access "write").
+
+    `create`: make the file if there is none; `mode` is the new file's. New space is allocated, unless `sparse`. `name`
+    lets others open the mapping by a name. Raises NotFoundError, AccessDeniedError, BadValueError for an empty file.
+    """
+    wanted = words.parse(access)
+    where = os.fspath(path)
+    how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
+    file = functions.CreateFile(where, wanted.file, _SHARE, _attributes(mode, None, False), how, 0, None)
+    if file == c.INVALID_HANDLE_VALUE:
+        raise errors.last()
+    made = create and functions.GetLastError() != c.ERROR_ALREADY_EXISTS
+    try:
+        if sparse and size:
+            with errors.translated():
+                platform.grow_sparsely(file, size)
+        handle = _section(file, name, size or 0, wanted.protection, _attributes(None, None, inheritable))
+    finally:
+        functions.CloseHandle(file)
+    return FileMapping(handle, name, wanted, created=made, path=where)
+
+
+def _create(
+    name: str | None,
+    size: int,
+    access: str,
+    reserve: bool,
+    mode: int | None,
+    security: str | None,
+    inheritable: bool,
+) -> FileMapping:
+    wanted = words.parse(access)
+    size = operator.index(size)
+    if size < 1:
+        raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"shared memory has 1 byte or more, not {size}")
+    flags = wanted.protection | (c.SEC_RESERVE if reserve else 0)
+    handle = _section(c.INVALID_HANDLE_VALUE, name, size, flags, _attributes(mode, security, inheritable))
+    created = functions.GetLastError() != c.ERROR_ALREADY_EXISTS
+    return FileMapping(handle, name, wanted, created=created)
+
+
+def _section(file: int, name: str | None, size: int, flags: int, attributes: SECURITY_ATTRIBUTES | None) -> int:
+    handle: int | None = functions.CreateFileMapping(file, attributes, flags, size >> 32, size & 0xFFFFFFFF, name)
+    if handle is None:
+        raise errors.last(by_name=True)
+    return handle
+
+
+def _attributes(mode: int | None, security: str | None, inheritable: bool) -> SECURITY_ATTRIBUTES | None:
+    if mode is not None:
+        if security is not None:
+            raise TypeError("say who may use it by mode or by security, not by both")
+        security = _descriptor(mode)
+    if security is None and not inheritable:
+        return None
+    return SECURITY_ATTRIBUTES(security, inheritable)
+
+
+def _descriptor(mode: int) -> str:
+    """A security descriptor for the bits of a file mode. Execution is reading."""
+    if mode & ~0o777 or not mode & 0o600:
+        raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"{mode:#o} is no mode that leaves its owner access")
+    entries = []
+    for shift, who in ((6, "OW"), (3, f"S-1-22-2-{os.getegid()}"), (0, "WD")):
+        rights = ("GR" if mode >> shift & 4 else "") + ("GW" if mode >> shift & 2 else "")
+        if rights:
+            entries.append(f"(A;;{rights};;;{who})")
+    return f"D:{''.join(entries)}"
+
+
+def _open_again(name: str, access: str) -> FileMapping:
+    return open(name, access)
+
+
+def _receive(passage: object, access: str, path: str | None) -> FileMapping:
+    fd: int = operator.methodcaller("detach")(passage)
+    wanted = words.parse(access)
+    with errors.translated():
+        handle = platform.take_over(fd, wanted.view)
+    return FileMapping(handle, None, wanted, created=False, path=path)

@@ -1,0 +1,393 @@
+"""Views: a range of a file mapping as memory.
+
+The memory of a view stays mapped as long as anybody can see it: the view, or a memoryview, array, structure or stream
+that was made from it. Closing the view or the mapping takes it from nobody, and raises no BufferError.
+
+Where the memory can vanish under its users (a file that another program cuts off, a sparse file on a disk that is full,
+reserved pages), the methods of View copy with care: they raise PageError. Whoever goes through `buf`, arrays, overlays
+and memoryviews touches the memory itself; a page that is gone is then SIGBUS, which ends the process.
+"""
+
+import ctypes
+import operator
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar
+
+from namedmap import constants as c
+from namedmap import errors
+from namedmap._platform import data as platform
+from namedmap._platform import functions
+from namedmap.access import Access
+from namedmap.access import parse as parse_access
+from namedmap.streams import ViewStream
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from namedmap.mappings import FileMapping
+
+_GRANULARITY = 0x10000
+#: Bytes that are looked at at a time, in a search or comparison.
+_WINDOW = 1 << 20
+
+Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any]")
+
+
+class _Region:
+    """A mapped range; unmapped when nobody has it any more."""
+
+    __slots__ = ("__weakref__", "base")
+
+    def __init__(self, handle: int, access: int, offset: int, size: int) -> None:
+        self.base: int | None = functions.MapViewOfFile(handle, access, offset >> 32, offset & 0xFFFFFFFF, size)
+        if self.base is None:
+            raise errors.last()
+
+    def __del__(self) -> None:
+        if self.base is not None and functions is not None:
+            functions.UnmapViewOfFile(self.base)
+
+    def bytes_at(self, start: int, size: int) -> memoryview:
+        """Its bytes from `start` on; they keep the region."""
+        array: Any = (ctypes.c_ubyte * size).from_address((self.base or 0) + start)
+        array.region = self
+        return memoryview(array).cast("B")
+
+
+class View:
+    """A range of a file mapping. Made by FileMapping.view; len(), indexing and slicing as of a bytearray."""
+
+    def __init__(self, mapping: "FileMapping", access: Access, offset: int, size: int) -> None:
+        """Use FileMapping.view."""
+        start = offset % _GRANULARITY
+        self._mapping, self._access, self._offset, self._size = mapping, access, offset, size
+        self._region: _Region | None = _Region(mapping.handle, access.view, offset - start, size + start)
+        self._memory: memoryview | None = self._region.bytes_at(start, size)
+        if not access.writable:
+            self._memory = self._memory.toreadonly()
+        self._address = (self._region.base or 0) + start
+        self._careful = mapping.may_vanish
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def buf(self) -> memoryview:
+        """The memory itself; read-only if the view is. It outlives the view."""
+        if self._memory is None:
+            raise self._is_closed()
+        return self._memory
+
+    @property
+    def address(self) -> int:
+        """Where the first byte lies in this process."""
+        if self._memory is None:
+            raise self._is_closed()
+        return self._address
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._size
+
+    @property
+    def offset(self) -> int:
+        """Where it begins in its mapping, in bytes."""
+        return self._offset
+
+    @property
+    def access(self) -> str:
+        """ "read", "write", "copy", …"""
+        return self._access.word
+
+    @property
+    def mapping(self) -> "FileMapping":
+        return self._mapping
+
+    @property
+    def closed(self) -> bool:
+        return self._memory is None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self._size:,} bytes at offset {self._offset:,}, {self.access}"
+        return f"<namedmap.View of {self._mapping!r}: {state}>"
+
+    def _is_closed(self) -> ValueError:
+        return ValueError("this View is closed")
+
+    # -- bytes --------------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, key: "SupportsIndex | slice") -> Any:
+        """An int, or the bytes of a slice."""
+        memory = self._memory
+        if memory is None or self._careful:
+            return self._get(key)
+        return memory[key].tobytes() if isinstance(key, slice) else memory[key]
+
+    def _get(self, key: "SupportsIndex | slice") -> int | bytes:
+        if not isinstance(key, slice):
+            return self.read(self._index(key), 1)[0]
+        start, stop, step = key.indices(self._size)
+        where = range(start, stop, step)
+        if not where:
+            return b""
+        low, high = sorted((where[0], where[-1]))
+        return self.read(low, high + 1 - low)[::step]
+
+    def __setitem__(self, key: "SupportsIndex | slice", value: Any) -> None:
+        """Store an int, or bytes of the same length as the slice."""
+        memory = self._memory
+        if memory is None or self._careful:
+            self._set(key, value)
+        elif isinstance(key, slice):
+            memory[key] = _as_bytes(value)
+        else:
+            memory[key] = value
+
+    def _set(self, key: "SupportsIndex | slice", value: Any) -> None:
+        if not isinstance(key, slice):
+            self.write(self._index(key), bytes((value,)))
+            return
+        where, data = range(*key.indices(self._size)), _as_bytes(value)
+        if len(data) != len(where):
+            raise ValueError(f"{len(data)} bytes do not fit into a slice of {len(where)}: a view keeps its size")
+        if where.step == 1:
+            self.write(where.start, data)
+        else:
+            for at, byte in zip(where, data, strict=True):
+                self.write(at, bytes((byte,)))
+
+    def _index(self, key: SupportsIndex) -> int:
+        index = operator.index(key)
+        if not -self._size <= index < self._size:
+            raise IndexError(f"index {index} is outside of a view of {self._size:,} bytes")
+        return index % self._size
+
+    def __iter__(self) -> Iterator[int]:
+        for _, piece in self._pieces(0, self._size):
+            yield from piece
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the bytes are the same as those of another view or bytes-like object."""
+        if isinstance(other, View):
+            return self is other or (self._size == other._size and all(map(operator.eq, self._all(), other._all())))
+        try:
+            theirs = _as_bytes(other)
+        except TypeError:
+            return NotImplemented
+        return len(theirs) == self._size and all(
+            piece == theirs[at : at + len(piece)] for at, piece in self._pieces(0, self._size)
+        )
+
+    def _all(self) -> Iterator[bytes]:
+        return (piece for _, piece in self._pieces(0, self._size))
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+        for at in range(start, stop, _WINDOW):
+            yield at, self.read(at, min(_WINDOW, stop - at))
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        """Copy `size` bytes (None: the rest) from `offset` on. Raises BadValueError beyond the end, PageError."""
+        at, length = self._range(offset, size)
+        if not self._careful:
+            return self.buf[at : at + length].tobytes()
+        with errors.translated():
+            return platform.read_memory(self.address + at, length)
+
+    def write(self, offset: int, data: Any) -> int:
+        """Store bytes at an offset; returns how many. Raises BadValueError if they do not fit, PageError."""
+        content = _as_bytes(data)
+        at, length = self._range(offset, len(content))
+        if not self._access.writable:
+            message = f'{self!r} is read-only: ask for access="write"'
+            raise errors.AccessDeniedError(int(c.ERROR_ACCESS_DENIED), message)
+        if not self._careful:
+            self.buf[at : at + length] = content
+        else:
+            with errors.translated():
+                platform.write_memory(self.address + at, bytes(content))
+        return length
+
+    def _range(self, offset: int, size: int | None) -> tuple[int, int]:
+        if self._memory is None:
+            raise self._is_closed()
+        at = operator.index(offset)
+        length = self._size - at if size is None else operator.index(size)
+        if at < 0 or length < 0 or length > self._size - at:
+            raise errors.BadValueError(
+                int(c.ERROR_INVALID_PARAMETER),
+                f"{length:,} bytes at offset {at:,} do not lie in a view of {self._size:,} bytes",
+            )
+        return at, length
+
+    def find(self, wanted: Any, start: int = 0, end: int | None = None) -> int:
+        """The first place of some bytes in [start:end], or -1."""
+        sought = bytes(_as_bytes(wanted))
+        first, beyond, _ = slice(start, end).indices(self._size)
+        for at in range(first, max(beyond - len(sought), first - 1) + 1, _WINDOW):
+            found = self.read(at, min(_WINDOW + max(len(sought) - 1, 0), beyond - at)).find(sought)
+            if found >= 0:
+                return at + found
+        return -1
+
+    def rfind(self, wanted: Any, start: int = 0, end: int | None = None) -> int:
+        """The last place of some bytes in [start:end], or -1."""
+        sought = bytes(_as_bytes(wanted))
+        first, beyond, _ = slice(start, end).indices(self._size)
+        last = beyond - len(sought)
+        while last >= first:
+            at = max(last - _WINDOW + 1, first)
+            found = self.read(at, last + len(sought) - at).rfind(sought)
+            if found >= 0:
+                return at + found
+            last = at - 1
+        return -1
+
+    # -- shapes -------------------------------------------------------------------------------------------------------
+
+    def unpack(self, layout: str, offset: int = 0) -> tuple[Any, ...]:
+        """Values in the format of `struct`, copied from an offset."""
+        return struct.unpack(layout, self.read(offset, struct.calcsize(layout)))
+
+    def pack(self, layout: str, offset: int, *values: Any) -> None:
+        """Store values in the format of `struct` at an offset."""
+        self.write(offset, struct.pack(layout, *values))
+
+    def overlay(self, layout: type[Layout], offset: int = 0) -> Layout:
+        """A ctypes structure, union or array that lies on the memory; it keeps the memory.
+
+        On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
+        not follow the others' changes any more.
+        """
+        at, _ = self._range(offset, ctypes.sizeof(layout))
+        kind: Any = layout
+        if self._access.writable:
+            found: Layout = kind.from_buffer(self.buf, at)
+        else:
+            with self._mapping.view(self._offset + at, ctypes.sizeof(layout), "copy") as own:
+                found = kind.from_buffer(own.buf)
+        return found
+
+    def array(self, dtype: "DTypeLike" = "u1", shape: Any = None, offset: int = 0, order: str = "C") -> "NDArray[Any]":
+        """A NumPy array on the memory: `shape` items from `offset` on (None: as many as fit); it keeps the memory.
+
+        Read-only if the view is. Raises BadValueError if it does not fit. Needs NumPy.
+        """
+        import numpy
+
+        kind = numpy.dtype(dtype)
+        if kind.hasobject:
+            raise TypeError(f"{kind} has Python objects, which other processes cannot use")
+        at, room = self._range(offset, None)
+        if shape is None:
+            shape = room // kind.itemsize if kind.itemsize else 0
+        needed = kind.itemsize * int(numpy.prod(shape, dtype=object))
+        self._range(at, needed)
+        make: Any = numpy.ndarray
+        found: NDArray[Any] = make(shape, kind, self.buf, at, order=order)
+        return found
+
+    def stream(self) -> ViewStream:
+        """A binary file over the memory, for io.BufferedRandom and the like; its end is the view's."""
+        return ViewStream(self)
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        return self.buf
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+
+    def flush(self, offset: int = 0, size: int | None = None, *, durable: bool = False) -> None:
+        """Have what was changed written to the file; `durable`: wait until the disk has it, and the file's length."""
+        address, length = self._pages(offset, size)
+        if length and not functions.FlushViewOfFile(address, length):
+            raise errors.last()
+        if durable:
+            with errors.translated():
+                platform.write_through(self._mapping.handle)
+
+    def prefetch(self, offset: int = 0, size: int | None = None) -> None:
+        """Have the kernel read pages ahead; returns at once."""
+        self.advise("willneed", offset, size)
+
+    def advise(self, advice: str, offset: int = 0, size: int | None = None) -> None:
+        """Say how the memory will be used: "normal", "random", "sequential", "willneed", "dontneed"."""
+        if advice not in platform.ADVICE:
+            raise errors.BadValueError(
+                int(c.ERROR_INVALID_PARAMETER), f"{advice!r} is no advice: use one of {', '.join(platform.ADVICE)}"
+            )
+        address, length = self._pages(offset, size)
+        if self._access.word.startswith("copy") and advice == "dontneed":
+            raise errors.BadValueError(
+                int(c.ERROR_INVALID_PARAMETER), "what was written to a copy would be lost: it has no other place"
+            )
+        with errors.translated():
+            platform.advise(address, length, advice)
+
+    def lock(self, offset: int = 0, size: int | None = None) -> None:
+        """Keep pages in memory. Raises Error beyond the limit of locked memory (RLIMIT_MEMLOCK)."""
+        if not functions.VirtualLock(*self._pages(offset, size)):
+            raise errors.last()
+
+    def unlock(self, offset: int = 0, size: int | None = None) -> None:
+        """Let locked pages go again."""
+        if not functions.VirtualUnlock(*self._pages(offset, size)):
+            raise errors.last()
+
+    def protect(self, access: str, offset: int = 0, size: int | None = None) -> None:
+        """Change what may be done with pages of the view; touching them otherwise is a signal.
+
+        `access` as for views. `buf` and arrays that exist keep believing what they knew.
+        """
+        old = ctypes.c_uint32()
+        address, length = self._pages(offset, size)
+        if not functions.VirtualProtect(address, length, parse_access(access).protection, old):
+            raise errors.last()
+
+    def commit(self, offset: int = 0, size: int | None = None) -> None:
+        """Give reserved pages their space, for all processes. Raises Error if there is none."""
+        address, length = self._pages(offset, size)
+        if not functions.VirtualAlloc(address, length, c.MEM_COMMIT, self._access.protection):
+            raise errors.last()
+
+    def residency(self, offset: int = 0, size: int | None = None) -> bytes:
+        """A byte for each page of the range: 1 if it is in memory, 0 if not."""
+        address, length = self._pages(offset, size)
+        with errors.translated():
+            return platform.resident(address, length)
+
+    def _pages(self, offset: int, size: int | None) -> tuple[int, int]:
+        at, length = self._range(offset, size)
+        return self._address + at, length
+
+    # -- close --------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the memory, which stays for arrays and memoryviews that were made from it."""
+        self._memory = self._region = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """The same memory in another process of this machine; see FileMapping."""
+        return _view_again, (self._mapping, self._offset, self._size, self.access)
+
+
+def _view_again(mapping: "FileMapping", offset: int, size: int, access: str) -> View:
+    return mapping.view(offset, size, access)
+
+
+def _as_bytes(data: Any) -> bytes | memoryview:
+    """Bytes-like data as flat bytes."""
+    if isinstance(data, bytes | bytearray):
+        return memoryview(data)
+    if isinstance(data, View):
+        return data.read()
+    flat = memoryview(data)
+    return flat.cast("B") if flat.c_contiguous and flat.nbytes else flat.tobytes()
