@@ -17,8 +17,13 @@ class Access(NamedTuple):
 
     word: str
     protection: int  # PAGE_* of a section, and of a view's pages
-    view: int  # FILE_MAP_* of a view, and of a handle
+    view: int  # FILE_MAP_* of a view
     file: int  # GENERIC_* of a file handle
+
+    @property
+    def handle(self) -> int:
+        """FILE_MAP_* of a handle that such views can be mapped through: copies need to read."""
+        return self.view & ~int(c.FILE_MAP_COPY) | int(c.FILE_MAP_READ)
 
     @property
     def writable(self) -> bool:

@@ -86,9 +86,12 @@ class FileMapping:
         return self.size
 
     def __repr__(self) -> str:
-        what = repr(self._name) if self._name else f"of {self._path!r}" if self._path else "unnamed"
         state = "closed" if self.closed else f"{self.size:,} bytes, {self.access}"
-        return f"<namedmap.FileMapping {what}, {state}>"
+        return f"<namedmap.FileMapping {self._what}, {state}>"
+
+    @property
+    def _what(self) -> str:
+        return repr(self._name) if self._name else f"of {self._path!r}" if self._path else "unnamed"
 
     # -- views --------------------------------------------------------------------------------------------------------
 
@@ -153,19 +156,20 @@ class FileMapping:
     def __del__(self) -> None:
         if self._handle is not None:
             # Shown in development mode, as for files.
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
             with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
                 self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         """By name; without one by a descriptor, while a child process is started or through a queue to one."""
+        handle = self.handle
         if self._name is not None:
             return _open_again, (self._name, self.access)
         from multiprocessing.reduction import DupFd
 
         if self._passage is None:
             with errors.translated():
-                self._passage = platform.hand_over(self.handle)
+                self._passage = platform.hand_over(handle)
         return _receive, (DupFd(self._passage), self.access, self._path)
 
 
@@ -196,7 +200,7 @@ def create(
 def open(name: str, access: str = "write", *, inheritable: bool = False) -> FileMapping:
     """Open shared memory, or the mapping of a file, by its name. Raises NotFoundError."""
     wanted = words.parse(access)
-    handle = functions.OpenFileMapping(wanted.view, inheritable, name)
+    handle = functions.OpenFileMapping(wanted.handle, inheritable, name)
     if handle is None:
         raise errors.last(by_name=True)
     return FileMapping(handle, name, wanted, created=False)
@@ -305,5 +309,5 @@ def _receive(passage: object, access: str, path: str | None) -> FileMapping:
     fd: int = operator.methodcaller("detach")(passage)
     wanted = words.parse(access)
     with errors.translated():
-        handle = platform.take_over(fd, wanted.view)
+        handle = platform.take_over(fd, wanted.handle)
     return FileMapping(handle, None, wanted, created=False, path=path)

@@ -48,7 +48,8 @@ class ViewStream(io.RawIOBase):
             count = min(len(source), max(len(self._view) - self._at, 0))
             if len(source) and not count:
                 raise OSError(errno.ENOSPC, f"the view ends here: it has {len(self._view):,} bytes and cannot grow")
-            self._view.write(self._at, source[:count])
+            if count:
+                self._view.write(self._at, source[:count])
         self._at += count
         return count
 

@@ -12,7 +12,7 @@ from namedmap._kernel import files, libc, locks, processes, sharing
 from namedmap._kernel.api.sections import section_access
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
-from namedmap._kernel.section import EXTEND, MAP_WRITE, PAGE, Section
+from namedmap._kernel.section import MAP_WRITE, PAGE, Section
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: What the advice to the kernel is called.
@@ -45,7 +45,7 @@ def may_vanish(handle: int) -> bool:
 
 def extend_section(handle: int, size: int) -> int:
     """Make a section over a file longer, and the file; returns the size."""
-    with table.reference(handle, Section, EXTEND if size > section_size(handle) else 0) as reference:
+    with table.reference(handle, Section, MAP_WRITE if size > section_size(handle) else 0) as reference:
         reference.object.extend(size)
         return reference.object.size
 

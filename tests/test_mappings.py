@@ -1,0 +1,477 @@
+"""FileMapping and View: names, sizes, access, files, lifetimes, and what is told of errors."""
+
+import contextlib
+import ctypes
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import namedmap
+from namedmap import win32
+from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
+from support import Spawn
+
+NAME = "mappings"
+PAGE = os.sysconf("SC_PAGESIZE")
+
+
+def script(text: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *options, "-c", textwrap.dedent(text)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+class TestNames:
+    """Three verbs; the name lives as long as anybody has a mapping open."""
+
+    def test_create(self) -> None:
+        """It must be new, is all zeros, and says that it was created."""
+        with namedmap.create(NAME, 100) as made:
+            assert (made.name, made.size, len(made), made.created, made.access, made.closed) == (
+                NAME,
+                100,
+                100,
+                True,
+                "write",
+                False,
+            )
+            with pytest.raises(ExistsError, match="open or open_or_create"):
+                namedmap.create(NAME, 100)
+            with made.view() as view:
+                assert view == bytes(100)
+        assert made.closed
+        with pytest.raises(NotFoundError, match=NAME):
+            namedmap.open(NAME)
+
+    def test_open(self) -> None:
+        """It must exist."""
+        with namedmap.create(NAME, 100) as made, namedmap.open(NAME) as other, made.view() as one, other.view() as two:
+            assert (other.size, other.created) == (100, False)
+            one[:5] = b"hello"
+            assert two[:5] == b"hello"
+
+    def test_open_or_create(self) -> None:
+        """`created` says which it was; what is there keeps its size."""
+        with namedmap.open_or_create(NAME, 100) as first, namedmap.open_or_create(NAME, 7) as second:
+            assert (first.created, second.created, second.size) == (True, False, 100)
+
+    def test_another_kind(self) -> None:
+        """A name belongs to one kind of object."""
+        with namedmap.Event(NAME):
+            with pytest.raises(WrongKindError):
+                namedmap.open(NAME)
+            with pytest.raises(WrongKindError):
+                namedmap.create(NAME, 5)
+
+    @pytest.mark.parametrize("size", [1, 100, PAGE - 1, PAGE, PAGE + 1, 70_000])
+    def test_exact_size(self, spawn: Spawn, size: int) -> None:
+        """Everybody sees the size that was asked for, not whole pages."""
+        with namedmap.create(NAME, size):
+            child = spawn(f"""
+                import namedmap
+                with namedmap.open({NAME!r}, "read") as mapping, mapping.view() as view:
+                    say(mapping.size, len(view), len(view.buf))
+                """)
+            assert child.line() == f"{size} {size} {size}"
+
+    def test_a_killed_creator(self, spawn: Spawn) -> None:
+        """The others keep memory and name."""
+        child = spawn(f"""
+            import namedmap
+            mapping = namedmap.create({NAME!r}, 100)
+            mapping.view()[:5] = b"hello"
+            say("made")
+            hear()
+            """)
+        assert child.line() == "made"
+        with namedmap.open(NAME) as mapping:
+            child.kill()
+            with namedmap.open(NAME) as again, again.view() as view:
+                assert view[:5] == b"hello"
+            assert mapping.size == 100
+
+    def test_unnamed(self) -> None:
+        """Without a name it is this process's, and its children's."""
+        with namedmap.create(None, 10) as first, namedmap.create(None, 10) as second:
+            assert first.name is second.name is None
+            first.view()[0] = 1
+            assert second.view()[0] == 0
+
+    def test_modes(self) -> None:
+        """A mode says who may use a global object; what leaves the owner nothing is refused."""
+        with namedmap.create(rf"Global\{NAME}", 10, mode=0o644):
+            found = [path for path in Path(os.environ["NAMEDMAP_ROOT"]).iterdir() if "global" in path.name]
+            assert [path.stat().st_mode & 0o777 for path in found] == [0o644]
+        with pytest.raises(BadValueError):
+            namedmap.create(None, 10, mode=0o1644)
+        with pytest.raises(TypeError):
+            namedmap.create(None, 10, mode=0o600, security="D:(A;;GA;;;OW)")
+
+    @pytest.mark.parametrize("size", [0, -1, 2.5, "9"])
+    def test_bad_sizes(self, size: Any) -> None:
+        with pytest.raises((ValueError, TypeError)):
+            namedmap.create(NAME, size)
+
+    def test_reserve(self) -> None:
+        """Reserved pages are committed before they are used; touching them earlier is an error, not a signal."""
+        with namedmap.create(NAME, 1 << 30, reserve=True) as mapping, mapping.view() as view:
+            view.commit(1 << 20, 5000)
+            view[1 << 20] = 7
+            assert view[1 << 20] == 7
+            assert view.residency(1 << 20, 100) == b"\1"
+
+
+class TestAccess:
+    """What one may do, in words."""
+
+    @pytest.mark.parametrize(
+        "word", ["read", "write", "copy", "execute", "write+execute", "copy + EXECUTE", "read+write"]
+    )
+    def test_words(self, word: str) -> None:
+        with namedmap.create(NAME, 100, "write+execute"), namedmap.open(NAME, word) as mapping, mapping.view() as view:
+            assert view.buf.readonly == (word in ("read", "execute"))
+            if not view.buf.readonly:
+                view[0] = 1
+
+    @pytest.mark.parametrize("word", ["", "rw", "write+copy", "r", None, 3])
+    def test_other_words(self, word: Any) -> None:
+        """Are refused, with those that there are."""
+        with pytest.raises(BadValueError, match='"read", "write"'):
+            namedmap.create(NAME, 100, word)
+
+    def test_reading(self) -> None:
+        """A read-only view gives read-only buffers, and says what to do."""
+        with namedmap.create(NAME, 100), namedmap.open(NAME, "read") as mapping, mapping.view() as view:
+            with pytest.raises(TypeError):
+                view[0] = 1
+            with pytest.raises(AccessDeniedError, match='access="write"'):
+                view.write(0, b"x")
+            with pytest.raises(AccessDeniedError):
+                mapping.view(access="write")
+            assert view.buf.readonly
+
+    def test_copies(self) -> None:
+        """What is stored into a copy stays there."""
+        with namedmap.create(NAME, 100) as mapping, mapping.view() as view, mapping.view(access="copy") as own:
+            own[0], view[1] = 1, 2
+            assert (view[0], own[0]) == (0, 1)
+
+
+class TestFiles:
+    """The bytes of a file."""
+
+    def test_growing(self, tmp_path: Path) -> None:
+        """A file is made, and grows to the size that is asked for; its space is allocated unless it is sparse."""
+        path = tmp_path / "file"
+        with pytest.raises(NotFoundError, match="file"):
+            namedmap.map_file(path)
+        with namedmap.map_file(path, 1 << 20, "write", create=True) as mapping, mapping.view() as view:
+            assert (mapping.created, mapping.path, mapping.size) == (True, str(path), 1 << 20)
+            view[-5:] = b"hello"
+            view.flush(durable=True)
+        assert path.stat().st_blocks * 512 >= 1 << 20
+        assert path.read_bytes()[-5:] == b"hello"
+        with namedmap.map_file(path, 1 << 40, "write", sparse=True) as mapping, mapping.view((1 << 40) - 5) as view:
+            view[:] = b"world"
+        assert path.stat().st_size == 1 << 40
+        assert path.stat().st_blocks * 512 < 1 << 24
+        with namedmap.map_file(path, 100) as mapping:
+            assert (mapping.created, mapping.size) == (False, 100)
+
+    def test_extending(self, tmp_path: Path) -> None:
+        """Views that exist stay valid; memory refuses, and says what to do instead."""
+        path = tmp_path / "file"
+        path.write_bytes(b"a" * 10)
+        with namedmap.map_file(path, access="write") as mapping, mapping.view() as view:
+            assert mapping.extend(100_000) == mapping.size == path.stat().st_size == 100_000
+            assert view == b"a" * 10
+            assert mapping.extend(5) == 100_000
+            mapping.view(99_990)[:] = b"b" * 10
+        assert path.read_bytes()[-10:] == b"b" * 10
+        with namedmap.create(NAME, 10) as mapping, pytest.raises(namedmap.Error, match="reserve the largest size"):
+            mapping.extend(100)
+
+    def test_windows(self, tmp_path: Path) -> None:
+        """They cover the file, and overlap as asked; each is closed when the next one comes."""
+        path = tmp_path / "file"
+        content = os.urandom(1_000_003)
+        path.write_bytes(content)
+        with namedmap.map_file(path) as mapping:
+            assert b"".join(window[:] for window in mapping.windows(70_001)) == content
+            found = list(mapping.windows(300_000, overlap=100_000))
+            assert [(each.offset, each.size) for each in found][-2:] == [(600_000, 300_000), (800_000, 200_003)]
+            assert all(each.closed for each in found)
+            with pytest.raises(BadValueError):
+                next(mapping.windows(10, overlap=10))
+
+    @pytest.mark.parametrize("kind", ["empty", "directory", "fifo", "missing"])
+    def test_what_cannot_be_mapped(self, tmp_path: Path, kind: str) -> None:
+        """Is refused with an error that names it; nothing hangs, nothing is left."""
+        path = tmp_path / kind
+        if kind == "directory":
+            path.mkdir()
+        elif kind == "fifo":
+            os.mkfifo(path)
+        elif kind != "missing":
+            path.write_bytes(b"")
+        with pytest.raises(OSError, match=kind):
+            namedmap.map_file(path)
+
+    def test_a_device(self) -> None:
+        """A device is mapped with a size."""
+        with namedmap.map_file("/dev/zero", 10_000) as mapping, mapping.view() as view:
+            assert view == bytes(10_000)
+
+    def test_a_file_that_is_cut_off(self, tmp_path: Path) -> None:
+        """By another program: every method says so, and the process lives."""
+        path = tmp_path / "file"
+        path.write_bytes(b"x" * 100_000)
+        with namedmap.map_file(path, access="write") as mapping, mapping.view() as view:
+            os.truncate(path, 10)
+            assert view[:10] == b"x" * 10
+            actions: list[Callable[[], object]] = [
+                lambda: view[50_000],
+                lambda: view[50_000:50_010],
+                lambda: view[::-5000],
+                lambda: view.read(),
+                lambda: view.write(50_000, b"y"),
+                lambda: view.find(b"y"),
+                lambda: view.rfind(b"y"),
+                lambda: view == b"y" * 100_000,
+                lambda: list(view),
+                lambda: view.unpack("q", 50_000),
+                lambda: view.pack("q", 50_000, 1),
+                lambda: view.stream().read(),
+            ]
+            for action in actions:
+                with pytest.raises(PageError, match="cut off"):
+                    action()
+
+    def test_a_name_for_a_file(self, tmp_path: Path) -> None:
+        """Others open the mapping of the file by its name."""
+        path = tmp_path / "file"
+        path.write_bytes(b"hello")
+        with namedmap.map_file(path, access="write", name=NAME), namedmap.open(NAME) as other:
+            other.view()[0] = ord("H")
+        assert path.read_bytes() == b"Hello"
+
+
+class TestShapes:
+    """Structures, arrays, values."""
+
+    class Header(ctypes.Structure):
+        _fields_ = (("magic", ctypes.c_char * 4), ("count", ctypes.c_int32))
+
+    def test_values(self) -> None:
+        """As of the module struct, at an offset; beyond the end is refused."""
+        with namedmap.create(NAME, 100) as mapping, mapping.view() as view:
+            view.pack("<id", 3, -5, 2.5)
+            assert view.unpack("<id", 3) == (-5, 2.5)
+            for action in (lambda: view.unpack("q", 93), lambda: view.pack("q", 93, 1), lambda: view.read(101)):
+                with pytest.raises(BadValueError, match="100 bytes"):
+                    action()
+
+    def test_overlays(self) -> None:
+        """A structure lies on the memory, and keeps it. On a read-only view, stores stay here."""
+        with namedmap.create(NAME, 100) as mapping:
+            view = mapping.view()
+            header = view.overlay(self.Header, 8)
+            header.count = 7
+            with mapping.view(access="read") as reader:
+                seen = reader.overlay(self.Header, 8)
+            header.magic = b"abcd"
+            assert (seen.magic, seen.count) == (b"abcd", 7)
+            seen.count = 8
+            assert header.count == 7
+            view.close()
+        assert header.count == 7
+        with pytest.raises(ValueError, match="closed"):
+            view.overlay(self.Header)
+
+    def test_arrays(self) -> None:
+        """NumPy arrays lie on the memory, and keep it."""
+        numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
+        with namedmap.create(NAME, 1000) as mapping:
+            array = mapping.view().array("<f8", (5, 4), offset=8, order="F")
+            array[:] = 1.5
+            with namedmap.open(NAME, "read") as other:
+                seen = other.view().array("<f8", (5, 4), 8, "F")
+                assert not seen.flags.writeable
+                assert mapping.view().array().shape == (1000,)
+            for dtype, shape in (("<f8", (126,)), ("u1", 1001), ("u1", (2**40, 2**40))):
+                with pytest.raises(BadValueError):
+                    mapping.view().array(dtype, shape)
+            with pytest.raises(TypeError, match="Python objects"):
+                mapping.view().array(object, 1)
+        gc.collect()
+        assert seen.sum() == array.sum() == 30
+        assert numpy.shares_memory(array, array[1:])
+
+
+class TestLifetimes:
+    """A view never dangles."""
+
+    def test_closing_everything(self) -> None:
+        """Buffers stay valid, and nothing raises BufferError."""
+        mapping = namedmap.create(NAME, 100)
+        view = mapping.view()
+        buffer, part = view.buf, memoryview(view.buf)[10:20]
+        view.close()
+        mapping.close()
+        mapping.close()
+        view.close()
+        del view, mapping
+        gc.collect()
+        buffer[10:20] = b"0123456789"
+        assert bytes(part) == b"0123456789"
+
+    def test_memory_goes_with_the_last(self) -> None:
+        """It is unmapped when nobody sees it any more."""
+        with namedmap.create(NAME, 100) as mapping:
+            view = mapping.view()
+            address, part = view.address, view.buf[3:]
+            view.close()
+            info = win32.MEMORY_BASIC_INFORMATION()
+            assert win32.VirtualQuery(address, info, ctypes.sizeof(info))
+            assert info.State == win32.MEM_COMMIT
+            del part
+            assert win32.VirtualQuery(address, info, ctypes.sizeof(info))
+            assert info.State == win32.MEM_FREE
+
+    @pytest.mark.parametrize(
+        "order", ["del mapping; del view", "del view; del mapping", "pass", "import gc; gc.disable()"]
+    )
+    def test_the_end_of_the_interpreter(self, order: str) -> None:
+        """Is clean in any order, also if arrays are left."""
+        done = script(
+            f"""
+            import namedmap
+            mapping = namedmap.create({NAME!r}, 100)
+            view = mapping.view()
+            kept = [view.buf, view.stream(), view]
+            mapping.close()
+            {order}
+            """,
+            "-X",
+            "dev",
+            "-W",
+            "error",
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_unclosed(self) -> None:
+        """A mapping that is dropped unclosed is told in development mode, as a file is."""
+        text = f"import namedmap; namedmap.create({NAME!r}, 100)"
+        assert "ResourceWarning: unclosed namedmap.FileMapping 'mappings'" in script(text, "-X", "dev").stderr
+        assert script(text).stderr == ""
+
+    def test_closed_objects(self) -> None:
+        """Say that they are."""
+        mapping = namedmap.create(NAME, 100)
+        view = mapping.view()
+        mapping.close()
+        assert view[0] == 0
+        view.close()
+        for action in (
+            lambda: mapping.size,
+            lambda: mapping.view(),
+            lambda: mapping.handle,
+            lambda: pickle.dumps(mapping),
+        ):
+            with pytest.raises((ValueError, OSError), match="closed"):
+                action()
+        for other in (
+            lambda: view[0],
+            lambda: view.buf,
+            lambda: view.address,
+            lambda: view.read(),
+            lambda: view.flush(),
+        ):
+            with pytest.raises(ValueError, match="closed"):
+                other()
+        assert "closed" in repr(mapping)
+        assert "closed" in repr(view)
+
+    def test_nothing_leaks(self) -> None:
+        """Thousands of cycles leave no descriptor, no file, no memory."""
+
+        def cycle() -> None:
+            with namedmap.create(NAME, 10_000) as mapping, mapping.view(100) as view:
+                view[0] = 1
+
+        def used() -> tuple[int, int]:
+            gc.collect()
+            resident = int(Path("/proc/self/statm").read_text().split()[1])
+            return len(os.listdir("/proc/self/fd")), resident
+
+        for _ in range(200):
+            cycle()
+        before = used()
+        for _ in range(3000):
+            cycle()
+        after = used()
+        assert after[0] == before[0]
+        assert after[1] - before[1] < 200, "pages"
+
+
+class TestOtherProcesses:
+    """Mappings and views are pickled to other processes of this machine."""
+
+    @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+    @pytest.mark.parametrize("name", [NAME, None])
+    def test_pools_and_processes(self, method: str, name: str | None) -> None:
+        """By name; without one by a descriptor."""
+        done = script(f"""
+            import multiprocessing, operator, warnings, namedmap
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
+            from concurrent.futures import ProcessPoolExecutor
+            context = multiprocessing.get_context({method!r})
+            with namedmap.create({name!r}, 100_000) as mapping, mapping.view(70_000) as view:
+                view[0] = 17
+                with ProcessPoolExecutor(1, context) as pool:
+                    print(pool.submit(operator.getitem, view, 0).result(), end=" ")
+                process = context.Process(target=operator.setitem, args=(view, 1, 18))
+                process.start()
+                process.join()
+                print(view[1])
+            """)
+        assert (done.stdout, done.stderr) == ("17 18\n", "")
+
+    def test_in_one_process(self) -> None:
+        """Named ones are found again."""
+        with namedmap.create(NAME, 100) as mapping, pickle.loads(pickle.dumps(mapping)) as again:
+            assert (again.name, again.size, again.created) == (NAME, 100, False)
+
+
+class TestPages:
+    """What the kernel is told about pages, and tells."""
+
+    def test_all(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"x" * 10 * PAGE)
+        with namedmap.map_file(path, access="write") as mapping, mapping.view() as view:
+            for advice in ("normal", "random", "sequential", "willneed", "dontneed"):
+                view.advise(advice)
+            with pytest.raises(BadValueError, match="willneed"):
+                view.advise("wontneed")
+            view.prefetch(PAGE, PAGE)
+            assert len(view.residency()) == 10
+            assert view.residency(PAGE + 5, PAGE) == b"\1\1"
+            view.lock(0, PAGE)
+            view.unlock(0, PAGE)
+            view.protect("read", 0, PAGE)
+            with pytest.raises(PageError):
+                view.write(0, b"y")
+            view.protect("write", 0, PAGE)
+            view.write(0, b"y")
+            view.flush(0, 1)
+            with contextlib.suppress(namedmap.Error):
+                view.flush(durable=True)
+        assert path.read_bytes()[:2] == b"yx"
