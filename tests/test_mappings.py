@@ -116,6 +116,7 @@ class TestNames:
 
     @pytest.mark.parametrize("size", [0, -1, 2.5, "9"])
     def test_bad_sizes(self, size: Any) -> None:
+        """Memory has a whole number of bytes, 1 at least."""
         with pytest.raises((ValueError, TypeError)):
             namedmap.create(NAME, size)
 
@@ -135,6 +136,7 @@ class TestAccess:
         "word", ["read", "write", "copy", "execute", "write+execute", "copy + EXECUTE", "read+write"]
     )
     def test_words(self, word: str) -> None:
+        """Each gives views that allow it, and buffers that know it."""
         with namedmap.create(NAME, 100, "write+execute"), namedmap.open(NAME, word) as mapping, mapping.view() as view:
             assert view.buf.readonly == (word in ("read", "execute"))
             if not view.buf.readonly:
@@ -454,6 +456,7 @@ class TestPages:
     """What the kernel is told about pages, and tells."""
 
     def test_all(self, tmp_path: Path) -> None:
+        """Advice, residency, locks, protection and flushing take ranges of bytes."""
         path = tmp_path / "file"
         path.write_bytes(b"x" * 10 * PAGE)
         with namedmap.map_file(path, access="write") as mapping, mapping.view() as view:

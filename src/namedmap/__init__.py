@@ -25,7 +25,8 @@ from .errors import (
     PageError,
     WrongKindError,
 )
-from .mappings import FileMapping, create, map_file, open, open_or_create
+from .mappings import FileMapping, create, map_file, open_or_create
+from .mappings import open as open  # not in __all__: `import *` must not hide the builtin
 from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
 from .view import View
 from .waits import wait_all, wait_all_async, wait_any, wait_any_async
@@ -52,7 +53,6 @@ __all__ = [
     "__version__",
     "create",
     "map_file",
-    "open",
     "open_or_create",
     "wait_all",
     "wait_all_async",

@@ -48,27 +48,23 @@ class SharedMemory:
             raise ValueError("'name' can only be None if create=True")
         if name is not None and "\0" in name:
             raise ValueError("a name has no null character")
-        self._name = self._create(name, size) if create else name
-        assert self._name is not None
-        if not create:
+        if name is None or create:
+            self._name, memory = self._create(name, size)
+        else:
             # Of the size that it has, whatever was asked for.
-            self._mmap = mmap(-1, 0, tagname=_tag(self._name))
-        assert self._mmap is not None
-        self._size = len(self._mmap)
-        self._buf = memoryview(self._mmap)
+            self._name, memory = name, mmap(-1, 0, tagname=_tag(name))
+        self._mmap, self._size, self._buf = memory, len(memory), memoryview(memory)
 
-    def _create(self, name: str | None, size: int) -> str:
+    def _create(self, name: str | None, size: int) -> tuple[str, mmap]:
         while True:
             chosen = _make_filename() if name is None else name
             try:
                 # Held meanwhile, so that the map joins the new block.
                 with mappings.create(_tag(chosen), size):
-                    self._mmap = mmap(-1, size, tagname=_tag(chosen))
+                    return chosen, mmap(-1, size, tagname=_tag(chosen))
             except FileExistsError:
                 if name is not None:
                     raise
-            else:
-                return chosen
 
     def __del__(self) -> None:
         with contextlib.suppress(BufferError, OSError):
