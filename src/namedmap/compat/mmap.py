@@ -7,8 +7,9 @@ The third argument tells which: an int is flags, a string a tag name. A map with
 the same name, as on Windows: it begins with the first and ends with the last of them, however they end; a file of -1
 or 0 is none. Who asks for more than a map of this name has gets PermissionError; for length 0, all of it.
 
-Other rules of Windows: a map of a file cannot shrink it while others map it (if they use this module, or namedmap), and
-one with a tag name cannot be resized.
+Other rules of Windows: memory without a name can be resized; a map of a file cannot shrink it while other maps of this
+process stand on it; a map with a tag name keeps its size (on Windows only while others have the name). Maps of the file
+in other processes are not seen: locks that show them would stand in the way of the program's own.
 """
 
 import mmap as _standard
@@ -31,36 +32,47 @@ def __getattr__(name: str) -> Any:
     return getattr(_standard, name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [name for name in dir(_standard) if not name.startswith("_")]
+
+#: The files that maps of this process stand on (device, inode), by the id of the map.
+_files: dict[int, tuple[int, int]] = {}
 
 
 class mmap(_standard.mmap):
     """A mapped file or shared memory; the standard library's class, with `tagname`."""
 
     _handle: int | None = None
-    _mark: int | None = None
+    _sized_by_file = True
 
     def __new__(cls, fileno: int, length: int, *arguments: Any, **options: Any) -> Self:
         """Map `length` bytes of a file from `offset` on (0: the rest), or memory: without a name, or of a tag name."""
-        if "tagname" in options or (arguments and not isinstance(arguments[0], int)):
+        if "tagname" in options or (arguments and not hasattr(arguments[0], "__index__")):
             tagname, access, offset = _as_on_windows(*arguments, **options)
+            # There descriptor 0 is no file either.
+            fileno = -1 if fileno == 0 else fileno
             if tagname is not None:
                 return cls._tagged(fileno, operator.index(length), tagname, access, offset)
             arguments, options = (), {"access": access, "offset": offset}
-        if fileno == -1 and not arguments and not options and length > 0:
-            return cls._anonymous(length)
+        if fileno == -1 and not arguments and _is_plain(**options) and operator.index(length) > 0:
+            return cls._anonymous(length, **options)
         made = super().__new__(cls, fileno, length, *arguments, **options)
-        if fileno != -1 and options.get("trackfd", True):
-            made._mark = platform.mark_mapped(fileno, writable=not memoryview(made).readonly)
+        if fileno != -1:
+            made._stands_on(fileno)
         return made
 
     @classmethod
-    def _anonymous(cls, length: int) -> Self:
+    def _anonymous(cls, length: int, **options: Any) -> Self:
         """Memory of a file without a name, so that it can grow. (Shared memory without a file cannot, on Linux.)"""
         with errors.translated():
-            fd = platform.anonymous_file(length)
+            fd = platform.anonymous_file(1)
         try:
-            return super().__new__(cls, fd, length)
+            # The rest takes no memory until it is used: a program may ask for far more than it will.
+            os.ftruncate(fd, length)
+            return super().__new__(cls, fd, length, **options)
         finally:
             os.close(fd)
 
@@ -76,17 +88,28 @@ class mmap(_standard.mmap):
                     int(c.ERROR_ACCESS_DENIED),
                     f"the map {tagname!r} has {size:,} bytes: {length:,} at offset {offset:,} are more than that",
                 )
-            with errors.translated():
-                fd = platform.open_data(handle)
-            try:
-                made = super().__new__(cls, fd, length or size - offset, access=access or ACCESS_WRITE, offset=offset)
-            finally:
-                os.close(fd)
+            _allow(handle, wanted)
+            made = cls._view(handle, length or size - offset, access, offset)
         except BaseException:
             functions.CloseHandle(handle)
             raise
-        made._handle = handle
+        made._handle, made._sized_by_file = handle, fileno != -1
         return made
+
+    @classmethod
+    def _view(cls, handle: int, length: int, access: int, offset: int) -> Self:
+        with errors.translated():
+            fd = platform.open_data(handle)
+        try:
+            made = super().__new__(cls, fd, length, access=access, offset=offset)
+            made._stands_on(fd)
+            return made
+        finally:
+            os.close(fd)
+
+    def _stands_on(self, fileno: int) -> None:
+        info = os.fstat(fileno)
+        _files[id(self)] = info.st_dev, info.st_ino
 
     def close(self) -> None:
         """Unmap; the last one to close a tag name takes it away. Raises BufferError while buffers of it are in use."""
@@ -94,12 +117,11 @@ class mmap(_standard.mmap):
         self._let_go()
 
     def _let_go(self) -> None:
-        handle, self._handle = self._handle, None
-        mark, self._mark = self._mark, None
+        _files.pop(id(self), None)
+        # Taken out in one step: two threads that close at once must not close the number of somebody else.
+        handle = vars(self).pop("_handle", None)
         if handle is not None:
             functions.CloseHandle(handle)
-        if mark is not None:
-            os.close(mark)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -114,10 +136,11 @@ class mmap(_standard.mmap):
 
     def size(self) -> int:
         """The size of the file, or of the memory."""
-        return super().size() if self._handle is None else len(self)
+        return super().size() if self._sized_by_file else len(self)
 
     def resize(self, newsize: int) -> None:
-        """Make map and file longer or shorter; OSError for a tag name, 0, or less while others map the file."""
+        """Make map and file longer or shorter; OSError for a tag name, 0, or less while other maps are of the file."""
+        present = len(self)
         if self._handle is not None:
             raise errors.of(
                 int(c.ERROR_USER_MAPPED_FILE), "a map with a tag name keeps its size: others may have it mapped"
@@ -125,9 +148,14 @@ class mmap(_standard.mmap):
         if not newsize:
             # Else the file would be empty, and the map that is there a trap.
             raise errors.of(int(c.ERROR_FILE_INVALID), "nothing can be mapped of an empty file")
-        if self._mark is not None and newsize < len(self) and platform.mapped_by_others(self._mark):
-            raise errors.of(int(c.ERROR_USER_MAPPED_FILE), "others map this file, whose end they would lose")
+        if newsize < present and list(_files.values()).count(_files.get(id(self), (0, 0))) > 1:
+            raise errors.of(int(c.ERROR_USER_MAPPED_FILE), "other maps of this file would lose its end")
         super().resize(newsize)
+
+
+def _is_plain(*, access: int = ACCESS_DEFAULT, offset: int = 0, **others: Any) -> bool:
+    """Whether memory without a name is to be shared and writable, as it is unless one asks for something else."""
+    return access in (ACCESS_DEFAULT, ACCESS_WRITE) and not offset and not others
 
 
 def _as_on_windows(
@@ -139,22 +167,24 @@ def _as_on_windows(
         raise TypeError(f"tagname is a str or None, not {type(tagname).__name__}")
     if access not in _WORDS:
         raise ValueError("mmap invalid access parameter.")
+    offset = operator.index(offset)
     if offset < 0:
         raise OverflowError("memory mapped offset must be positive")
-    return tagname or None, access, operator.index(offset)
+    return tagname or None, access, offset
 
 
 def _join(fileno: int, size: int, tagname: str, wanted: words.Access) -> int:
     """A handle to the map of this name, new or there."""
     if size < 0:
         raise OverflowError("memory mapped length must be positive")
-    if fileno not in (-1, 0):
+    if fileno != -1:
+        os.fstat(fileno)  # OSError with EBADF, as the standard library's, for what is no descriptor
         with errors.translated():
             file = platform.file_handle(fileno, wanted.file)
     else:
         file = c.INVALID_HANDLE_VALUE
         if not size:  # only a map that is there has a size
-            handle = functions.OpenFileMapping(wanted.view, False, tagname)
+            handle = functions.OpenFileMapping(wanted.handle, False, tagname)
             return _checked(handle)
     try:
         return _checked(
@@ -163,6 +193,14 @@ def _join(fileno: int, size: int, tagname: str, wanted: words.Access) -> int:
     finally:
         if file != c.INVALID_HANDLE_VALUE:
             functions.CloseHandle(file)
+
+
+def _allow(handle: int, wanted: words.Access) -> None:
+    """Raise what Windows answers to a view that the section does not allow; its file would."""
+    view = functions.MapViewOfFile(handle, wanted.view, 0, 0, 1)
+    if view is None:
+        raise errors.last()
+    functions.UnmapViewOfFile(view)
 
 
 def _checked(handle: int | None) -> int:

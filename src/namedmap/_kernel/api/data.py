@@ -1,14 +1,12 @@
 """What the Python classes need of sections beyond Win32: exact sizes, descriptors, memory that may vanish."""
 
-import contextlib
 import ctypes
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Callable
 
-from namedmap._kernel import files, libc, locks, processes, sharing
+from namedmap._kernel import files, libc, locks, processes
 from namedmap._kernel.api.sections import section_access
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
@@ -106,25 +104,6 @@ def file_handle(fd: int, access: int) -> int:
         return table.insert(File(own, os.readlink(f"/proc/self/fd/{fd}")), File.map_access(access))
     except OSError as error:
         raise from_oserror(error, f"descriptor {fd} cannot be mapped") from None
-
-
-def mark_mapped(fd: int, *, writable: bool) -> int | None:
-    """A new descriptor that keeps a file from being cut off by users of namedmap; None where that cannot be."""
-    with contextlib.suppress(OSError, KernelError):
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            own = os.open(f"/proc/self/fd/{fd}", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
-            try:
-                sharing.mark_mapped(own, writable)
-            except BaseException:
-                os.close(own)
-                raise
-            return own
-    return None
-
-
-def mapped_by_others(mark: int) -> bool:
-    """Whether anybody else has marked the file of a marked descriptor."""
-    return sharing.is_mapped(mark)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
