@@ -24,7 +24,7 @@ CODE = sorted(
 
 
 #: Packages that are used if they are there; see `test_in_a_bare_interpreter`.
-OPTIONAL = {"numpy"}
+OPTIONAL = {"numpy", "polars", "pyarrow"}
 
 
 def label(path: Path) -> str:

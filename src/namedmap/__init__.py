@@ -2,6 +2,7 @@
 
 create, open, open_or_create shared memory, by name: a FileMapping
 map_file                     a file as memory: a FileMapping
+publish, attach              an array, a table or bytes that say what they are: a Block
 FileMapping, View            a mapping, and a range of it: bytes, arrays, structures, a stream
 Mutex, Semaphore, Event      locks and signals between processes, by name
 wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
@@ -13,9 +14,11 @@ constants   PAGE_READWRITE and the others
 types       DWORD, SYSTEM_INFO and the others
 """
 
+from .blocks import Block, attach, publish
 from .errors import (
     AccessDeniedError,
     BadValueError,
+    BlockError,
     ClosedError,
     Error,
     ExistsError,
@@ -37,6 +40,8 @@ __all__ = [
     "AbandonedMutexWarning",
     "AccessDeniedError",
     "BadValueError",
+    "Block",
+    "BlockError",
     "ClosedError",
     "Error",
     "Event",
@@ -51,9 +56,11 @@ __all__ = [
     "View",
     "WrongKindError",
     "__version__",
+    "attach",
     "create",
     "map_file",
     "open_or_create",
+    "publish",
     "wait_all",
     "wait_all_async",
     "wait_any",

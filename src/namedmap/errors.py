@@ -10,6 +10,7 @@
         WrongKindError         ValueError: the name belongs to another kind of object
         ClosedError            ValueError: the handle was closed underneath
         BadValueError          ValueError: a name, size, count or timeout that cannot be
+        BlockError             ValueError: no block of `publish`, or a damaged one
         PageError              OSError: memory of a view is gone: its file was cut off, its disk is full
 
 A closed object raises ValueError, as a closed file does. Timeouts are results, not errors.
@@ -68,6 +69,10 @@ class ClosedError(Error, ValueError):
 
 class BadValueError(Error, ValueError):
     """An argument that cannot be."""
+
+
+class BlockError(Error, ValueError):
+    """There is no block of this name that could be believed: another program's memory, or not written to the end."""
 
 
 class PageError(Error):
