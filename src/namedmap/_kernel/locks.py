@@ -99,8 +99,9 @@ def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = T
         raise stuck(fd, what, start)
 
 
-def wait_for(fd: int, start: int = GUARD, patience: float = GUARD_TIMEOUT, *, exclusive: bool = True) -> bool:
-    """Take a byte that somebody else has, waiting at most so many seconds."""
+def wait_for(fd: int, start: int = GUARD, patience: float | None = None, *, exclusive: bool = True) -> bool:
+    """Take a byte that somebody else has, waiting at most so many seconds, or GUARD_TIMEOUT."""
+    patience = GUARD_TIMEOUT if patience is None else patience
     # Most holders need a few microseconds: give them this processor first.
     now = time.monotonic()
     for _ in range(YIELDS):
