@@ -65,7 +65,8 @@ def test_as_a_bytearray(view: View, data: st.DataObject) -> None:
             model[where] = content
             assert view[where] == model[where] == content
         else:
-            value = data.draw(st.integers(-1, 256))
+            # One thing wrong at a time: which of two is told first is the type's own matter.
+            value = data.draw(st.integers(-1, 256) if -SIZE <= where < SIZE else st.integers(0, 255))
             expected = outcome(partial(setitem, model, where, value))
             assert outcome(partial(setitem, view, where, value)) == expected
             assert outcome(partial(getitem, view, where)) == outcome(partial(getitem, model, where))

@@ -142,10 +142,14 @@ class View:
         memory = self._memory
         if memory is None or self._careful:
             self._set(key, value)
-        elif isinstance(key, slice):
-            memory[key] = _as_bytes(value)
-        else:
+            return
+        try:
             memory[key] = value
+        except (TypeError, ValueError):
+            # Perhaps bytes of another format: an array of ints, another view.
+            if not isinstance(key, slice) or memory.readonly:
+                raise
+            memory[key] = _as_bytes(value)
 
     def _set(self, key: "SupportsIndex | slice", value: Any) -> None:
         if not isinstance(key, slice):
@@ -194,8 +198,10 @@ class View:
         at, length = self._range(offset, size)
         if not self._careful:
             return self.buf[at : at + length].tobytes()
-        with errors.translated():
-            return platform.read_memory(self.address + at, length)
+        try:
+            return platform.read_memory(self._address + at, length)
+        except platform.KernelError as error:
+            raise errors.of(error.winerror, error.detail) from None
 
     def write(self, offset: int, data: Any) -> int:
         """Store bytes at an offset; returns how many. Raises BadValueError if they do not fit, PageError."""
@@ -207,8 +213,10 @@ class View:
         if not self._careful:
             self.buf[at : at + length] = content
         else:
-            with errors.translated():
-                platform.write_memory(self.address + at, bytes(content))
+            try:
+                platform.write_memory(self._address + at, bytes(content))
+            except platform.KernelError as error:
+                raise errors.of(error.winerror, error.detail) from None
         return length
 
     def _range(self, offset: int, size: int | None) -> tuple[int, int]:

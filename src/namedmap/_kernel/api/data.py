@@ -113,8 +113,7 @@ def read_memory(address: int, size: int) -> bytes:
     """Bytes of this process, or an error where a touch would be a signal. Source: process_vm_readv(2)."""
     target = bytearray(size)
     if size:
-        own = (ctypes.c_char * size).from_buffer(target)
-        _transfer(libc.process_vm_readv, ctypes.addressof(own), address, size)
+        _transfer(libc.process_vm_readv, ctypes.addressof(ctypes.c_char.from_buffer(target)), address, size)
     return bytes(target)
 
 
@@ -130,7 +129,7 @@ def _transfer(call: Callable[..., int], own: int, address: int, size: int) -> No
     done = 0
     while done < size and _can_copy:
         mine, there = libc.iovec(own + done, size - done), libc.iovec(address + done, size - done)
-        count = call(os.getpid(), ctypes.byref(mine), 1, ctypes.byref(there), 1, 0)
+        count = call(os.getpid(), mine, 1, there, 1, 0)
         if count > 0:
             done += count
         elif count == 0 or ctypes.get_errno() == errno.EFAULT:
@@ -192,3 +191,23 @@ def take_over(fd: int, access: int) -> int:
     record = {"writable": writable, "name": None, "path": None}
     granted = Section.map_access(section_access(access))
     return table.insert(processes.receive_named(Section, record, fd, -1), granted)
+
+
+__all__ = [
+    "ADVICE",
+    "KernelError",
+    "advise",
+    "anonymous_file",
+    "extend_section",
+    "file_handle",
+    "grow_sparsely",
+    "hand_over",
+    "may_vanish",
+    "open_data",
+    "read_memory",
+    "resident",
+    "section_size",
+    "take_over",
+    "write_memory",
+    "write_through",
+]

@@ -46,6 +46,7 @@ _TEXTS = {
     WinError.ERROR_MR_MID_NOT_FOUND: "There is no text for this code.",
     WinError.ERROR_INVALID_ADDRESS: "The address is not valid for this, or in use.",
     WinError.ERROR_NOACCESS: "Memory at the address cannot be accessed.",
+    WinError.ERROR_SWAPERROR: "Memory of a view is not there.",
     WinError.ERROR_FILE_INVALID: "The file is empty.",
     WinError.ERROR_IO_DEVICE: "The device reported an error.",
     WinError.ERROR_MAPPED_ALIGNMENT: "Offset and base must be multiples of the allocation granularity (64 KiB).",
