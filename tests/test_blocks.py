@@ -86,6 +86,7 @@ class TestArrays:
             child.send("")
             assert child.line() == "7.0"
             assert child.line() == "done"
+            assert child.wait() == 0
             assert block.value[1, 1] == 50
 
     def test_arrays_keep_the_memory(self) -> None:

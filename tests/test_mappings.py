@@ -16,6 +16,7 @@ import pytest
 
 import namedmap
 from namedmap import win32
+from namedmap._kernel.space import space
 from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
 from support import Spawn
 
@@ -80,6 +81,7 @@ class TestNames:
                     say(mapping.size, len(view), len(view.buf))
                 """)
             assert child.line() == f"{size} {size} {size}"
+            assert child.wait() == 0
 
     def test_a_killed_creator(self, spawn: Spawn) -> None:
         """The others keep memory and name."""
@@ -347,6 +349,18 @@ class TestLifetimes:
             assert win32.VirtualQuery(address, info, ctypes.sizeof(info))
             assert info.State == win32.MEM_FREE
 
+    def test_dropped_in_the_middle(self) -> None:
+        """Who is dropped while this thread works on the address space is unmapped later."""
+        with namedmap.create(NAME, 100) as mapping:
+            view = mapping.view()
+            address, info = view.address, win32.MEMORY_BASIC_INFORMATION()
+            with space.lock:
+                view.close()
+                assert win32.VirtualQuery(address, info, ctypes.sizeof(info))
+                assert info.State == win32.MEM_COMMIT
+            mapping.view().close()
+            assert space.find(address) is None
+
     @pytest.mark.parametrize(
         "order", ["del mapping; del view", "del view; del mapping", "pass", "import gc; gc.disable()"]
     )
@@ -420,7 +434,7 @@ class TestLifetimes:
             cycle()
         after = used()
         assert after[0] == before[0]
-        assert after[1] - before[1] < 200, "pages"
+        assert after[1] - before[1] < 1000, "pages"
 
 
 class TestOtherProcesses:

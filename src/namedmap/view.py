@@ -40,13 +40,14 @@ class _Region:
     __slots__ = ("__weakref__", "base")
 
     def __init__(self, handle: int, access: int, offset: int, size: int) -> None:
+        platform.unmap_dropped()
         self.base: int | None = functions.MapViewOfFile(handle, access, offset >> 32, offset & 0xFFFFFFFF, size)
         if self.base is None:
             raise errors.last()
 
     def __del__(self) -> None:
-        if self.base is not None and functions is not None:
-            functions.UnmapViewOfFile(self.base)
+        if self.base is not None and platform is not None:
+            platform.drop_view(self.base)
 
     def bytes_at(self, start: int, size: int) -> memoryview:
         """Its bytes from `start` on; they keep the region."""

@@ -1,16 +1,20 @@
 """What the Python classes need of sections beyond Win32: exact sizes, descriptors, memory that may vanish."""
 
+import collections
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 from collections.abc import Callable
+from typing import Any
 
 from namedmap._kernel import files, libc, locks, processes
 from namedmap._kernel.api.sections import section_access
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
 from namedmap._kernel.section import MAP_WRITE, PAGE, Section
+from namedmap._kernel.space import space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: What the advice to the kernel is called.
@@ -160,6 +164,30 @@ def _gone(address: int) -> KernelError:
     )
 
 
+_dropped: collections.deque[int] = collections.deque()
+
+
+def drop_view(address: int) -> None:
+    """Unmap a view that nobody has any more: now, or with the next one if this is the middle of something.
+
+    The last reference may go anywhere, by the garbage collector or in a signal handler: while this thread looks for a
+    region, or while another one waits for a lock that this one holds.
+    """
+    _dropped.append(address)
+    unmap_dropped()
+
+
+def unmap_dropped() -> None:
+    """Unmap what could not be unmapped when it was dropped."""
+    lock: Any = space.lock
+    while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
+        try:
+            with contextlib.suppress(IndexError, KernelError):
+                space.unmap_view(_dropped.popleft())
+        finally:
+            lock.release()
+
+
 def advise(address: int, size: int, advice: str) -> None:
     """Tell the kernel how memory will be used. Source: madvise(2)."""
     start = address // PAGE * PAGE
@@ -198,6 +226,7 @@ __all__ = [
     "KernelError",
     "advise",
     "anonymous_file",
+    "drop_view",
     "extend_section",
     "file_handle",
     "grow_sparsely",
@@ -208,6 +237,7 @@ __all__ = [
     "resident",
     "section_size",
     "take_over",
+    "unmap_dropped",
     "write_memory",
     "write_through",
 ]
