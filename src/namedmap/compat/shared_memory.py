@@ -3,25 +3,34 @@
 A block lives as long as anybody has it open, in whatever process, and ends with the last of them however he ends.
 Nobody has to call unlink, which does nothing, as on Windows; no process is started to watch over blocks. Its size is
 what was asked for, for everybody.
+
+So whoever passes on a name keeps the block open until the other has it. (Whoever passes the block itself as an argument
+of a new process need not: it is kept open on the way.)
 """
 
 import contextlib
+import itertools
+import mmap
 import operator
+import os
 import secrets
 import struct
+import sys
 import types
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
-from namedmap import mappings
-from namedmap.compat.mmap import mmap
+from namedmap import constants as c
+from namedmap import errors
+from namedmap._platform import data as platform
+from namedmap._platform import functions
 
 __all__ = ["ShareableList", "SharedMemory"]
 
 # The names that the standard library's users (and tests) reach for.
 _USE_POSIX = False
-_SHM_NAME_PREFIX = "psm_"
+_SHM_NAME_PREFIX = "/psm_"
 
 
 def _make_filename() -> str:
@@ -32,13 +41,16 @@ def _make_filename() -> str:
 class SharedMemory:
     """A block of shared memory: create a new one, or attach to one by its name."""
 
-    _name: str | None = None
-    _mmap: mmap | None = None
+    _name = ""
+    _mmap: "_Memory | None" = None
     _buf: memoryview | None = None
     _size = 0
 
     def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
-        """Create a block of `size` bytes (without a name: under a new one), or attach to one. `track` has no effect."""
+        """Create a block of `size` bytes (without a name: under a new one), or attach to one, which has its own size.
+
+        `track` has no effect. Raises FileExistsError, FileNotFoundError.
+        """
         size = operator.index(size)
         if size < 0:
             raise ValueError("'size' must be a positive integer")
@@ -46,32 +58,33 @@ class SharedMemory:
             raise ValueError("'size' must be a positive number different from zero")
         if name is None and not create:
             raise ValueError("'name' can only be None if create=True")
-        if name is not None and "\0" in name:
-            raise ValueError("a name has no null character")
-        if name is None or create:
-            self._name, memory = self._create(name, size)
+        if name is None:
+            handle = self._create_unnamed(size)
         else:
-            # Of the size that it has, whatever was asked for.
-            self._name, memory = name, mmap(-1, 0, tagname=_tag(name))
-        self._mmap, self._size, self._buf = memory, len(memory), memoryview(memory)
+            # As the standard library has it: the slash is no part of the name that is shown.
+            self._name = "/" + name
+            handle = _create(self._name, size) if create else _open(self._name)
+        self._mmap = _Memory(handle)
+        self._size = len(self._mmap)
+        self._buf = memoryview(self._mmap)
 
-    def _create(self, name: str | None, size: int) -> tuple[str, mmap]:
+    def _create_unnamed(self, size: int) -> int:
         while True:
-            chosen = _make_filename() if name is None else name
-            try:
-                # Held meanwhile, so that the map joins the new block.
-                with mappings.create(_tag(chosen), size):
-                    return chosen, mmap(-1, size, tagname=_tag(chosen))
-            except FileExistsError:
-                if name is not None:
-                    raise
+            self._name = _make_filename()
+            with contextlib.suppress(FileExistsError):
+                return _create(self._name, size)
 
     def __del__(self) -> None:
-        with contextlib.suppress(BufferError, OSError):
-            self.close()
+        """Nothing: name and memory go with the last who uses `buf`, or an array over it. (Subclasses call this.)"""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.name, False, self.size)
+        """By name; on the way to a new process the block is kept open."""
+        arguments = (self.name, False, self.size)
+        if self._mmap is None or not _starts_process():
+            return type(self), arguments
+        from multiprocessing.reduction import DupFd
+
+        return _attach_passed, (type(self), arguments, DupFd(self._mmap.open_passage()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"
@@ -84,7 +97,7 @@ class SharedMemory:
     @property
     def name(self) -> str:
         """What others attach by."""
-        return (self._name or "").removeprefix("/")
+        return self._name.removeprefix("/")
 
     @property
     def size(self) -> int:
@@ -92,20 +105,118 @@ class SharedMemory:
         return self._size
 
     def close(self) -> None:
-        """Let go of the block; the last one ends it. Raises BufferError while anybody uses a view of `buf`."""
+        """Let go of the block; the last one ends it. Raises BufferError while a memoryview of `buf` is in use.
+
+        Not for an array that numpy.ndarray made over `buf`, of which nobody can know: its memory stays mapped.
+        """
+        if self._mmap is None:
+            return
         if self._buf is not None:
             self._buf.release()
-            self._buf = None
-        if self._mmap is not None:
-            self._mmap.close()
-            self._mmap = None
+        if self._mmap.in_use():
+            self._buf = memoryview(self._mmap)
+            raise BufferError(f"cannot close {self!r}: exported pointers exist, release the memoryviews of it first")
+        self._mmap.let_go()
+        # Not closed: an array may have it without a buffer, and would be left with an address that is no longer mapped.
+        self._buf = self._mmap = None
 
     def unlink(self) -> None:
         """Nothing: the block ends with the last who has it open."""
 
 
-def _tag(name: str) -> str:
-    return name.removeprefix("/")
+class _Memory(mmap.mmap):
+    """The bytes of a section, and the handle to it, which goes with the last buffer."""
+
+    _handle: int | None = None
+    _passage: int | None = None
+
+    def __new__(cls, handle: int) -> Self:
+        try:
+            with errors.translated():
+                size = platform.section_size(handle)
+                fd = platform.open_data(handle)
+            try:
+                made = super().__new__(cls, fd, size)
+            finally:
+                os.close(fd)
+        except BaseException:
+            functions.CloseHandle(handle)
+            raise
+        made._handle = handle
+        return made
+
+    def in_use(self) -> bool:
+        """Whether there are buffers of it."""
+        try:
+            # Nothing tells; but no map is resized while there are any, and none to a size below 0.
+            self.resize(-1)
+        except BufferError:
+            return True
+        except (ValueError, TypeError, SystemError):
+            pass
+        return False
+
+    def open_passage(self) -> int:
+        """A descriptor that keeps the block alive, and stays open as long as the handle."""
+        if self._passage is None:
+            with errors.translated():
+                self._passage = platform.hand_over(self._handle or 0)
+        return self._passage
+
+    def let_go(self) -> None:
+        """Close the handle; the memory stays as it is."""
+        handle, self._handle = self._handle, None
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            os.close(passage)
+        if handle is not None:
+            functions.CloseHandle(handle)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
+            self.let_go()
+
+
+def _object_name(name: str) -> str:
+    """The name of the section. As in shm_open, slashes before it mean nothing."""
+    found = name.lstrip("/")
+    if not found:
+        raise errors.of(int(c.ERROR_INVALID_NAME), f"{name!r} is no name for a block: give it one, or None for any")
+    return found
+
+
+def _create(name: str, size: int) -> int:
+    handle: int | None = functions.CreateFileMapping(
+        c.INVALID_HANDLE_VALUE, None, c.PAGE_READWRITE, size >> 32, size & 0xFFFFFFFF, _object_name(name)
+    )
+    if handle is None:
+        raise errors.last(by_name=True)
+    if functions.GetLastError() == c.ERROR_ALREADY_EXISTS:
+        functions.CloseHandle(handle)
+        raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"block {name.removeprefix('/')!r} exists: attach to it")
+    return handle
+
+
+def _open(name: str) -> int:
+    handle: int | None = functions.OpenFileMapping(c.FILE_MAP_READ | c.FILE_MAP_WRITE, False, _object_name(name))
+    if handle is None:
+        raise errors.last(by_name=True)
+    return handle
+
+
+def _starts_process() -> bool:
+    """Whether what is pickled now are the arguments of a new process, which can be given descriptors."""
+    context: Any = sys.modules.get("multiprocessing.context")  # who starts one has imported it
+    return context is not None and context.get_spawning_popen() is not None
+
+
+def _attach_passed(cls: type[SharedMemory], arguments: tuple[Any, ...], passage: object) -> SharedMemory:
+    """In a new process: attach by name, while the descriptor that came with it keeps the block."""
+    fd: int = operator.methodcaller("detach")(passage)
+    try:
+        return cls(*arguments)
+    finally:
+        os.close(fd)
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -116,6 +227,13 @@ _PLAIN, _STR, _BYTES, _NONE = range(4)
 _FORMATS = {int: "q", float: "d", bool: "xxxxxxx?", type(None): "xxxxxx?x"}
 
 Item = int | float | bool | str | bytes | None
+
+
+class _ItemTypeError(TypeError, KeyError):
+    """No item can have this type; for the standard library's class that is a KeyError."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ShareableList:
@@ -139,37 +257,38 @@ class ShareableList:
         """A new list of these items, or the one in the block of this name."""
         if name is not None and sequence is None:
             self.shm = SharedMemory(name)
-            self._list_len = len(self)
-            self._allocated_offsets: list[int] = list(self._read(f"{self._list_len + 1}q", 8))
+            self._load()
             return
-        items = list(sequence or ())
+        items = list(() if sequence is None else sequence)
+        formats = [_format(item) for item in items]
         offsets = [0]
-        for item in items:
-            offsets.append(offsets[-1] + struct.calcsize(_format(item)))
-        self._list_len, self._allocated_offsets = len(items), offsets
-        self.shm = SharedMemory(name, create=True, size=self._at_lengths + 8 * len(items))
+        for layout in formats:
+            offsets.append(offsets[-1] + struct.calcsize(layout))
+        self.shm = SharedMemory(name, create=True, size=self._lay_out(offsets))
         self._write(f"{len(items) + 2}q", 0, len(items), *offsets)
-        for position, item in enumerate(items):
-            self._store(position, item, _format(item))
+        for position, (item, layout) in enumerate(zip(items, formats, strict=True)):
+            self._store(position, item, layout)
 
-    # -- where what lies ----------------------------------------------------------------------------------------------
+    def _load(self) -> None:
+        """Find out where what lies. Raises ValueError if the block holds no list."""
+        size, count = self.shm.size, -1
+        if size >= 2 * _ALIGNMENT:
+            (count,) = self._read("q", 0)
+        if 0 <= count <= size // _ALIGNMENT - 2:
+            offsets = list(self._read(f"{count + 1}q", _ALIGNMENT))
+            rising = all(low <= high for low, high in itertools.pairwise(offsets))
+            if offsets[0] == 0 and rising and self._lay_out(offsets) <= size:
+                return
+        raise ValueError(f"block {self.shm.name!r} holds no ShareableList")
 
-    @property
-    def _offset_data_start(self) -> int:
-        return 8 * (self._list_len + 2)
-
-    @property
-    def _offset_packing_formats(self) -> int:
-        end: int = self._allocated_offsets[-1]
-        return self._offset_data_start + end
-
-    @property
-    def _offset_back_transform_codes(self) -> int:
-        return self._offset_packing_formats + 8 * self._list_len
-
-    @property
-    def _at_lengths(self) -> int:
-        return self._offset_back_transform_codes + self._list_len
+    def _lay_out(self, offsets: list[int]) -> int:
+        """Reckon where what lies; returns the size of it all in bytes."""
+        self._list_len, self._allocated_offsets = len(offsets) - 1, offsets
+        self._at_data = _ALIGNMENT * (self._list_len + 2)
+        self._at_formats = self._at_data + offsets[-1]
+        self._at_codes = self._at_formats + _ALIGNMENT * self._list_len
+        self._at_lengths = self._at_codes + self._list_len
+        return self._at_lengths + _ALIGNMENT * self._list_len
 
     def _read(self, layout: str, offset: int) -> tuple[Any, ...]:
         return struct.unpack_from(layout, self._memory, offset)
@@ -197,19 +316,19 @@ class ShareableList:
     def _get_packing_format(self, position: int) -> str:
         """The struct format of an item."""
         index = self._index(position, "index")
-        raw: bytes = self._read("8s", self._offset_packing_formats + 8 * index)[0]
+        raw: bytes = self._read("8s", self._at_formats + _ALIGNMENT * index)[0]
         return raw.rstrip(b"\0").decode()
 
-    def __getitem__(self, position: int) -> Item:
+    def __getitem__(self, position: int) -> Any:
         index = self._index(position, "index")
-        layout = self._get_packing_format(index)
-        (value,) = self._read(layout, self._offset_data_start + self._allocated_offsets[index])
-        (code,) = self._read("b", self._offset_back_transform_codes + index)
+        (value,) = self._read(self._get_packing_format(index), self._at_data + self._allocated_offsets[index])
+        (code,) = self._read("b", self._at_codes + index)
+        if code == _NONE:
+            return None
         if code in (_STR, _BYTES):
-            (length,) = self._read("q", self._at_lengths + 8 * index)
+            (length,) = self._read("q", self._at_lengths + _ALIGNMENT * index)
             value = value[: max(length, 0)]
-        found: Item = None if code == _NONE else value.decode() if code == _STR else value
-        return found
+        return value.decode() if code == _STR else value
 
     def __setitem__(self, position: int, value: Item) -> None:
         index = self._index(position, "assignment index")
@@ -225,12 +344,13 @@ class ShareableList:
         encoded = _encoded(value) if isinstance(value, str | bytes) else value
         code = _STR if isinstance(value, str) else _BYTES if isinstance(value, bytes) else _PLAIN
         # First, because this one may refuse the value.
-        self._write(layout, self._offset_data_start + self._allocated_offsets[index], encoded)
-        self._write("8s", self._offset_packing_formats + 8 * index, layout.encode())
-        self._write("b", self._offset_back_transform_codes + index, _NONE if value is None else code)
-        self._write("q", self._at_lengths + 8 * index, len(encoded) if isinstance(encoded, bytes) else 0)
+        self._write(layout, self._at_data + self._allocated_offsets[index], encoded)
+        self._write("8s", self._at_formats + _ALIGNMENT * index, layout.encode())
+        self._write("b", self._at_codes + index, _NONE if value is None else code)
+        length = len(encoded) if isinstance(encoded, bytes) else 0
+        self._write("q", self._at_lengths + _ALIGNMENT * index, length)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(self._list_len))
 
     def __len__(self) -> int:
@@ -238,10 +358,13 @@ class ShareableList:
         return length
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({list(self)}, name={self.shm.name!r})"
+        items = "closed" if self.shm.buf is None else list(self)
+        return f"{type(self).__name__}({items}, name={self.shm.name!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(type(self), name=self.shm.name), ()
+        attach = partial(type(self), name=self.shm.name)
+        # To a new process the block comes along, which is kept open on the way.
+        return (_attach_list, (attach, self.shm)) if _starts_process() else (attach, ())
 
     @property
     def format(self) -> str:
@@ -262,6 +385,10 @@ class ShareableList:
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
+def _attach_list(attach: "partial[ShareableList]", _: SharedMemory) -> ShareableList:
+    return attach()
+
+
 def _encoded(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
@@ -275,8 +402,10 @@ def _format(value: Item) -> str:
     else:
         found = _FORMATS.get(type(value))
         if found is None:
-            raise KeyError(type(value))
+            raise _ItemTypeError(
+                f"a ShareableList has items of int, float, bool, str, bytes and None, not {type(value).__name__}"
+            )
         layout = found
-    if len(layout) > 8:
+    if len(layout) > _ALIGNMENT:
         raise ValueError("a str or bytes item has less than 10,000,000 bytes")
     return layout
