@@ -714,8 +714,9 @@ class Wakes(Scenario):
             asked = self.own[self.ASKED]
             for _ in range(asked):
                 succeeded(win32.SetEvent(event), "SetEvent")
-            self.own[self.SETS] += asked
-            self.own[self.ASKED] = 0
+            if asked:  # else the parent may be asking at this moment
+                self.own[self.SETS] += asked
+                self.own[self.ASKED] = 0
             self.own[self.BLOCKED] = enlisted(event)
             self.own[self.TICK] += 1
             time.sleep(PAUSE)

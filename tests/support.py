@@ -45,7 +45,7 @@ uid = {uid!r}
 if uid is not None:
     os.setgroups({groups!r}); os.setgid({gid!r}); os.setuid(uid)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-def say(*words): print(*words, flush=True)
+def say(*words): print(" ".join(map(str, words)) + "\\n", end="", flush=True)  # in one piece
 def hear(): return sys.stdin.readline().rstrip("\\n")
 def message(): return win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
 def create(name, size=4096, security=None, inherit=False):
