@@ -1,11 +1,18 @@
 """How long objects and names live: with the last handle in any process, through every kind of end."""
 
+import gc
 import subprocess
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+import namedmap
 from namedmap import win32
+from namedmap._kernel import locks
+from namedmap.compat import mmap
 from support import (
     WATCHDOG,
     Child,
@@ -280,6 +287,30 @@ def container_works() -> bool:
     except FileNotFoundError:
         return False
     return done.returncode == 0
+
+
+class SharedMemory(mmap.mmap):
+    """One that can refer to itself."""
+
+
+class TestGarbage:
+    """Handles that the garbage collector closes in the middle of a call, whichever call that is."""
+
+    @pytest.mark.parametrize("make", [lambda: namedmap.Mutex("garbage"), lambda: SharedMemory(-1, 100, "garbage")])
+    def test_the_same_name_again(self, make: Callable[[], Any]) -> None:
+        """Opening a name while the collector drops its last handle waits for nobody, and is no error."""
+        longest, before = 0.0, gc.get_threshold()
+        for count in range(2000):
+            gc.set_threshold(1 + count % 40)  # the collector comes at another moment of the call each time
+            began = time.perf_counter()
+            made = make()
+            longest = max(longest, time.perf_counter() - began)
+            made.itself = made
+            del made
+        gc.set_threshold(*before)
+        gc.collect()
+        assert longest < locks.GUARD_TIMEOUT / 2
+        assert object_files() == []
 
 
 class TestContainers:

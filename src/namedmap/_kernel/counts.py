@@ -5,8 +5,9 @@ every call in progress) keep its memory. When the last handle of all processes g
 last reference of this process goes, its descriptors are closed.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Self
 
 from .waitable import Waitable
@@ -118,7 +119,36 @@ def postponed(call: Callable[[], None]) -> bool:
     The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
     fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
     """
-    if _after_fork is None:
+    waiting = _thread.calls if _after_fork is None else _after_fork
+    if waiting is None:
         return False
-    _after_fork.append(call)
+    waiting.append(call)
     return True
+
+
+class _Thread(threading.local):
+    calls: list[Callable[[], None]] | None = None
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Postpone what the garbage collector or a signal handler drops in this thread to the end of the with-block.
+
+    Who creates or opens an object holds its file's guard before he counts as a holder: a finalizer that drops the last
+    handle to the same object there would wait for the guard that its own thread holds, and take the object away
+    between its being found and its being counted.
+    """
+    if _thread.calls is not None:
+        yield
+        return
+    _thread.calls = []
+    try:
+        yield
+    finally:
+        calls, _thread.calls = _thread.calls, None
+        with contextlib.ExitStack() as each:  # all of them are called, whatever one of them raises
+            for call in reversed(calls):
+                each.callback(call)

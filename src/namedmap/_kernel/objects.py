@@ -27,7 +27,7 @@ from typing import ClassVar, TypeVar
 
 from . import control, locks, namespace, objectfile
 from .control import Control, Kind
-from .counts import KernelObject, lock, postponed
+from .counts import KernelObject, lock, postponed, undisturbed
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .security import DEFAULT, Security
@@ -230,6 +230,7 @@ def remember(held: NamedObject) -> None:
         _registry.setdefault(held.key, held)
 
 
+@undisturbed()
 def create(
     cls: type[Named], name: ObjectName | None, page: Control, security: Security, *, writing: bool
 ) -> tuple[Named, bool]:
@@ -263,6 +264,7 @@ def create(
     )
 
 
+@undisturbed()
 def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
     made = ObjectFile.find(cls, name, namespace.current().path(name))
@@ -330,6 +332,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
                 fresh.close_backing()
 
 
+@undisturbed()
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
     """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
     with lock:
