@@ -1,6 +1,13 @@
 """namedmap.compat.mmap: the standard library's own tests of mmap, those for Windows included; and tag names."""
 
+import copy
+import fcntl
+import gc
 import importlib.util
+import os
+import pickle
+import sys
+import threading
 import types
 import unittest
 from mmap import ACCESS_COPY, ACCESS_READ, ACCESS_WRITE, MAP_SHARED, PROT_READ, PROT_WRITE
@@ -14,7 +21,8 @@ from namedmap.compat import mmap
 from support import Spawn
 
 NAME = "compat-mmap"
-_SOURCE = importlib.util.find_spec("test.test_mmap")
+# Some distributions leave out this module, some all of the package.
+_SOURCE = importlib.util.find_spec("test.test_mmap") if importlib.util.find_spec("test") else None
 
 _UNIX = "on Unix, shared memory without a file cannot be resized; Windows and this class can"
 #: What does not apply, with the reason. (Not every Python has them all.)
@@ -30,7 +38,9 @@ def _standard_tests() -> types.ModuleType:
     assert _SOURCE is not None
     assert _SOURCE.origin is not None
     text = Path(_SOURCE.origin).read_text(encoding="utf-8")
-    text = text.replace("import_module('mmap')", "ours").replace("os.name == 'nt', 'requires Windows'", "True, ''")
+    for theirs, here in (("import_module('mmap')", "ours"), ("os.name == 'nt', 'requires Windows'", "True, ''")):
+        assert theirs in text, f"{_SOURCE.origin} is written differently: find out what replaces {theirs!r}"
+        text = text.replace(theirs, here)
     module = types.ModuleType("standard_tests")
     vars(module)["ours"] = mmap
     exec(compile(text, _SOURCE.origin, "exec"), vars(module))
@@ -58,7 +68,54 @@ def test_of_the_standard_library(case: Any, method: str, tmp_path: Path, monkeyp
     case(method).run(result)
     assert not result.errors + result.failures, "\n".join(text for _, text in result.errors + result.failures)
     if result.skipped:
+        assert "requires Windows" not in result.skipped[0][1]
         pytest.skip(reason=result.skipped[0][1])
+
+
+class TestSignatures:
+    """Which of the two is meant, and what each refuses."""
+
+    def test_nothing_but_memory(self) -> None:
+        """Without a tag name -1 is memory, which can be resized; in Windows' order 0 is memory as well."""
+        for made in (
+            mmap.mmap(-1, 100),
+            mmap.mmap(-1, 100, access=ACCESS_WRITE),
+            mmap.mmap(-1, 100, None),
+            mmap.mmap(0, 100, None, ACCESS_WRITE),
+            mmap.mmap(0, 100, tagname=None),
+            mmap.mmap(fileno=-1, length=100, tagname=""),
+        ):
+            with made:
+                made[:3] = b"abc"
+                made.resize(10000)
+                assert (made.size(), made[:4]) == (10000, b"abc\0")
+        with mmap.mmap(-1, 100, None, ACCESS_READ) as readonly, pytest.raises(TypeError):
+            readonly.resize(200)
+
+    def test_memory_is_taken_when_it_is_used(self) -> None:
+        """A program may map more than the machine has, as with the standard library's class."""
+        with mmap.mmap(-1, 1 << 36) as large:
+            large[1 << 35] = 1
+            assert os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[1]) < 1 << 32
+
+    @pytest.mark.parametrize(
+        ("arguments", "options"),
+        [
+            ((-1, 10, NAME, ACCESS_READ, 0, 1), {}),
+            ((-1, 10, NAME), {"flags": MAP_SHARED}),
+            ((-1, 10, NAME), {"tagname": NAME}),
+            ((-1, 10, MAP_SHARED), {"tagname": NAME}),
+            ((-1, 10, NAME.encode()), {}),
+            ((-1, 10), {"tagname": 1}),
+            ((-1, 10.0, NAME), {}),
+            ((-1, 10), {"tagname": NAME, "offset": "0"}),
+            ((-1,), {"tagname": NAME}),
+        ],
+    )
+    def test_type_errors(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """What is of neither signature is a TypeError."""
+        with pytest.raises(TypeError):
+            mmap.mmap(*arguments, **options)
 
 
 class TestTagNames:
@@ -149,6 +206,112 @@ class TestTagNames:
             assert held[:3] == b"baa"
         assert path.read_bytes()[:3] == b"baa"
 
+    def test_sections_that_may_only_be_read(self) -> None:
+        """Who creates decides what may be written, as on Windows: 87 is its answer to the others."""
+        with mmap.mmap(-1, 100, NAME, ACCESS_READ), pytest.raises(namedmap.Error, match="protection") as caught:
+            mmap.mmap(-1, 100, NAME)
+        assert caught.value.winerror == 87
+
+    def test_copies_stay_here(self) -> None:
+        """What is written to a map with ACCESS_COPY, nobody else sees."""
+        with mmap.mmap(-1, 100, NAME) as held, mmap.mmap(-1, 100, NAME, ACCESS_COPY) as own:
+            own[0] = 7
+            assert (held[0], own[0]) == (0, 7)
+
+    def test_offsets(self) -> None:
+        """A map may begin at a page of the memory; what is asked for in all counts from its beginning."""
+        page = mmap.PAGESIZE
+        with mmap.mmap(-1, 100, NAME, offset=page) as held, mmap.mmap(-1, 0, NAME) as whole:
+            held[0] = 7
+            assert (len(held), len(whole), whole[page]) == (100, page + 100, 7)
+            with mmap.mmap(-1, 0, NAME, ACCESS_READ, page) as rest:
+                assert (len(rest), rest[0]) == (100, 7)
+            with pytest.raises(PermissionError):
+                mmap.mmap(-1, 101, NAME, offset=page)
+
+    def test_the_name_is_of_namedmap(self) -> None:
+        """The library and Windows' functions find the map, and the map finds what they made."""
+        with mmap.mmap(-1, 100, NAME) as held, namedmap.open(NAME) as mapping, mapping.view() as view:
+            view[:3] = b"abc"
+            assert (held[:3], mapping.size) == (b"abc", 100)
+        with namedmap.Mutex(NAME), pytest.raises(namedmap.WrongKindError):
+            mmap.mmap(-1, 100, NAME)
+
+    def test_a_forked_child_holds_it(self) -> None:
+        """As a handle that was inherited: the name goes when both have closed it."""
+        held = mmap.mmap(-1, 100, NAME)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(writer)
+            os.read(reader, 1)
+            held[1] = held[0] + 1
+            os._exit(0)
+        os.close(reader)
+        held[0] = 7
+        held.close()
+        with mmap.mmap(-1, 0, NAME) as other:
+            os.close(writer)
+            assert os.waitpid(child, 0)[1] == 0
+            assert other[:2] == bytes((7, 8))
+        with pytest.raises(FileNotFoundError):
+            mmap.mmap(-1, 0, NAME)
+
+    def test_it_is_not_pickled_nor_copied(self) -> None:
+        """As the standard library's class: the receiver makes its own, of the same name."""
+        with mmap.mmap(-1, 100, NAME) as held:
+            for operation in (pickle.dumps, copy.copy):
+                with pytest.raises(TypeError, match="mmap"):
+                    operation(held)
+
+    def test_failed_subclass(self) -> None:
+        """If __init__ raises nothing stays open, nor in a reference cycle that is collected."""
+
+        class Failing(mmap.mmap):
+            def __init__(self, *_: object) -> None:
+                self.own = self
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            Failing(-1, 100, NAME)
+        gc.collect()
+        with pytest.raises(FileNotFoundError):
+            namedmap.open(NAME)
+
+    def test_many_maps(self) -> None:
+        """Maps that are dropped, or closed by several threads at once, leave no descriptor."""
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(200):
+            mmap.mmap(-1, 100, NAME)
+        for _ in range(50):
+            held = mmap.mmap(-1, 100, NAME)
+            threads = [threading.Thread(target=held.close) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_the_end_of_the_interpreter(self, spawn: Spawn) -> None:
+        """A program that closes nothing ends without a word, and takes the name with it."""
+        child = spawn(
+            f"""
+            from namedmap.compat import mmap
+            held = mmap.mmap(-1, 100, {NAME!r})
+            buffer = memoryview(held)
+            class Own(mmap.mmap): pass
+            own = Own(-1, 100, {NAME!r})
+            own.cycle = own
+            sys.stderr = sys.stdout
+            """,
+            environment={"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"},
+        )
+        assert child.process.stdout is not None
+        assert child.process.stdout.read() == b""
+        assert child.wait() == 0
+        with pytest.raises(FileNotFoundError):
+            namedmap.open(NAME)
+
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [
@@ -157,12 +320,69 @@ class TestTagNames:
             ((999999, 10), OSError),
             ((-1, 10, ACCESS_READ, -5), OverflowError),
             ((-1, 10, 77), ValueError),
+            ((-5, 10), OSError),
+            ((-1, 10, ACCESS_WRITE, 100), OSError),
+            ((-1, 1 << 62), OSError),
+            ((-1, 1 << 70), OSError),
         ],
     )
     def test_bad_arguments(self, arguments: tuple[int, ...], error: type[Exception]) -> None:
         """They are refused, and leave nothing behind."""
         with pytest.raises(error):
             mmap.mmap(arguments[0], arguments[1], NAME, *arguments[2:])
+
+    @pytest.mark.parametrize("tagname", ["a\0b", "Session\\a", "\\"])
+    def test_bad_names(self, tagname: str) -> None:
+        """What Windows refuses as a name is refused, as a ValueError."""
+        with pytest.raises(ValueError, match="name"):
+            mmap.mmap(-1, 10, tagname)
+
+
+class TestFiles:
+    """Maps of files, with and without a name."""
+
+    def test_length_beyond_the_end(self, tmp_path: Path) -> None:
+        """With a tag name the file becomes longer, as on Windows; `size` is the file's."""
+        path = tmp_path / "file"
+        path.write_bytes(b"abc")
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 5000, NAME) as held:
+            assert (len(held), held.size(), held[:4]) == (5000, 5000, b"abc\0")
+            with mmap.mmap(file.fileno(), 3, NAME) as part:
+                assert (len(part), part.size()) == (3, 5000)
+        assert path.stat().st_size == 5000
+
+    def test_locks_of_the_program(self, tmp_path: Path) -> None:
+        """A program may lock a file that it has mapped, and map a file that is locked."""
+        path = tmp_path / "file"
+        path.write_bytes(bytes(100))
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 0):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with mmap.mmap(file.fileno(), 0) as second:
+                assert len(second) == 100
+
+    def test_shrinking(self, tmp_path: Path) -> None:
+        """Not while another map of this process stands on the file, with a name or without; growing is no harm."""
+        path = tmp_path / "file"
+        path.write_bytes(bytes(20000))
+        with path.open("r+b") as file:
+            held = mmap.mmap(file.fileno(), 0)
+            for other in (mmap.mmap(file.fileno(), 0), mmap.mmap(file.fileno(), 10, NAME, ACCESS_READ)):
+                with other:
+                    with pytest.raises(namedmap.Error, match="other maps") as caught:
+                        held.resize(10)
+                    assert caught.value.winerror == 1224
+                    held.resize(30000)
+            held.resize(10)
+            assert held.size() == path.stat().st_size == 10
+            with pytest.raises(OSError, match="empty"):
+                held.resize(0)
+            held.close()
+            with pytest.raises(ValueError, match="closed"):
+                held.resize(0)
+
+
+class TestModule:
+    """The module in the place of the standard library's."""
 
     def test_everything_else_is_there(self) -> None:
         """The module has all names of the standard library's, and no other meaning for them."""
@@ -171,3 +391,12 @@ class TestTagNames:
         for name in (name for name in dir(standard) if not name.startswith("_") and name != "mmap"):
             assert getattr(mmap, name) is getattr(standard, name)
         assert issubclass(mmap.mmap, standard.mmap)
+        assert set(dir(standard)) <= set(dir(mmap))
+
+    def test_a_program_that_imports_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`from mmap import *` brings our class and the constants."""
+        monkeypatch.setitem(sys.modules, "mmap", mmap)
+        names: dict[str, Any] = {}
+        exec("from mmap import *", names)
+        assert names["mmap"] is mmap.mmap
+        assert (names["error"], names["PAGESIZE"]) == (OSError, mmap.PAGESIZE)

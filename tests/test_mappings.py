@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import pickle
 import subprocess
@@ -116,6 +117,26 @@ class TestNames:
         with pytest.raises(TypeError):
             namedmap.create(None, 10, mode=0o600, security="D:(A;;GA;;;OW)")
 
+    @pytest.mark.parametrize("bad", ["a\\b", "a\0b", "Global\\", 5])
+    def test_bad_names(self, bad: Any) -> None:
+        """Are told, by every verb, with the name."""
+        verbs: list[Callable[[], object]] = [
+            lambda: namedmap.create(bad, 10),
+            lambda: namedmap.open_or_create(bad, 10),
+            lambda: namedmap.open(bad),
+        ]
+        for verb in verbs:
+            with pytest.raises((ValueError, TypeError)):
+                verb()
+
+    def test_too_much(self) -> None:
+        """What no memory or address space holds is refused when it is asked for, and leaves no name."""
+        for size in (1 << 45, 1 << 60, 1 << 70):
+            with pytest.raises(namedmap.Error):
+                namedmap.create(NAME, size)
+        with pytest.raises(NotFoundError):
+            namedmap.open(NAME)
+
     @pytest.mark.parametrize("size", [0, -1, 2.5, "9"])
     def test_bad_sizes(self, size: Any) -> None:
         """Memory has a whole number of bytes, 1 at least."""
@@ -129,6 +150,78 @@ class TestNames:
             view[1 << 20] = 7
             assert view[1 << 20] == 7
             assert view.residency(1 << 20, 100) == b"\1"
+
+
+class TestSecurity:
+    """Who may use it: by mode, by SDDL, by inheritance."""
+
+    _TRY = """
+        import namedmap
+        for access in ("read", "write"):
+            try:
+                with namedmap.open({name!r}, access) as mapping, mapping.view() as view:
+                    say(access, view[0], mapping.size)
+            except namedmap.AccessDeniedError as error:
+                say("denied", "mappings" in str(error))
+        """
+
+    @pytest.mark.parametrize(
+        ("how", "outcome"),
+        [
+            ({}, ["denied True", "denied True"]),
+            ({"mode": 0o600}, ["denied True", "denied True"]),
+            ({"mode": 0o644}, ["read 7 100", "denied True"]),
+            ({"mode": 0o666}, ["read 7 100", "write 7 100"]),
+            ({"security": "D:(A;;GA;;;OW)(A;;GR;;;WD)"}, ["read 7 100", "denied True"]),
+        ],
+        ids=str,
+    )
+    def test_another_user(self, spawn: Spawn, second_user: int, how: dict[str, Any], outcome: list[str]) -> None:
+        """May do what the mode, or the descriptor, says, and nothing by default."""
+        name = rf"Global\{NAME}"
+        with namedmap.create(name, 100, **how) as mapping, mapping.view() as view:
+            view[0] = 7
+            child = spawn(self._TRY.format(name=name), uid=second_user)
+            assert [child.line(), child.line()] == outcome
+            assert child.wait() == 0
+
+    def test_the_group(self, spawn: Spawn, second_user: int) -> None:
+        """A mode has bits for the creator's group."""
+        name = rf"Global\{NAME}"
+        with namedmap.create(name, 100, mode=0o640):
+            child = spawn(self._TRY.format(name=name), uid=second_user, groups=(os.getegid(),))
+            assert [child.line(), child.line()] == ["read 0 100", "denied True"]
+            assert child.wait() == 0
+
+    @pytest.mark.parametrize("inheritable", [True, False])
+    def test_inheritance(self, spawn: Spawn, inheritable: bool) -> None:
+        """An inheritable handle is the child's too, by its number, if the child gets descriptors at all."""
+        with namedmap.create(None, 100, inheritable=inheritable) as mapping, mapping.view() as view:
+            view[0] = 7
+            child = spawn(inherit=True)
+            got = child.value(f"bool(view({mapping.handle}))")
+            assert got == inheritable
+            if inheritable:
+                assert child.value(f"peek(view({mapping.handle}), 1)") == b"\7"
+
+    def test_bad_modes_and_descriptors(self) -> None:
+        """Are refused before anything is made."""
+        for how in ({"mode": 0o1777}, {"mode": 0}, {"mode": 0o066}, {"mode": -1}, {"security": "garbage"}):
+            arguments: Any = how
+            with pytest.raises(OSError, match=r"mode|descriptor|SDDL|security"):
+                namedmap.create(NAME, 10, **arguments)
+        with pytest.raises(NotFoundError):
+            namedmap.open(NAME)
+
+    def test_modes_of_files(self, tmp_path: Path) -> None:
+        """`mode` of map_file is that of a file that it makes, and of no other."""
+        path = tmp_path / "file"
+        for _ in range(2):
+            with namedmap.map_file(path, 10, "write", create=True, mode=0o640):
+                assert path.stat().st_mode & 0o777 == 0o640
+        path.chmod(0o600)
+        with namedmap.map_file(path, 10, "write", create=True, mode=0o644):
+            assert path.stat().st_mode & 0o777 == 0o600
 
 
 class TestAccess:
@@ -232,6 +325,99 @@ class TestFiles:
         """A device is mapped with a size."""
         with namedmap.map_file("/dev/zero", 10_000) as mapping, mapping.view() as view:
             assert view == bytes(10_000)
+
+    @pytest.mark.parametrize("device", ["/dev/null", "/proc/self/status", "/dev/random"])
+    def test_devices_without_memory(self, device: str) -> None:
+        """What has no size needs one; what cannot be mapped says so at the first view."""
+        with pytest.raises(BadValueError, match="empty"):
+            namedmap.map_file(device)
+        message = r"cannot map|only PAGE_READWRITE"
+        with pytest.raises(namedmap.Error, match=message), namedmap.map_file(device, 4096) as mapping:
+            mapping.view()
+
+    def test_another_users_file(self, tmp_path: Path, spawn: Spawn, second_user: int) -> None:
+        """A file that may only be read is mapped for reading and copying, and refused for writing."""
+        path = Path(os.environ["TMPDIR"]) / "read-only"
+        path.write_bytes(b"hello")
+        path.chmod(0o444)
+        try:
+            child = spawn(
+                f"""
+                import namedmap
+                for access in ("read", "copy", "write"):
+                    try:
+                        with namedmap.map_file({str(path)!r}, access=access) as mapping, mapping.view() as view:
+                            say(access, view[:].decode())
+                    except namedmap.AccessDeniedError as error:
+                        say(access, "denied", {str(path)!r} in str(error))
+                """,
+                uid=second_user,
+            )
+            assert [child.line() for _ in range(3)] == ["read hello", "copy hello", "write denied True"]
+        finally:
+            path.unlink()
+
+    @pytest.mark.parametrize("access", ["read", "copy"])
+    def test_only_writers_grow_a_file(self, tmp_path: Path, access: str) -> None:
+        """Others are refused, and the file keeps its length; so it does if the size is impossible."""
+        path = tmp_path / "file"
+        path.write_bytes(b"hello")
+        with pytest.raises(namedmap.Error, match="file"):
+            namedmap.map_file(path, 6, access)
+        with pytest.raises(namedmap.Error, match="file"):
+            namedmap.map_file(path, 1 << 62, "write")
+        assert path.read_bytes() == b"hello"
+
+    @pytest.mark.parametrize("offset", [0, 1, 4095, 4096, 65_535, 65_536, 65_537, 99_999])
+    def test_offsets(self, tmp_path: Path, offset: int) -> None:
+        """A view begins at any byte, and at an address that has it."""
+        path = tmp_path / "file"
+        content = os.urandom(100_000)
+        path.write_bytes(content)
+        with namedmap.map_file(path) as mapping, mapping.view(offset) as view, mapping.view(offset, 1) as one:
+            assert view == content[offset:]
+            assert ctypes.string_at(view.address, view.size) == content[offset:]
+            assert one == content[offset : offset + 1]
+
+    @pytest.mark.parametrize(("size", "overlap"), [(1, 0), (7, 3), (7, 6), (99, 0), (100, 0), (100, 99), (5000, 1)])
+    def test_windows_cover_everything(self, size: int, overlap: int) -> None:
+        """Whatever their size: each begins `overlap` bytes before the last one's end, and only the last is shorter."""
+        with namedmap.create(None, 100) as mapping:
+            found = [(each.offset, each.size, each[:]) for each in mapping.windows(size, overlap)]
+            assert found[0][0] == 0
+            assert all(two[0] == one[0] + one[1] - overlap for one, two in itertools.pairwise(found))
+            assert all(each[1] == size for each in found[:-1])
+            assert found[-1][0] + found[-1][1] == 100
+            for bad in (0, -1):
+                with pytest.raises(BadValueError):
+                    next(mapping.windows(bad))
+            with pytest.raises(BadValueError):
+                next(mapping.windows(5, -1))
+            for window in mapping.windows(10, access="write"):
+                window[0] = 1
+            assert mapping.view()[:] == (b"\1" + bytes(9)) * 10
+
+    def test_extending_elsewhere(self, tmp_path: Path, spawn: Spawn) -> None:
+        """Another opener of the name sees the new size, its views stay, and a reader cannot extend."""
+        path = tmp_path / "file"
+        path.write_bytes(b"a" * 10)
+        with namedmap.map_file(path, access="write", name=NAME) as mapping:
+            child = spawn(f"""
+                import namedmap
+                with namedmap.open({NAME!r}) as other, other.view() as view:
+                    say(other.size)
+                    hear()
+                    say(other.size, len(view), view[:1], other.view(50_000)[:3])
+                """)
+            assert child.line() == "10"
+            mapping.extend(50_003)
+            mapping.view(50_000)[:] = b"end"
+            child.send("")
+            assert child.line() == "50003 10 b'a' b'end'"
+            assert child.wait() == 0
+        with namedmap.map_file(path) as reader, pytest.raises(AccessDeniedError):
+            reader.extend(60_000)
+        assert path.stat().st_size == 50_003
 
     def test_a_file_that_is_cut_off(self, tmp_path: Path) -> None:
         """By another program: every method says so, and the process lives."""
@@ -388,6 +574,32 @@ class TestLifetimes:
         assert "ResourceWarning: unclosed namedmap.FileMapping 'mappings'" in script(text, "-X", "dev").stderr
         assert script(text).stderr == ""
 
+    def test_closed_is_silent(self) -> None:
+        """Who closes hears nothing, nor does who drops views only."""
+        done = script(
+            f"""
+            import namedmap
+            with namedmap.create({NAME!r}, 100) as mapping:
+                mapping.view()
+                kept = mapping.view()
+            other = namedmap.open_or_create({NAME!r}, 100)
+            other.close()
+            """,
+            "-X",
+            "dev",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_repr(self, tmp_path: Path) -> None:
+        """Says which, how large and what may be done; also of closed ones."""
+        (tmp_path / "file").write_bytes(b"x")
+        with namedmap.create(NAME, 12_345) as named, namedmap.create(None, 5, "copy") as unnamed:
+            assert repr(named) == "<namedmap.FileMapping 'mappings', 12,345 bytes, write>"
+            assert repr(unnamed) == "<namedmap.FileMapping unnamed, 5 bytes, copy>"
+        with namedmap.map_file(tmp_path / "file") as file:
+            assert repr(file) == f"<namedmap.FileMapping of '{tmp_path}/file', 1 bytes, read>"
+        assert repr(named) == "<namedmap.FileMapping 'mappings', closed>"
+
     def test_closed_objects(self) -> None:
         """Say that they are."""
         mapping = namedmap.create(NAME, 100)
@@ -430,7 +642,7 @@ class TestLifetimes:
         for _ in range(200):
             cycle()
         before = used()
-        for _ in range(3000):
+        for _ in range(20_000):
             cycle()
         after = used()
         assert after[0] == before[0]

@@ -26,6 +26,7 @@ from .errors import (
     NotFoundError,
     NotOwnerError,
     PageError,
+    ReadOnlyError,
     WrongKindError,
 )
 from .mappings import FileMapping, create, map_file, open_or_create
@@ -52,6 +53,7 @@ __all__ = [
     "NotFoundError",
     "NotOwnerError",
     "PageError",
+    "ReadOnlyError",
     "Semaphore",
     "View",
     "WrongKindError",

@@ -10,7 +10,7 @@ and polars copy what their own layout asks for), and nothing is ever unpickled. 
          0     8  magic, "NMBLOCK\\0"; stored last, so that nobody sees half of a block
          8     2  version, 1
         10     2  kind: 1 bytes, 2 array, 3 table, 4 record batch, 5 pandas, 6 polars
-        12     4  CRC-32 of the header from 16 to its end
+        12     4  CRC-32 of the bytes from 8 to the data, without these four
         16     8  length of the data, in bytes
         24     8  offset of the data, a multiple of 64
         32     4  length of the description
@@ -19,7 +19,13 @@ and polars copy what their own layout asks for), and nothing is ever unpickled. 
 
 Data of the kinds 3 to 6 is an Arrow IPC stream. Whoever may write to a block can make the data say anything; what the
 header says is checked before it is believed, and of Arrow data the sizes of buffers. Offsets inside of Arrow columns
-are not: call `value.validate(full=True)` on tables of somebody whom you do not trust, before anything else.
+are not: call `value.validate(full=True)` on tables of somebody whom you do not trust, before anything else. Frames are
+checked to the end when they are attached. Subclasses of arrays come back as arrays.
+
+Readers see what the publisher stores at once, and half of it too. Who changes a block takes turns with them:
+
+    with namedmap.Mutex("prices.mutex"):
+        block.value[0] = 1.5
 """
 
 import contextlib
@@ -110,20 +116,19 @@ def publish(name: str | None, value: Any, *, mode: int | None = None, security: 
     Who changes it while others read needs a Mutex with them.
     """
     format = format_of(value)
+    value = format.prepare(value)
     length, description = format.measure(value)
     text = json.dumps(description).encode()
     offset = -(-(_HEADER.size + len(text)) // _ALIGNMENT) * _ALIGNMENT
-    mapping = mappings.create(name, offset + max(length, 1), mode=mode, security=security)
-    try:
-        view = mapping.view()
+    with contextlib.ExitStack() as undo:
+        mapping = undo.enter_context(mappings.create(name, offset + max(length, 1), mode=mode, security=security))
+        view = undo.enter_context(mapping.view())
         stored = format.store(value, view.buf[offset : offset + length], description)
         header = _HEADER.pack(_MAGIC, _VERSION, format.code, 0, length, offset, len(text), 0)
         whole = header + text + bytes(offset - len(header) - len(text))
-        view[8:offset] = whole[8:12] + zlib.crc32(whole[16:]).to_bytes(4, "little") + whole[16:]
+        view[8:offset] = whole[8:12] + _checksum(whole).to_bytes(4, "little") + whole[16:]
         view[:8] = _MAGIC
-    except BaseException:
-        mapping.close()
-        raise
+        undo.pop_all()
     return Block(mapping, view, format, stored)
 
 
@@ -132,24 +137,19 @@ def attach(name: str, access: str = "read") -> Block:
 
     With the access "write" bytes and arrays can be changed, with "copy" in this process only.
     """
-    mapping = mappings.open(name, access)
-    try:
-        return _attached(mapping, access)
-    except BaseException:
-        mapping.close()
-        raise
+    return _attached(mappings.open(name, access), access)
 
 
 def _attached(mapping: FileMapping, access: str) -> Block:
-    view = mapping.view(access=access)
-    try:
+    """The block in a mapping, which is closed if there is none; also what unpickling calls."""
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(mapping)
+        view = undo.enter_context(mapping.view(access=access))
         header = _read_header(mapping, view)
         format = FORMATS[header.kind]
         with _doubted(mapping):
             value = format.load(view.buf[header.offset : header.offset + header.length], header.description)
-    except BaseException:
-        view.close()
-        raise
+        undo.pop_all()
     return Block(mapping, view, format, value)
 
 
@@ -157,12 +157,12 @@ def _read_header(mapping: FileMapping, view: View) -> _Header:
     """What the header says, if it can be true."""
     if view.size < _HEADER.size:
         raise _error(mapping, "it is too small for a header")
-    # Copied once: others may write to it while it is judged.
-    raw = view.read(0, _HEADER.size)
+    # The magic first, since it is stored last; each byte once, since others may write to it while it is judged.
+    raw = view.read(0, 8) + view.read(8, _HEADER.size - 8)
     magic, version, kind, checksum, length, offset, text_length, _ = _HEADER.unpack(raw)
     if magic != _MAGIC:
-        why = "it is not published to the end yet" if magic == bytes(8) else "it was not made by publish"
-        raise _error(mapping, why)
+        unfinished = "it is not published to the end yet: try again when its publisher is done"
+        raise _error(mapping, unfinished if magic == bytes(8) else "it was not made by publish: use namedmap.open")
     if version != _VERSION:
         raise _error(mapping, f"its version is {version}; this namedmap reads {_VERSION}: use the same version")
     if not _HEADER.size + text_length <= offset <= view.size or length > view.size - offset:
@@ -170,12 +170,17 @@ def _read_header(mapping: FileMapping, view: View) -> _Header:
     if text_length > _LONGEST_DESCRIPTION or offset > _HEADER.size + text_length + _ALIGNMENT or offset % _ALIGNMENT:
         raise _error(mapping, "its header has no sense")
     rest = view.read(_HEADER.size, offset - _HEADER.size)
-    if zlib.crc32(raw[16:] + rest) != checksum:
-        raise _error(mapping, "the checksum of its header is wrong")
+    if _checksum(raw + rest) != checksum:
+        raise _error(mapping, "the checksum of its header is wrong: somebody wrote over it, so publish it again")
     if kind not in FORMATS:
         raise _error(mapping, f"it has an unknown kind, {kind}")
     with _doubted(mapping):
-        return _Header(kind, length, offset, json.loads(rest[:text_length]))
+        return _Header(kind, length, offset, json.loads(rest[:text_length].decode()))
+
+
+def _checksum(header: bytes) -> int:
+    """Of all of a header but the magic and the checksum itself."""
+    return zlib.crc32(header[16:], zlib.crc32(header[8:12]))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
         NotFoundError          FileNotFoundError: open, and there is none of this name
         ExistsError            FileExistsError: create, and there is one of this name
         AccessDeniedError      PermissionError
+          ReadOnlyError        TypeError: a store into a view that is read-only
         NotOwnerError          RuntimeError: release of a mutex that the caller does not own
         LimitError             ValueError: a semaphore above its maximum
         WrongKindError         ValueError: the name belongs to another kind of object
@@ -49,6 +50,10 @@ class ExistsError(Error, FileExistsError):
 
 class AccessDeniedError(Error, PermissionError):
     """The owner of the object, or the handle, does not allow it."""
+
+
+class ReadOnlyError(AccessDeniedError, TypeError):
+    """A store into a view that is read-only; a TypeError, as of a read-only memoryview."""
 
 
 class NotOwnerError(Error, RuntimeError):

@@ -1,8 +1,15 @@
 """How objects lie in blocks: bytes, NumPy arrays, and what Arrow can carry."""
 
 import math
+import re
 import sys
 from typing import Any, ClassVar
+
+#: The types that NumPy itself writes as strings, without objects ("O") and what has a memory of its own ("T").
+_PLAIN_TYPE = re.compile(r"[<>|][biufcSUV][0-9]{1,10}|[<>][mM]8(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
+_MOST_DIMENSIONS = 64
+#: The first pyarrow that unpickles nothing on its own account (CVE-2023-47248).
+_ARROW = (14, 0, 1)
 
 
 class Format:
@@ -14,6 +21,10 @@ class Format:
     def fits(self, value: Any) -> bool:
         """Whether an object is of this kind."""
         raise NotImplementedError
+
+    def prepare(self, value: Any) -> Any:
+        """What is measured and stored for it. Raises TypeError for what cannot be shared."""
+        return value
 
     def measure(self, value: Any) -> tuple[int, Any]:
         """The bytes that it takes, and its description for JSON."""
@@ -66,6 +77,11 @@ class Array(Format):
         dtype, shape = value.dtype, value.shape
         if dtype.hasobject:
             raise TypeError(f"an array of {dtype} has Python objects, which other processes cannot use")
+        masks = sys.modules.get("numpy.ma")
+        if masks is not None and isinstance(value, masks.MaskedArray):
+            raise TypeError("a masked array cannot be shared with its mask: publish its data and its mask")
+        if not _can_be_described(dtype):
+            raise TypeError(f"an array of {dtype} cannot be shared: publish a view of it with a type of NumPy's own")
         order = "F" if value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         return math.prod(shape) * dtype.itemsize, {"dtype": _described(dtype), "shape": list(shape), "order": order}
 
@@ -77,13 +93,31 @@ class Array(Format):
     def load(self, data: memoryview, description: Any) -> Any:
         import numpy
 
-        dtype, shape, order = _dtype(description["dtype"]), description["shape"], description["order"]
-        if dtype.hasobject or order not in ("C", "F") or not all(type(n) is int and n >= 0 for n in shape):
-            raise ValueError("no such array can lie in memory")
+        shape, order = description["shape"], description["order"]
+        if type(shape) is not list or len(shape) > _MOST_DIMENSIONS or order not in ("C", "F"):
+            raise ValueError("no array has this shape and order")
+        if not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+            raise ValueError("no array has a shape of these numbers")
+        dtype = _dtype(description["dtype"])
+        if dtype.hasobject:
+            raise ValueError(f"{dtype} has Python objects")
         if math.prod(shape) * dtype.itemsize != len(data):
             raise ValueError(f"an array of {shape} times {dtype} does not have {len(data):,} bytes")
+        # Not on `data` itself: of a memoryview NumPy keeps what lies below, and would let a reader make it writable.
+        below = numpy.frombuffer(data, "u1")
         make: Any = numpy.ndarray
-        return make(tuple(shape), dtype, data if len(data) else None, order=order)
+        array = make(tuple(shape), dtype, below if len(data) else None, order=order)
+        if data.readonly:
+            array.flags.writeable = False
+        return array
+
+
+def _can_be_described(dtype: Any) -> bool:
+    """Whether it comes back the same: types of other packages are described as bytes of no meaning."""
+    try:
+        return bool(_dtype(_described(dtype)) == dtype)
+    except (TypeError, ValueError):
+        return False
 
 
 def _described(dtype: Any) -> Any:
@@ -105,14 +139,16 @@ def _described(dtype: Any) -> Any:
 
 
 def _dtype(description: Any) -> Any:
-    """The type that was described. NumPy makes it of strings and numbers only, and refuses what cannot be."""
+    """The type that was described. NumPy gets strings in the form of its own only, and refuses what cannot be."""
     import numpy
 
     if isinstance(description, str):
+        if not _PLAIN_TYPE.fullmatch(description):
+            raise ValueError(f"{description[:40]!r} is no type that can be shared")
         return numpy.dtype(description)
     if isinstance(description, list):
         base, shape = description
-        return numpy.dtype((_dtype(base), tuple(map(int, shape))))
+        return numpy.dtype((_dtype(base), tuple(shape)))
     formats = [_dtype(each) for each in description["formats"]]
     known = {key: description[key] for key in ("names", "offsets", "itemsize", "titles") if key in description}
     make: Any = numpy.dtype
@@ -129,21 +165,21 @@ class Table(Format):
         return arrow is not None and isinstance(value, arrow.Table)
 
     def measure(self, value: Any) -> tuple[int, Any]:
-        import pyarrow
-
-        sink = pyarrow.MockOutputStream()
+        sink = _arrow().MockOutputStream()
         self._write(value, sink)
         return sink.size(), None
 
     def store(self, value: Any, room: memoryview, description: Any) -> Any:
-        import pyarrow
-
+        pyarrow = _arrow()
         with pyarrow.FixedSizeBufferWriter(pyarrow.py_buffer(room)) as sink:
             self._write(value, sink)
-        return self.load(room, None)
+        return self._converted(self._read(room))
 
     def load(self, data: memoryview, description: Any) -> Any:
-        return self._read(data)
+        found = self._read(data)
+        # The sizes of buffers. To look at what is in them takes as long as they are: see the docstring of blocks.
+        found.validate()
+        return self._converted(found)
 
     def _write(self, value: Any, sink: Any) -> None:
         from pyarrow import ipc
@@ -152,12 +188,13 @@ class Table(Format):
             writer.write(value)
 
     def _read(self, data: memoryview) -> Any:
-        import pyarrow
+        pyarrow = _arrow()
         from pyarrow import ipc
 
-        table = ipc.open_stream(pyarrow.py_buffer(data)).read_all()
-        # The sizes of buffers. To look at what is in them takes as long as they are: see the docstring of blocks.
-        table.validate()
+        return ipc.open_stream(pyarrow.py_buffer(data)).read_all()
+
+    def _converted(self, table: Any) -> Any:
+        """The object that a table stands for."""
         return table
 
 
@@ -170,60 +207,94 @@ class Batch(Table):
         arrow = sys.modules.get("pyarrow")
         return arrow is not None and isinstance(value, arrow.RecordBatch)
 
+    def _read(self, data: memoryview) -> Any:
+        pyarrow = _arrow()
+        from pyarrow import ipc
+
+        # Not through a table, which forgets a batch without rows.
+        first, *more = ipc.open_stream(pyarrow.py_buffer(data))
+        if more:
+            raise ValueError("there is more than one record batch")
+        return first
+
+
+class _Frame(Table):
+    """What is converted to Arrow and back, of which a name is the package."""
+
+    def fits(self, value: Any) -> bool:
+        package = sys.modules.get(self.name)
+        return package is not None and isinstance(value, package.DataFrame)
+
+    def prepare(self, value: Any) -> Any:
+        raise NotImplementedError
+
     def load(self, data: memoryview, description: Any) -> Any:
-        (batch,) = self._read(data).to_batches() or [None]
-        if batch is None:
-            import pyarrow
-            from pyarrow import ipc
-
-            batch = ipc.open_stream(pyarrow.py_buffer(data)).read_next_batch()
-        return batch
+        found = self._read(data)
+        # Conversion looks at everything, and trusts it: what is wrong in it would end the process.
+        found.validate(full=True)
+        return self._converted(found)
 
 
-class Pandas(Table):
+class Pandas(_Frame):
     """A pandas frame, through Arrow."""
 
     code, name = 5, "pandas"
 
-    def fits(self, value: Any) -> bool:
-        pandas = sys.modules.get("pandas")
-        return pandas is not None and isinstance(value, pandas.DataFrame)
+    def prepare(self, value: Any) -> Any:
+        pyarrow = _arrow()
+        try:
+            return pyarrow.Table.from_pandas(value)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:
+            raise TypeError(f"a frame that Arrow cannot carry cannot be shared: {error}") from None
 
-    def measure(self, value: Any) -> tuple[int, Any]:
-        return super().measure(_from_pandas(value))
-
-    def store(self, value: Any, room: memoryview, description: Any) -> Any:
-        return super().store(_from_pandas(value), room, None)
-
-    def load(self, data: memoryview, description: Any) -> Any:
-        return self._read(data).to_pandas()
+    def _converted(self, table: Any) -> Any:
+        return table.to_pandas()
 
 
-class Polars(Table):
+class Polars(_Frame):
     """A polars frame, through Arrow."""
 
     code, name = 6, "polars"
 
-    def fits(self, value: Any) -> bool:
-        polars = sys.modules.get("polars")
-        return polars is not None and isinstance(value, polars.DataFrame)
-
-    def measure(self, value: Any) -> tuple[int, Any]:
-        return super().measure(value.to_arrow())
-
-    def store(self, value: Any, room: memoryview, description: Any) -> Any:
-        return super().store(value.to_arrow(), room, None)
-
-    def load(self, data: memoryview, description: Any) -> Any:
+    def prepare(self, value: Any) -> Any:
         import polars
 
-        return polars.from_arrow(self._read(data))
+        # Arrow would get the objects' addresses.
+        objects = [name for name, dtype in value.schema.items() if _has_objects(dtype, polars.Object)]
+        if objects:
+            raise TypeError(f"the columns {objects} have Python objects, which cannot be shared with other processes")
+        _arrow()
+        return value.to_arrow()
+
+    def _converted(self, table: Any) -> Any:
+        import polars
+
+        try:
+            return polars.from_arrow(table)
+        except polars.exceptions.PanicException as error:  # not an Exception
+            raise ValueError(f"polars cannot read it: {error}") from None
 
 
-def _from_pandas(value: Any) -> Any:
-    import pyarrow
+def _has_objects(dtype: Any, objects: Any) -> bool:
+    """Whether a type of polars is of Python objects, or of something that has them."""
+    below = [each.dtype for each in getattr(dtype, "fields", ())]
+    inner = getattr(dtype, "inner", None)
+    return dtype == objects or any(_has_objects(each, objects) for each in [*below, *([inner] if inner else [])])
 
-    return pyarrow.Table.from_pandas(value)
+
+def _arrow() -> Any:
+    """pyarrow, if it unpickles nothing. Raises ImportError."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise ImportError("tables and frames need pyarrow: pip install namedmap[arrow]", name="pyarrow") from None
+    version = tuple(int(each) for each in re.findall(r"[0-9]+", pyarrow.__version__)[:3])
+    if version < _ARROW:
+        raise ImportError(
+            f"pyarrow {pyarrow.__version__} may unpickle what it reads: install {'.'.join(map(str, _ARROW))} or newer",
+            name="pyarrow",
+        )
+    return pyarrow
 
 
 #: By their codes. In this order they are asked whose an object is: everything that has bytes comes last.

@@ -32,6 +32,9 @@ class FileMapping:
 
     _handle: int | None = None
 
+    #: Whether a view that was sent here brought it along: then nobody is bound to close it.
+    came_with_view = False
+
     def __init__(self, handle: int, name: str | None, access: words.Access, *, created: bool, path: str | None = None):
         """Take over a handle. Use create, open, open_or_create or map_file."""
         self._handle = handle
@@ -135,6 +138,9 @@ class FileMapping:
         Raises Error for memory, which cannot grow: reserve the largest size at creation, or create another one.
         """
         handle, size = self.handle, operator.index(size)
+        if self._path is not None and not self._access.file & int(c.GENERIC_WRITE):
+            message = f'{self!r} cannot be extended: map it with access="write"'
+            raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
         with errors.translated():
             return platform.extend_section(handle, size)
 
@@ -154,9 +160,13 @@ class FileMapping:
         self.close()
 
     def __del__(self) -> None:
-        if self._handle is not None:
-            # Shown in development mode, as for files.
-            warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
+        if self._handle is None:
+            return
+        try:
+            if not self.came_with_view:
+                # Shown in development mode, as for files.
+                warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
+        finally:
             with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
                 self.close()
 
@@ -238,6 +248,11 @@ def map_file(
     """
     wanted = words.parse(access)
     where = os.fspath(path)
+    if size is not None:
+        size = _file_size(where, size)
+        if sparse and not wanted.file & int(c.GENERIC_WRITE):
+            message = f'{where!r} can only be made longer with access="write", not {wanted.word!r}'
+            raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
     how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
     file = functions.CreateFile(where, wanted.file, _SHARE, _attributes(mode, None, False), how, 0, None)
     if file == c.INVALID_HANDLE_VALUE:
@@ -248,6 +263,11 @@ def map_file(
             with errors.translated():
                 platform.grow_sparsely(file, size)
         handle = _section(file, name, size or 0, wanted.protection, _attributes(None, None, inheritable))
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                os.unlink(where)
+        raise
     finally:
         functions.CloseHandle(file)
     return FileMapping(handle, name, wanted, created=made, path=where)
@@ -270,6 +290,13 @@ def _create(
     handle = _section(c.INVALID_HANDLE_VALUE, name, size, flags, _attributes(mode, security, inheritable))
     created = functions.GetLastError() != c.ERROR_ALREADY_EXISTS
     return FileMapping(handle, name, wanted, created=created)
+
+
+def _file_size(path: str, size: int) -> int:
+    size = operator.index(size)
+    if not 0 <= size < 1 << 63:
+        raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"{path!r} cannot have {size:,} bytes")
+    return size
 
 
 def _section(file: int, name: str | None, size: int, flags: int, attributes: SECURITY_ATTRIBUTES | None) -> int:

@@ -31,7 +31,7 @@ _GRANULARITY = 0x10000
 #: Bytes that are looked at at a time, in a search or comparison.
 _WINDOW = 1 << 20
 
-Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any]")
+Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any] | ctypes._SimpleCData[Any]")
 
 
 class _Region:
@@ -39,21 +39,26 @@ class _Region:
 
     __slots__ = ("__weakref__", "base")
 
-    def __init__(self, handle: int, access: int, offset: int, size: int) -> None:
-        platform.unmap_dropped()
-        self.base: int | None = functions.MapViewOfFile(handle, access, offset >> 32, offset & 0xFFFFFFFF, size)
-        if self.base is None:
-            raise errors.last()
+    def __init__(self, base: int) -> None:
+        self.base = base
 
     def __del__(self) -> None:
-        if self.base is not None and platform is not None:
+        if platform is not None:
             platform.drop_view(self.base)
 
     def bytes_at(self, start: int, size: int) -> memoryview:
         """Its bytes from `start` on; they keep the region."""
-        array: Any = (ctypes.c_ubyte * size).from_address((self.base or 0) + start)
+        array: Any = (ctypes.c_ubyte * size).from_address(self.base + start)
         array.region = self
         return memoryview(array).cast("B")
+
+
+def _mapped(handle: int, access: int, offset: int, size: int) -> _Region:
+    platform.unmap_dropped()
+    base: int | None = functions.MapViewOfFile(handle, access, offset >> 32, offset & 0xFFFFFFFF, size)
+    if base is None:
+        raise errors.last()
+    return _Region(base)
 
 
 class View:
@@ -63,11 +68,11 @@ class View:
         """Use FileMapping.view."""
         start = offset % _GRANULARITY
         self._mapping, self._access, self._offset, self._size = mapping, access, offset, size
-        self._region: _Region | None = _Region(mapping.handle, access.view, offset - start, size + start)
-        self._memory: memoryview | None = self._region.bytes_at(start, size)
+        region = _mapped(mapping.handle, access.view, offset - start, size + start)
+        self._memory: memoryview | None = region.bytes_at(start, size)
         if not access.writable:
             self._memory = self._memory.toreadonly()
-        self._address = (self._region.base or 0) + start
+        self._address = region.base + start
         self._careful = mapping.may_vanish
 
     # -- what it is ---------------------------------------------------------------------------------------------------
@@ -116,6 +121,9 @@ class View:
     def _is_closed(self) -> ValueError:
         return ValueError("this View is closed")
 
+    def _is_read_only(self) -> errors.ReadOnlyError:
+        return errors.ReadOnlyError(int(c.ERROR_ACCESS_DENIED), f'{self!r} is read-only: ask for access="write"')
+
     # -- bytes --------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -148,7 +156,9 @@ class View:
             memory[key] = value
         except (TypeError, ValueError):
             # Perhaps bytes of another format: an array of ints, another view.
-            if not isinstance(key, slice) or memory.readonly:
+            if memory.readonly:
+                raise self._is_read_only() from None
+            if not isinstance(key, slice):
                 raise
             memory[key] = _as_bytes(value)
 
@@ -209,8 +219,7 @@ class View:
         content = _as_bytes(data)
         at, length = self._range(offset, len(content))
         if not self._access.writable:
-            message = f'{self!r} is read-only: ask for access="write"'
-            raise errors.AccessDeniedError(int(c.ERROR_ACCESS_DENIED), message)
+            raise self._is_read_only()
         if not self._careful:
             self.buf[at : at + length] = content
         else:
@@ -236,6 +245,8 @@ class View:
         """The first place of some bytes in [start:end], or -1."""
         sought = bytes(_as_bytes(wanted))
         first, beyond, _ = slice(start, end).indices(self._size)
+        if start > self._size:  # not even nothing is there
+            return -1
         for at in range(first, max(beyond - len(sought), first - 1) + 1, _WINDOW):
             found = self.read(at, min(_WINDOW + max(len(sought) - 1, 0), beyond - at)).find(sought)
             if found >= 0:
@@ -246,6 +257,8 @@ class View:
         """The last place of some bytes in [start:end], or -1."""
         sought = bytes(_as_bytes(wanted))
         first, beyond, _ = slice(start, end).indices(self._size)
+        if start > self._size:
+            return -1
         last = beyond - len(sought)
         while last >= first:
             at = max(last - _WINDOW + 1, first)
@@ -266,19 +279,22 @@ class View:
         self.write(offset, struct.pack(layout, *values))
 
     def overlay(self, layout: type[Layout], offset: int = 0) -> Layout:
-        """A ctypes structure, union or array that lies on the memory; it keeps the memory.
+        """A ctypes structure, union, array or number that lies on the memory; it keeps the memory.
 
         On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
         not follow the others' changes any more.
         """
-        at, _ = self._range(offset, ctypes.sizeof(layout))
+        at, length = self._range(offset, ctypes.sizeof(layout))
         kind: Any = layout
-        if self._access.writable:
-            found: Layout = kind.from_buffer(self.buf, at)
-        else:
-            with self._mapping.view(self._offset + at, ctypes.sizeof(layout), "copy") as own:
-                found = kind.from_buffer(own.buf)
+        memory = self.buf[at : at + length] if self._access.writable else self._copied(at, length)
+        found: Layout = kind.from_buffer(memory)
         return found
+
+    def _copied(self, offset: int, size: int) -> memoryview:
+        platform.unmap_dropped()
+        with errors.translated():
+            base, start = platform.copy_view(self._address + offset, size)
+        return _Region(base).bytes_at(start, size)
 
     def array(self, dtype: "DTypeLike" = "u1", shape: Any = None, offset: int = 0, order: str = "C") -> "NDArray[Any]":
         """A NumPy array on the memory: `shape` items from `offset` on (None: as many as fit); it keeps the memory.
@@ -296,7 +312,9 @@ class View:
         needed = kind.itemsize * int(numpy.prod(shape, dtype=object))
         self._range(at, needed)
         make: Any = numpy.ndarray
-        found: NDArray[Any] = make(shape, kind, self.buf, at, order=order)
+        # NumPy asks the object below a memoryview whether it may write; below an array it asks the memoryview.
+        memory = numpy.frombuffer(self.buf, "u1")
+        found: NDArray[Any] = make(shape, kind, memory, at, order=order)
         return found
 
     def stream(self) -> ViewStream:
@@ -315,7 +333,7 @@ class View:
             raise errors.last()
         if durable:
             with errors.translated():
-                platform.write_through(self._mapping.handle)
+                platform.write_through(self._address)
 
     def prefetch(self, offset: int = 0, size: int | None = None) -> None:
         """Have the kernel read pages ahead; returns at once."""
@@ -365,7 +383,7 @@ class View:
         """A byte for each page of the range: 1 if it is in memory, 0 if not."""
         address, length = self._pages(offset, size)
         with errors.translated():
-            return platform.resident(address, length)
+            return platform.resident(address, length) if length else b""
 
     def _pages(self, offset: int, size: int | None) -> tuple[int, int]:
         at, length = self._range(offset, size)
@@ -375,7 +393,7 @@ class View:
 
     def close(self) -> None:
         """Let go of the memory, which stays for arrays and memoryviews that were made from it."""
-        self._memory = self._region = None
+        self._memory = None
 
     def __enter__(self) -> Self:
         return self
@@ -385,10 +403,14 @@ class View:
 
     def __reduce__(self) -> tuple[object, ...]:
         """The same memory in another process of this machine; see FileMapping."""
+        if self._memory is None:
+            raise self._is_closed()
         return _view_again, (self._mapping, self._offset, self._size, self.access)
 
 
 def _view_again(mapping: "FileMapping", offset: int, size: int, access: str) -> View:
+    # Perhaps nobody else knows the mapping that came with it: it goes with the view, without a warning.
+    mapping.came_with_view = True
     return mapping.view(offset, size, access)
 
 

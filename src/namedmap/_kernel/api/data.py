@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._kernel import files, libc, locks, processes
+from namedmap._kernel import arena, files, libc, locks, processes, protection
 from namedmap._kernel.api.sections import section_access
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
@@ -61,18 +61,6 @@ def open_data(handle: int) -> int:
         section = reference.object
         mode = os.O_RDWR if reference.access & MAP_WRITE and section.writable else os.O_RDONLY
         return os.open(f"/proc/self/fd/{section.data_fd}", mode | os.O_CLOEXEC)
-
-
-def write_through(handle: int) -> None:
-    """Wait until the disk has what was flushed to the section's file, and the file's length."""
-    with table.reference(handle, Section) as reference:
-        section = reference.object
-        if section.file_backed:
-            try:
-                os.fsync(section.backing_fd)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # a device that keeps nothing back
-                    raise from_oserror(error, f"cannot write {section} to the disk") from None
 
 
 def grow_sparsely(handle: int, size: int) -> None:
@@ -164,6 +152,34 @@ def _gone(address: int) -> KernelError:
     )
 
 
+def copy_view(address: int, size: int) -> tuple[int, int]:
+    """A copy-on-write view of what a view shows at an address: where it is mapped, and where in it the bytes begin."""
+    with space.lock:
+        view = space.view(address)
+        offset = view.offset + address - view.base
+        start = offset % arena.GRANULARITY
+        section = view.section.retain()
+        try:
+            return space.map_view(section, offset - start, size + start, protection.WRITECOPY).base, start
+        except BaseException:
+            section.release()
+            raise
+
+
+def write_through(address: int) -> None:
+    """Wait until the disk has what was flushed to the file of a view, and the file's length."""
+    with space.lock:
+        section = space.view(address).section.retain()
+    try:
+        if section.file_backed:
+            os.fsync(section.backing_fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device that keeps nothing back
+            raise from_oserror(error, f"cannot write {section} to the disk") from None
+    finally:
+        section.release()
+
+
 _dropped: collections.deque[int] = collections.deque()
 
 
@@ -226,6 +242,7 @@ __all__ = [
     "KernelError",
     "advise",
     "anonymous_file",
+    "copy_view",
     "drop_view",
     "extend_section",
     "file_handle",

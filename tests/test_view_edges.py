@@ -1,0 +1,123 @@
+"""Views and mappings at their edges: impossible sizes, nothing at all, what is read-only, what is closed."""
+
+import ctypes
+import gc
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import namedmap
+
+
+@pytest.fixture(params=["memory", "file"])
+def mapping(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[namedmap.FileMapping]:
+    if request.param == "memory":
+        made = namedmap.create("failing", 100)
+    else:
+        (tmp_path / "file").write_bytes(bytes(100))
+        made = namedmap.map_file(tmp_path / "file", access="write", name="failing")
+    with made:
+        yield made
+
+
+def test_stores_into_a_reader_are_one_error(mapping: namedmap.FileMapping) -> None:
+    """Memory and files answer alike, with the remedy; as PermissionError, and as TypeError as a memoryview does."""
+    with mapping.view(access="read") as view:
+        for key, value in ((0, 1), (slice(0, 1), b"1"), (slice(0, 2, 2), b"1")):
+            with pytest.raises(namedmap.ReadOnlyError, match='access="write"') as caught:
+                view[key] = value
+        assert isinstance(caught.value, PermissionError)
+        assert isinstance(caught.value, TypeError)
+        with pytest.raises(namedmap.ReadOnlyError, match='access="write"'):
+            view.write(0, b"1")
+
+
+def test_empty_search_beyond_the_end(mapping: namedmap.FileMapping) -> None:
+    """bytes(100).find(b"", 101) is -1."""
+    with mapping.view() as view:
+        assert view.find(b"", 101) == bytes(100).find(b"", 101) == -1
+        assert view.rfind(b"", 101) == bytes(100).rfind(b"", 101) == -1
+
+
+def test_a_closed_view_cannot_be_sent(mapping: namedmap.FileMapping) -> None:
+    """Rather than come out of the pickle open."""
+    view = mapping.view()
+    view.close()
+    with pytest.raises(ValueError, match="closed"):
+        pickle.dumps(view)
+
+
+def test_an_unpickled_view_owns_its_mapping(mapping: namedmap.FileMapping) -> None:
+    """Whoever closes, or drops, the view that he was sent has nothing else to close."""
+    with mapping.view() as view, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pickle.loads(pickle.dumps(view)).close()
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
+
+
+@pytest.mark.parametrize("size", [-5, 1 << 63, 1 << 70])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_impossible_file_sizes(tmp_path: Path, size: Any, sparse: bool) -> None:
+    """Are one kind of error, which gives the size as it was asked for."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    with pytest.raises(namedmap.BadValueError, match=f"{size:,}"):
+        namedmap.map_file(tmp_path / "file", size, "write", sparse=sparse)
+
+
+@pytest.mark.parametrize("size", ["9", 2.5])
+def test_sizes_are_ints(tmp_path: Path, size: Any) -> None:
+    """Nothing else is taken for one."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    with pytest.raises(TypeError, match="integer"):
+        namedmap.map_file(tmp_path / "file", size)
+
+
+def test_a_reader_cannot_grow_sparsely(tmp_path: Path) -> None:
+    """The message says what to ask for."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    with pytest.raises(namedmap.AccessDeniedError, match='access="write"'):
+        namedmap.map_file(tmp_path / "file", 200, sparse=True)
+
+
+def test_a_failure_leaves_no_new_file(tmp_path: Path) -> None:
+    """create=True with no size, or as a reader, is refused."""
+    for size, access in ((None, "write"), (10, "read")):
+        with pytest.raises(namedmap.Error):
+            namedmap.map_file(tmp_path / "file", size, access, create=True)
+        assert not (tmp_path / "file").exists()
+
+
+def test_residency_of_nothing(mapping: namedmap.FileMapping) -> None:
+    """Of no bytes in the middle of a page there is no page."""
+    with mapping.view() as view:
+        assert view.residency(5, 0) == view.residency(100) == b""
+
+
+def test_refused_extension_names_the_object(tmp_path: Path) -> None:
+    """And says what to ask for."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    denied = pytest.raises(namedmap.AccessDeniedError, match=r'file.*access="write"')
+    with namedmap.map_file(tmp_path / "file") as mapping, denied:
+        mapping.extend(200)
+
+
+def test_a_reader_whose_mapping_is_closed(mapping: namedmap.FileMapping) -> None:
+    """An overlay of a read-only view, and a durable flush, need the mapping, which closing takes from nobody."""
+    with namedmap.open("failing", "read") as other:
+        view = other.view()
+    assert view.overlay(ctypes.c_uint32).value == 0
+    view.flush(durable=True)
+
+
+def test_read_only_arrays_stay_so(mapping: namedmap.FileMapping) -> None:
+    """Nobody can make them writable: a store would end the process."""
+    pytest.importorskip("numpy")
+    with mapping.view(access="read") as view:
+        array = view.array()
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True
