@@ -1,0 +1,112 @@
+"""Windows as a program's own modules see it: another `os`, `sys`, `platform` and `ctypes` for those who import them.
+
+A program's own modules are the script, what it imports from beside it, and the package that `-m` names. The standard
+library and installed packages keep the real modules: they would look for what only Windows has. What is told otherwise
+is the name of the platform, and that a C long has 32 bits; paths, signals and all else are those of Linux. Modules that
+are got in another way than by an import statement (importlib, sys.modules) are the real ones.
+"""
+
+import builtins
+import ctypes
+import functools
+import os
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class _Version(NamedTuple):
+    """What sys.getwindowsversion gives."""
+
+    major: int = 10
+    minor: int = 0
+    build: int = 19045
+    platform: int = 2
+    service_pack: str = ""
+
+
+#: What the modules say of the platform.
+_TOLD: dict[str, dict[str, Any]] = {
+    "os": {"name": "nt"},
+    "sys": {"platform": "win32", "getwindowsversion": _Version},
+    "platform": {"system": lambda: "Windows", "release": lambda: "10", "version": lambda: "10.0.19045"},
+    "ctypes": {"c_long": ctypes.c_int32, "c_ulong": ctypes.c_uint32},
+}
+_INSTALLED = {"site-packages", "dist-packages"}
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+_OURS = str(Path(__file__).parent.parent) + os.sep
+
+#: Whether the platform is disguised.
+installed = False
+#: Packages that are the program's own wherever they are.
+own_packages: set[str] = set()
+
+
+class _Told(types.ModuleType):
+    """A module with a few attributes of its own; everything else, also what is set, is the real one's."""
+
+    def __init__(self, module: types.ModuleType, told: dict[str, Any]) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        vars(self).update(told, _module=module)
+
+    def __getattr__(self, name: str) -> Any:
+        real = vars(self)["_module"]
+        if name == "__all__" and not hasattr(real, name):
+            return [each for each in dir(real) if not each.startswith("_")]
+        return getattr(real, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(vars(self)["_module"], name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(vars(self)["_module"], name)
+
+    def __dir__(self) -> list[str]:
+        return dir(vars(self)["_module"])
+
+
+def install(own_package: str | None = None) -> None:
+    """Disguise the platform from now on; `own_package` is the program's own, wherever it is installed."""
+    global installed
+    if own_package:
+        own_packages.add(own_package)
+        _is_own.cache_clear()
+    if not installed:
+        installed = True
+        builtins.__import__ = _importer(builtins.__import__)
+
+
+def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.ModuleType]:
+    told: dict[str, _Told] = {}
+
+    @functools.wraps(real)
+    def import_(
+        name: str,
+        globals: Any = None,
+        locals: Any = None,
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        module = real(name, globals, locals, fromlist, level)
+        known = getattr(module, "__name__", "")
+        if level or known not in _TOLD or not globals:
+            return module
+        if not _is_own(globals.get("__name__"), globals.get("__file__")):
+            return module
+        if known not in told:
+            told[known] = _Told(module, _TOLD[known])
+        return told[known]
+
+    return import_
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_own(name: str | None, file: str | None) -> bool:
+    """Whether a module is the program's own."""
+    if name in ("__main__", "__mp_main__") or (name or "").partition(".")[0] in own_packages:
+        return True
+    if not file:
+        return False
+    installed = not _INSTALLED.isdisjoint(Path(file).parts)
+    return not installed and not os.path.abspath(file).startswith((_STANDARD, _OURS))

@@ -1,0 +1,73 @@
+"""The stand-ins in the place of the real modules, for the whole process."""
+
+import codecs
+import importlib.util
+import mmap
+import multiprocessing.spawn
+import sys
+from typing import Any
+
+from namedmap.compat import _disguise, pywin32, shared_memory, windll
+from namedmap.compat import mmap as our_mmap
+
+_installed = False
+
+
+def install(*, windows: bool = False, package: str | None = None) -> None:
+    """See `namedmap.compat.install`. `package` is the program's own, wherever it is installed."""
+    global _installed
+    if not _installed:
+        _installed = True
+        vars(mmap)["mmap"] = our_mmap.mmap
+        _replace_shared_memory()
+        windll.install()
+        _offer_pywin32()
+        codecs.register(_find_codec)
+        _reach_children()
+    if windows:
+        _disguise.install(package)
+
+
+def _replace_shared_memory() -> None:
+    sys.modules["multiprocessing.shared_memory"] = shared_memory
+    for name in ("multiprocessing", "multiprocessing.managers"):
+        if name in sys.modules:
+            vars(sys.modules[name])["shared_memory"] = shared_memory
+
+
+def _offer_pywin32() -> None:
+    for name, module in pywin32.modules().items():
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = module
+
+
+def _find_codec(name: str) -> codecs.CodecInfo | None:
+    """The encodings of narrow text by their names on Windows; that of Western Windows, as for our functions."""
+    return codecs.lookup("cp1252") if name in ("mbcs", "ansi", "dbcs") else None
+
+
+# -- children of multiprocessing ---------------------------------------------------------------------------------------
+
+
+class _Install:
+    """What a child that is not forked unpickles before anything else, and is installed by."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _install_in_child, (_disguise.installed, sorted(_disguise.own_packages))
+
+
+def _install_in_child(windows: bool, packages: list[str]) -> None:
+    install(windows=windows)
+    for package in packages:
+        install(windows=windows, package=package)
+
+
+def _reach_children() -> None:
+    spawn: Any = multiprocessing.spawn
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        # A child makes no use of an entry that it does not know; but it unpickles it, before it imports the program.
+        return {**prepare(name), "namedmap": _Install()}
+
+    spawn.get_preparation_data = get_preparation_data

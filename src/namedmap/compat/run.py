@@ -1,0 +1,107 @@
+"""Running a program as Python would, with the stand-ins of `install` in place: `python -m namedmap run`."""
+
+import argparse
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+import types
+import zipfile
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+_PURPOSE = "run a Python program that was written for Windows, unchanged, with named maps, mutexes and events"
+
+
+def main(words: list[str], prog: str = "python -m namedmap run") -> None:
+    """What follows `run` on the command line; ends with the program's exit status."""
+    own, rest = _split(words)
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=_PURPOSE,
+        usage="%(prog)s [-h] [--windows] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
+    )
+    parser.add_argument("--windows", action="store_true", help="tell the program's own modules that this is Windows")
+    parser.add_argument(
+        "-m", dest="module", help="a module, as for python -m; without it SCRIPT is a file, directory or zip archive"
+    )
+    given = parser.parse_args(own)
+    if not given.module and not rest:
+        parser.error("which program? SCRIPT or -m MODULE")
+    _install(given.windows, given.module)
+    try:
+        spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
+    except (OSError, ImportError) as error:
+        parser.error(str(error))
+    sys.argv[:] = [str(spec.origin), *rest] if given.module and spec else rest
+    _execute(spec, code)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is for us, and what is the program's: from the script on, or behind -m MODULE."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        word = words[at]
+        at += 2 if word == "-m" else 1
+        if word.startswith("-m"):
+            break
+    return words[:at], words[at:]
+
+
+def _install(windows: bool, module: str | None) -> None:
+    from namedmap.compat import _install
+
+    _install.install(windows=windows, package=module.partition(".")[0] if module else None)
+
+
+# -- what to run -------------------------------------------------------------------------------------------------------
+
+
+def _find_module(name: str) -> tuple[ModuleSpec, Any]:
+    """The module that `python -m` would run, and its code."""
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{name}.__main__")
+    return _code_of(spec, f"there is no module {name} that can be run")
+
+
+def _code_of(spec: ModuleSpec | None, otherwise: str) -> tuple[ModuleSpec, Any]:
+    code = None if spec is None else getattr(spec.loader, "get_code", lambda _: None)(spec.name)
+    if spec is None or code is None:
+        raise ImportError(otherwise)
+    return spec, code
+
+
+def _find_script(path: str) -> tuple[ModuleSpec | None, Any]:
+    """The code of a file; that of a directory or archive, with its spec. Modules are found beside it, or in it."""
+    if os.path.isdir(path) or zipfile.is_zipfile(path):
+        place = os.path.abspath(path)
+        _put_first(place)
+        spec = importlib.machinery.PathFinder.find_spec("__main__", [place])
+        return _code_of(spec, f"there is no __main__.py in {path}")
+    with io.open_code(path) as file:
+        source = file.read()
+    if not sys.flags.safe_path:
+        _put_first(os.path.dirname(os.path.realpath(path)))
+    return None, compile(source, path, "exec", dont_inherit=True)
+
+
+def _put_first(directory: str) -> None:
+    """In the place of what python -m has put in front."""
+    sys.path[:1] = [directory] if not sys.flags.safe_path else [directory, *sys.path[:1]]
+
+
+# -- running it --------------------------------------------------------------------------------------------------------
+
+
+def _execute(spec: ModuleSpec | None, code: Any) -> None:
+    """Run it as __main__, which it stays until the process ends: threads and exit handlers look for it there."""
+    main = types.ModuleType("__main__")
+    names = vars(main)
+    names.update(__file__=sys.argv[0], __cached__=None, __builtins__=__builtins__)
+    if spec is not None:
+        names.update(__file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader, __spec__=spec)
+        names["__package__"] = spec.parent
+    sys.modules["__main__"] = main
+    exec(code, names)
