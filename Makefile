@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak clean renew
+.PHONY: help demo test lint bench soak docs clean renew
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
@@ -29,6 +29,10 @@ bench: $(VENV)/installed-bench  ## measure against multiprocessing, posix_ipc an
 
 soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves
 	$(BIN)/python tests/soak.py $(ARGS)
+
+# The variable silences an advertisement of the theme, which is no warning of mkdocs.
+docs: $(VENV)/installed-docs  ## build the pages into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mkdocs build --strict $(ARGS)
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
