@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import grp
 import itertools
 import os
 import pickle
@@ -19,6 +20,7 @@ import namedmap
 from namedmap import win32
 from namedmap._kernel.space import space
 from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
+from namedmap.sharing import Sharing
 from support import Spawn
 
 NAME = "mappings"
@@ -193,6 +195,35 @@ class TestSecurity:
             assert [child.line(), child.line()] == ["read 0 100", "denied True"]
             assert child.wait() == 0
 
+    def test_a_group_by_name(self, spawn: Spawn, second_user: int) -> None:
+        """Alone it lets its members in, to memory, blocks and what guards them; by its name as by its number."""
+        other = grp.getgrnam("daemon")
+        for group in ("daemon", other.gr_gid):
+            who: Sharing = {"group": group}
+            with (
+                namedmap.publish(r"Global\block", b"shared", **who),
+                contextlib.closing(namedmap.Mutex(r"Global\mutex", **who)),
+                contextlib.closing(namedmap.Semaphore(r"Global\semaphore", 1, **who)),
+                contextlib.closing(namedmap.Event(r"Global\event", **who)),
+            ):
+                for members, expected in (((other.gr_gid,), "shared True True True"), ((), "denied")):
+                    child = spawn(self._USE, uid=second_user, groups=members)
+                    assert child.line() == expected
+                    assert child.wait() == 0
+
+    _USE = r"""
+        import namedmap
+        try:
+            block = namedmap.attach(r"Global\block", "write")
+            with namedmap.Mutex.open(r"Global\mutex") as mutex:
+                semaphore, event = namedmap.Semaphore.open(r"Global\semaphore"), namedmap.Event.open(r"Global\event")
+                event.set()
+                say(bytes(block.value).decode(), mutex.owned(), semaphore.acquire(timeout=0), event.is_set())
+                semaphore.release()
+        except namedmap.AccessDeniedError:
+            say("denied")
+        """
+
     @pytest.mark.parametrize("inheritable", [True, False])
     def test_inheritance(self, spawn: Spawn, inheritable: bool) -> None:
         """An inheritable handle is the child's too, by its number, if the child gets descriptors at all."""
@@ -206,9 +237,16 @@ class TestSecurity:
 
     def test_bad_modes_and_descriptors(self) -> None:
         """Are refused before anything is made."""
-        for how in ({"mode": 0o1777}, {"mode": 0}, {"mode": 0o066}, {"mode": -1}, {"security": "garbage"}):
+        for how in (
+            {"mode": 0o1777},
+            {"mode": 0},
+            {"mode": 0o066},
+            {"mode": -1},
+            {"security": "garbage"},
+            {"group": "no such"},
+        ):
             arguments: Any = how
-            with pytest.raises(OSError, match=r"mode|descriptor|SDDL|security"):
+            with pytest.raises(OSError, match=r"mode|descriptor|SDDL|security|group"):
                 namedmap.create(NAME, 10, **arguments)
         with pytest.raises(NotFoundError):
             namedmap.open(NAME)

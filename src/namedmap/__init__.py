@@ -7,6 +7,7 @@ FileMapping, View            a mapping, and a range of it: bytes, arrays, struct
 Mutex, Semaphore, Event      locks and signals between processes, by name
 wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
 Error and what it leads to   see errors
+mode=, group=, security=     who else may use an object: see sharing
 
 win32       the functions by their Win32 names: CreateFileMapping, MapViewOfFile, ...
 nt          the native calls: NtCreateSection, ...

@@ -32,13 +32,14 @@ import contextlib
 import json
 import struct
 import zlib
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 
 from namedmap import constants as c
 from namedmap import mappings
 from namedmap.errors import BlockError
 from namedmap.formats import FORMATS, Format, format_of
 from namedmap.mappings import FileMapping
+from namedmap.sharing import Sharing
 from namedmap.view import View
 
 _MAGIC, _VERSION, _ALIGNMENT = b"NMBLOCK\0", 1, 64
@@ -109,10 +110,11 @@ class Block:
         return _attached, (self._mapping, self._view.access)
 
 
-def publish(name: str | None, value: Any, *, mode: int | None = None, security: str | None = None) -> Block:
+def publish(name: str | None, value: Any, **who: Unpack[Sharing]) -> Block:
     """Copy an object into shared memory of this name. Raises ExistsError; TypeError for what cannot be shared.
 
-    `block.value` is the copy: bytes as a writable memoryview, an array writable. `mode` and `security` as of `create`.
+    `block.value` is the copy: bytes as a writable memoryview, an array writable. Who else may use it: see
+    namedmap.sharing (`mode`, `group`, `security`).
     Who changes it while others read needs a Mutex with them.
     """
     format = format_of(value)
@@ -121,7 +123,7 @@ def publish(name: str | None, value: Any, *, mode: int | None = None, security: 
     text = json.dumps(description).encode()
     offset = -(-(_HEADER.size + len(text)) // _ALIGNMENT) * _ALIGNMENT
     with contextlib.ExitStack() as undo:
-        mapping = undo.enter_context(mappings.create(name, offset + max(length, 1), mode=mode, security=security))
+        mapping = undo.enter_context(mappings.create(name, offset + max(length, 1), **who))
         view = undo.enter_context(mapping.view())
         stored = format.store(value, view.buf[offset : offset + length], description)
         header = _HEADER.pack(_MAGIC, _VERSION, format.code, 0, length, offset, len(text), 0)

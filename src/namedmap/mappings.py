@@ -21,6 +21,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._platform import data as platform
 from namedmap._platform import functions
+from namedmap.sharing import attributes
 from namedmap.types import SECURITY_ATTRIBUTES
 from namedmap.view import View
 
@@ -190,17 +191,17 @@ def create(
     *,
     reserve: bool = False,
     mode: int | None = None,
+    group: str | int | None = None,
     security: str | None = None,
     inheritable: bool = False,
 ) -> FileMapping:
     """Create shared memory of `size` bytes, all zeros. Raises ExistsError if the name is taken.
 
     The space is allocated now: what does not fit is an error here, not a signal later. With `reserve` it is not: pages
-    are to be committed (`View.commit`) before they are used. `mode` is who may use it, as for files (0o660: the group
-    too), or `security` says it in SDDL; the default is the user alone. `inheritable`: children that are started with
-    close_fds=False get the handle.
+    are to be committed (`View.commit`) before they are used. Who else may use it is said as in namedmap.sharing; by
+    default nobody but the user. `inheritable`: children that are started with close_fds=False get the handle.
     """
-    found = _create(name, size, access, reserve, mode, security, inheritable)
+    found = _create(name, size, access, reserve, attributes(mode, group, security, inheritable=inheritable))
     if not found.created:
         found.close()
         raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"file mapping {name!r} exists: open or open_or_create it")
@@ -223,11 +224,12 @@ def open_or_create(
     *,
     reserve: bool = False,
     mode: int | None = None,
+    group: str | int | None = None,
     security: str | None = None,
     inheritable: bool = False,
 ) -> FileMapping:
     """Open shared memory of this name, which keeps its own size, or create it; `created` tells which it was."""
-    return _create(name, size, access, reserve, mode, security, inheritable)
+    return _create(name, size, access, reserve, attributes(mode, group, security, inheritable=inheritable))
 
 
 def map_file(
@@ -254,7 +256,7 @@ def map_file(
             message = f'{where!r} can only be made longer with access="write", not {wanted.word!r}'
             raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
     how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
-    file = functions.CreateFile(where, wanted.file, _SHARE, _attributes(mode, None, False), how, 0, None)
+    file = functions.CreateFile(where, wanted.file, _SHARE, attributes(mode), how, 0, None)
     if file == c.INVALID_HANDLE_VALUE:
         raise errors.last()
     made = create and functions.GetLastError() != c.ERROR_ALREADY_EXISTS
@@ -262,7 +264,7 @@ def map_file(
         if sparse and size:
             with errors.translated():
                 platform.grow_sparsely(file, size)
-        handle = _section(file, name, size or 0, wanted.protection, _attributes(None, None, inheritable))
+        handle = _section(file, name, size or 0, wanted.protection, attributes(inheritable=inheritable))
     except BaseException:
         if made:
             with contextlib.suppress(OSError):
@@ -278,16 +280,14 @@ def _create(
     size: int,
     access: str,
     reserve: bool,
-    mode: int | None,
-    security: str | None,
-    inheritable: bool,
+    attributes: SECURITY_ATTRIBUTES | None,
 ) -> FileMapping:
     wanted = words.parse(access)
     size = operator.index(size)
     if size < 1:
         raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"shared memory has 1 byte or more, not {size}")
     flags = wanted.protection | (c.SEC_RESERVE if reserve else 0)
-    handle = _section(c.INVALID_HANDLE_VALUE, name, size, flags, _attributes(mode, security, inheritable))
+    handle = _section(c.INVALID_HANDLE_VALUE, name, size, flags, attributes)
     created = functions.GetLastError() != c.ERROR_ALREADY_EXISTS
     return FileMapping(handle, name, wanted, created=created)
 
@@ -304,28 +304,6 @@ def _section(file: int, name: str | None, size: int, flags: int, attributes: SEC
     if handle is None:
         raise errors.last(by_name=True)
     return handle
-
-
-def _attributes(mode: int | None, security: str | None, inheritable: bool) -> SECURITY_ATTRIBUTES | None:
-    if mode is not None:
-        if security is not None:
-            raise TypeError("say who may use it by mode or by security, not by both")
-        security = _descriptor(mode)
-    if security is None and not inheritable:
-        return None
-    return SECURITY_ATTRIBUTES(security, inheritable)
-
-
-def _descriptor(mode: int) -> str:
-    """A security descriptor for the bits of a file mode. Execution is reading."""
-    if mode & ~0o777 or not mode & 0o600:
-        raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"{mode:#o} is no mode that leaves its owner access")
-    entries = []
-    for shift, who in ((6, "OW"), (3, f"S-1-22-2-{os.getegid()}"), (0, "WD")):
-        rights = ("GR" if mode >> shift & 4 else "") + ("GW" if mode >> shift & 2 else "")
-        if rights:
-            entries.append(f"(A;;{rights};;;{who})")
-    return f"D:{''.join(entries)}"
 
 
 def _open_again(name: str, access: str) -> FileMapping:

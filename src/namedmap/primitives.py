@@ -9,7 +9,7 @@ is told by a warning and by `abandoned`, since what the mutex protects may be ha
 import contextlib
 import operator
 import warnings
-from typing import Self
+from typing import Self, Unpack
 
 from namedmap import errors, waits
 from namedmap._platform import functions
@@ -21,6 +21,7 @@ from namedmap.constants import (
     MUTEX_ALL_ACCESS,
     SEMAPHORE_ALL_ACCESS,
 )
+from namedmap.sharing import Sharing, attributes
 
 _MOST = 2**31 - 1
 
@@ -144,14 +145,14 @@ class Mutex(Primitive):
     #: Whether the last acquisition through this object took over an abandoned mutex.
     abandoned = False
 
-    def __init__(self, name: str | None = None) -> None:
-        """Open the mutex of this name, or create it; without a name, create one."""
-        self._adopt(functions.CreateMutex(None, False, name), name)
+    def __init__(self, name: str | None = None, **who: Unpack[Sharing]) -> None:
+        """Open the mutex of this name, or create it; without a name, create one. `who` may use it: namedmap.sharing."""
+        self._adopt(functions.CreateMutex(attributes(**who), False, name), name)
 
     @classmethod
-    def create(cls, name: str | None = None, *, owned: bool = False) -> Self:
+    def create(cls, name: str | None = None, *, owned: bool = False, **who: Unpack[Sharing]) -> Self:
         """Create a mutex, which the calling thread owns if asked. Raises FileExistsError."""
-        return cls.__new__(cls)._adopt(functions.CreateMutex(None, owned, name), name, new=True)
+        return cls.__new__(cls)._adopt(functions.CreateMutex(attributes(**who), owned, name), name, new=True)
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -159,9 +160,9 @@ class Mutex(Primitive):
         return cls.__new__(cls)._adopt(functions.OpenMutex(MUTEX_ALL_ACCESS, False, name), name, opened=True)
 
     @classmethod
-    def open_or_create(cls, name: str | None = None) -> Self:
+    def open_or_create(cls, name: str | None = None, **who: Unpack[Sharing]) -> Self:
         """As the constructor; `created` says which it was."""
-        return cls(name)
+        return cls(name, **who)
 
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Mutant)
@@ -246,16 +247,20 @@ class Semaphore(Primitive):
 
     _held: platform.Semaphore | None = None
 
-    def __init__(self, name: str | None = None, value: int = 1, maximum: int | None = None) -> None:
+    def __init__(
+        self, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
+    ) -> None:
         """Open the semaphore of this name, which keeps its own values, or create it."""
         most = _MOST if maximum is None else maximum
-        self._adopt(functions.CreateSemaphore(None, value, most, name), name)
+        self._adopt(functions.CreateSemaphore(attributes(**who), value, most, name), name)
 
     @classmethod
-    def create(cls, name: str | None = None, value: int = 1, maximum: int | None = None) -> Self:
+    def create(
+        cls, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
+    ) -> Self:
         """Create a semaphore. Raises FileExistsError; ValueError unless 0 <= value <= maximum and maximum > 0."""
         most = _MOST if maximum is None else maximum
-        return cls.__new__(cls)._adopt(functions.CreateSemaphore(None, value, most, name), name, new=True)
+        return cls.__new__(cls)._adopt(functions.CreateSemaphore(attributes(**who), value, most, name), name, new=True)
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -263,9 +268,11 @@ class Semaphore(Primitive):
         return cls.__new__(cls)._adopt(functions.OpenSemaphore(SEMAPHORE_ALL_ACCESS, False, name), name, opened=True)
 
     @classmethod
-    def open_or_create(cls, name: str | None = None, value: int = 1, maximum: int | None = None) -> Self:
+    def open_or_create(
+        cls, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
+    ) -> Self:
         """As the constructor; `created` says which it was."""
-        return cls(name, value, maximum)
+        return cls(name, value, maximum, **who)
 
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Semaphore)
@@ -336,14 +343,20 @@ class Event(Primitive):
 
     _held: platform.Event | None = None
 
-    def __init__(self, name: str | None = None, *, manual: bool = True, signalled: bool = False) -> None:
+    def __init__(
+        self, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+    ) -> None:
         """Open the event of this name, which keeps its kind and state, or create it."""
-        self._adopt(functions.CreateEvent(None, manual, signalled, name), name)
+        self._adopt(functions.CreateEvent(attributes(**who), manual, signalled, name), name)
 
     @classmethod
-    def create(cls, name: str | None = None, *, manual: bool = True, signalled: bool = False) -> Self:
+    def create(
+        cls, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+    ) -> Self:
         """Create an event. Raises FileExistsError."""
-        return cls.__new__(cls)._adopt(functions.CreateEvent(None, manual, signalled, name), name, new=True)
+        return cls.__new__(cls)._adopt(
+            functions.CreateEvent(attributes(**who), manual, signalled, name), name, new=True
+        )
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -351,9 +364,11 @@ class Event(Primitive):
         return cls.__new__(cls)._adopt(functions.OpenEvent(EVENT_ALL_ACCESS, False, name), name, opened=True)
 
     @classmethod
-    def open_or_create(cls, name: str | None = None, *, manual: bool = True, signalled: bool = False) -> Self:
+    def open_or_create(
+        cls, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+    ) -> Self:
         """As the constructor; `created` says which it was."""
-        return cls(name, manual=manual, signalled=signalled)
+        return cls(name, manual=manual, signalled=signalled, **who)
 
     def _bind(self, handle: int) -> None:
         self._held = platform.object_of(handle, platform.Event)

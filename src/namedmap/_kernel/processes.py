@@ -377,7 +377,11 @@ def open_inbox() -> None:
 
 
 def _close_inbox(path: str, pid: int) -> None:
-    if os.getpid() == pid:
+    global _inbox
+    inbox = _inbox
+    if os.getpid() == pid and inbox is not None:
+        _inbox = None
+        inbox.close()
         with contextlib.suppress(OSError):
             os.unlink(path)
 
@@ -416,9 +420,9 @@ def receive() -> None:
     """Adopt all handles that other processes have sent."""
     # One thread at a time: who finds the queue empty must find what another has just taken from it in the table.
     with _receiving:
-        while _inbox is not None:
+        while (inbox := _inbox) is not None:
             try:
-                message, _ = _inbox.accept()
+                message, _ = inbox.accept()
             except BlockingIOError:
                 return
             with message:

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import grp
 import os
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,17 @@ def grow_sparsely(handle: int, size: int) -> None:
                 os.ftruncate(file.fd, size)
         except OSError as error:
             raise from_oserror(error, f"cannot make {file} {size:,} bytes long") from None
+
+
+def group_entry(group: str | int | None) -> str:
+    """How a group of this machine, by name or number, or that of the process, is called in access lists."""
+    try:
+        gid = os.getegid() if group is None else grp.getgrnam(group).gr_gid if isinstance(group, str) else int(group)
+    except KeyError:
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_PARAMETER, f"there is no group {group!r} on this machine: see `getent group`"
+        ) from None
+    return f"S-1-22-2-{gid}"
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -246,6 +258,7 @@ __all__ = [
     "drop_view",
     "extend_section",
     "file_handle",
+    "group_entry",
     "grow_sparsely",
     "hand_over",
     "may_vanish",
