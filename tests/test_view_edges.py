@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import pickle
 import warnings
 from collections.abc import Iterator
@@ -77,11 +78,36 @@ def test_sizes_are_ints(tmp_path: Path, size: Any) -> None:
         namedmap.map_file(tmp_path / "file", size)
 
 
-def test_a_reader_cannot_grow_sparsely(tmp_path: Path) -> None:
-    """The message says what to ask for."""
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_reader_cannot_grow(tmp_path: Path, sparse: bool) -> None:
+    """Neither sparsely nor otherwise; the message says what to ask for. A size that the file has is no growth."""
     (tmp_path / "file").write_bytes(bytes(100))
     with pytest.raises(namedmap.AccessDeniedError, match='access="write"'):
-        namedmap.map_file(tmp_path / "file", 200, sparse=True)
+        namedmap.map_file(tmp_path / "file", 200, sparse=sparse)
+    with namedmap.map_file(tmp_path / "file", 100, sparse=sparse) as mapping:
+        assert mapping.size == 100
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A directory, nothing, nothing in no directory, what cannot be mapped: each says so, as the builtin that fits."""
+    for path, error, text in (
+        (tmp_path, PermissionError, "is a directory"),
+        (tmp_path / "none", FileNotFoundError, "there is no file"),
+        (tmp_path / "none" / "none", FileNotFoundError, "there is no directory"),
+        (Path("/dev/full"), namedmap.Error, "cannot map files"),
+    ):
+        size = 4096 if path.name == "full" else None
+        with pytest.raises(error, match=text), namedmap.map_file(path, size, "write") as mapping:
+            mapping.view()
+
+
+def test_paths_are_any(tmp_path: Path) -> None:
+    """str, bytes, os.PathLike; the mapping says where it is as a str."""
+    path = tmp_path / "f\udcff"
+    path.write_bytes(b"x")
+    for each in (path, str(path), os.fsencode(path)):
+        with namedmap.map_file(each) as mapping:
+            assert mapping.path == str(path)
 
 
 def test_a_failure_leaves_no_new_file(tmp_path: Path) -> None:

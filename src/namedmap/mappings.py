@@ -233,7 +233,7 @@ def open_or_create(
 
 
 def map_file(
-    path: str | os.PathLike[str],
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
     size: int | None = None,
     access: str = "read",
     *,
@@ -249,21 +249,17 @@ def map_file(
     lets others open the mapping by a name. Raises NotFoundError, AccessDeniedError, BadValueError for an empty file.
     """
     wanted = words.parse(access)
-    where = os.fspath(path)
+    where = os.fsdecode(path)
     if size is not None:
         size = _file_size(where, size)
-        if sparse and not wanted.file & int(c.GENERIC_WRITE):
-            message = f'{where!r} can only be made longer with access="write", not {wanted.word!r}'
-            raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
     how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
     file = functions.CreateFile(where, wanted.file, _SHARE, attributes(mode), how, 0, None)
     if file == c.INVALID_HANDLE_VALUE:
-        raise errors.last()
+        raise _cannot_open(where)
     made = create and functions.GetLastError() != c.ERROR_ALREADY_EXISTS
     try:
-        if sparse and size:
-            with errors.translated():
-                platform.grow_sparsely(file, size)
+        if size:
+            _prepare(file, where, size, wanted, sparse)
         handle = _section(file, name, size or 0, wanted.protection, attributes(inheritable=inheritable))
     except BaseException:
         if made:
@@ -297,6 +293,27 @@ def _file_size(path: str, size: int) -> int:
     if not 0 <= size < 1 << 63:
         raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"{path!r} cannot have {size:,} bytes")
     return size
+
+
+def _cannot_open(path: str) -> errors.Error:
+    error = errors.last()
+    if os.path.isdir(path):
+        return errors.of(error.winerror, f"{path!r} is a directory: only files can be mapped")
+    # Of names this is a value that cannot be; of files a directory that is not there.
+    return errors.NotFoundError(error.winerror, error.message) if error.winerror == c.ERROR_PATH_NOT_FOUND else error
+
+
+def _prepare(file: int, path: str, size: int, wanted: words.Access, sparse: bool) -> None:
+    """Make a shorter file as long as it has to be, if it is to be sparse; refuse what could not be done."""
+    with errors.translated():
+        present = platform.file_size(file)
+        if present is None or size <= present:
+            return
+        if not wanted.file & int(c.GENERIC_WRITE):
+            message = f'{path!r} has {present:,} bytes; only access="write" makes it longer, not {wanted.word!r}'
+            raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
+        if sparse:
+            platform.grow_sparsely(file, size)
 
 
 def _section(file: int, name: str | None, size: int, flags: int, attributes: SECURITY_ATTRIBUTES | None) -> int:

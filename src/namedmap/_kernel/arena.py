@@ -123,5 +123,8 @@ def failed(length: int) -> KernelError:
             "the file's filesystem or permissions do not allow such a mapping (for execution: mounted noexec)",
         )
     if code == errno.ENODEV:
-        return KernelError(NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION, "the file's filesystem cannot map files")
+        return KernelError(
+            NTSTATUS.STATUS_INVALID_FILE_FOR_SECTION,
+            "what the file lies on cannot map files: copy the file elsewhere, or read it",
+        )
     return KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"mmap refused {length:,} bytes (errno {code})")

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import grp
 import os
+import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -64,13 +65,19 @@ def open_data(handle: int) -> int:
         return os.open(f"/proc/self/fd/{section.data_fd}", mode | os.O_CLOEXEC)
 
 
+def file_size(handle: int) -> int | None:
+    """The length of a file in bytes; None of a device, which has none."""
+    with table.reference(handle, File) as reference:
+        info = os.fstat(reference.object.fd)
+        return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
 def grow_sparsely(handle: int, size: int) -> None:
     """Make a file longer without giving it space: what is not written takes none, and reads as zeros."""
     with table.reference(handle, File) as reference:
         file = reference.object
         try:
-            if os.fstat(file.fd).st_size < size:
-                os.ftruncate(file.fd, size)
+            os.ftruncate(file.fd, size)
         except OSError as error:
             raise from_oserror(error, f"cannot make {file} {size:,} bytes long") from None
 
@@ -258,6 +265,7 @@ __all__ = [
     "drop_view",
     "extend_section",
     "file_handle",
+    "file_size",
     "group_entry",
     "grow_sparsely",
     "hand_over",

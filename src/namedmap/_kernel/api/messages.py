@@ -37,7 +37,7 @@ _TEXTS = {
     WinError.ERROR_NOT_LOCKED: "The pages are not locked.",
     WinError.ERROR_BAD_PATHNAME: "The path of the object is not valid.",
     WinError.ERROR_ALREADY_EXISTS: "The file or object exists already.",
-    WinError.ERROR_BAD_EXE_FORMAT: "The file cannot be mapped as an executable.",
+    WinError.ERROR_BAD_EXE_FORMAT: "The file cannot be mapped.",
     WinError.ERROR_FILENAME_EXCED_RANGE: "The file name is too long.",
     WinError.ERROR_DIRECTORY: "The path is not that of a directory.",
     WinError.ERROR_NOT_OWNER: "The mutex is not owned by the caller.",
