@@ -46,11 +46,11 @@ class _Region:
         if platform is not None:
             platform.drop_view(self.base)
 
-    def bytes_at(self, start: int, size: int) -> memoryview:
-        """Its bytes from `start` on; they keep the region."""
-        array: Any = (ctypes.c_ubyte * size).from_address(self.base + start)
+    def bytes_at(self, start: int, size: int) -> Any:
+        """Its bytes from `start` on as a ctypes array of characters, which keeps the region."""
+        array: Any = (ctypes.c_char * size).from_address(self.base + start)
         array.region = self
-        return memoryview(array).cast("B")
+        return array
 
 
 def _mapped(handle: int, access: int, offset: int, size: int) -> _Region:
@@ -69,11 +69,15 @@ class View:
         start = offset % _GRANULARITY
         self._mapping, self._access, self._offset, self._size = mapping, access, offset, size
         region = _mapped(mapping.handle, access.view, offset - start, size + start)
-        self._memory: memoryview | None = region.bytes_at(start, size)
+        self._address = region.base + start
+        characters = region.bytes_at(start, size)
+        self._memory: memoryview | None = memoryview(characters).cast("B")
         if not access.writable:
             self._memory = self._memory.toreadonly()
-        self._address = region.base + start
         self._careful = mapping.may_vanish
+        #: Where slices are copied from; None where that takes care.
+        self._characters: Any = None if self._careful else characters
+        self._reader = platform.file_reader(self._address) if self._careful else None
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -131,10 +135,10 @@ class View:
 
     def __getitem__(self, key: "SupportsIndex | slice") -> Any:
         """An int, or the bytes of a slice."""
-        memory = self._memory
-        if memory is None or self._careful:
+        characters = self._characters
+        if characters is None:
             return self._get(key)
-        return memory[key].tobytes() if isinstance(key, slice) else memory[key]
+        return characters[key] if isinstance(key, slice) else characters[key][0]
 
     def _get(self, key: "SupportsIndex | slice") -> int | bytes:
         if not isinstance(key, slice):
@@ -190,7 +194,7 @@ class View:
         if isinstance(other, View):
             return self is other or (self._size == other._size and all(map(operator.eq, self._all(), other._all())))
         try:
-            theirs = _as_bytes(other)
+            theirs = memoryview(_as_bytes(other))
         except TypeError:
             return NotImplemented
         return len(theirs) == self._size and all(
@@ -207,9 +211,14 @@ class View:
     def read(self, offset: int = 0, size: int | None = None) -> bytes:
         """Copy `size` bytes (None: the rest) from `offset` on. Raises BadValueError beyond the end, PageError."""
         at, length = self._range(offset, size)
-        if not self._careful:
-            return self.buf[at : at + length].tobytes()
+        memory, characters = self._memory, self._characters
+        if characters is not None:
+            return bytes(characters[at : at + length])
+        if memory is None:  # which stays mapped as long as we have it, whoever closes the view now
+            raise self._is_closed()
         try:
+            if self._reader is not None:
+                return self._reader(at, length)
             return platform.read_memory(self._address + at, length)
         except platform.KernelError as error:
             raise errors.of(error.winerror, error.detail) from None
@@ -294,7 +303,7 @@ class View:
         platform.unmap_dropped()
         with errors.translated():
             base, start = platform.copy_view(self._address + offset, size)
-        return _Region(base).bytes_at(start, size)
+        return memoryview(_Region(base).bytes_at(start, size))
 
     def array(self, dtype: "DTypeLike" = "u1", shape: Any = None, offset: int = 0, order: str = "C") -> "NDArray[Any]":
         """A NumPy array on the memory: `shape` items from `offset` on (None: as many as fit); it keeps the memory.
@@ -393,7 +402,7 @@ class View:
 
     def close(self) -> None:
         """Let go of the memory, which stays for arrays and memoryviews that were made from it."""
-        self._memory = None
+        self._memory = self._characters = None
 
     def __enter__(self) -> Self:
         return self
@@ -416,8 +425,8 @@ def _view_again(mapping: "FileMapping", offset: int, size: int, access: str) -> 
 
 def _as_bytes(data: Any) -> bytes | memoryview:
     """Bytes-like data as flat bytes."""
-    if isinstance(data, bytes | bytearray):
-        return memoryview(data)
+    if type(data) is bytes:
+        return data
     if isinstance(data, View):
         return data.read()
     flat = memoryview(data)

@@ -21,7 +21,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class iovec(ctypes.Structure):
-    _fields_ = (("iov_base", c_void_p), ("iov_len", c_size_t))
+    # The base may be bytes, or an address.
+    _fields_ = (("iov_base", c_char_p), ("iov_len", c_size_t))
 
 
 mmap = _libc.mmap

@@ -120,26 +120,53 @@ def file_handle(fd: int, access: int) -> int:
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
+def file_reader(address: int) -> Callable[[int, int], bytes] | None:
+    """A function that reads bytes (from an offset, so many) of the view at an address from its file; None without one.
+
+    It is quicker than `read_memory`. The view has to stay mapped while it is called.
+    """
+    with space.lock:
+        view = space.view(address)
+        section, start = view.section, view.offset + address - view.base
+    fd = section.backing_fd
+    if fd < 0 or protection.TABLE[view.protect].copies or not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+
+    def read(offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(fd, size, start + offset)
+            while len(data) < size:
+                more = os.pread(fd, size - len(data), start + offset + len(data))
+                if not more:
+                    raise _gone(address + offset + len(data))
+                data += more
+        except OSError as error:
+            raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, f"{section} cannot be read: {error.strerror}") from None
+        return data
+
+    return read
+
+
 def read_memory(address: int, size: int) -> bytes:
     """Bytes of this process, or an error where a touch would be a signal. Source: process_vm_readv(2)."""
-    target = bytearray(size)
-    if size:
-        _transfer(libc.process_vm_readv, ctypes.addressof(ctypes.c_char.from_buffer(target)), address, size)
-    return bytes(target)
+    target = ctypes.create_string_buffer(size)
+    _transfer(libc.process_vm_readv, ctypes.addressof(target), address, size)
+    return target.raw
 
 
 def write_memory(address: int, data: bytes) -> None:
     """Store bytes in memory of this process, or raise an error where a touch would be a signal."""
-    if data:
-        source = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
-        _transfer(libc.process_vm_writev, source, address, len(data))
+    _transfer(libc.process_vm_writev, data, address, len(data))
 
 
-def _transfer(call: Callable[..., int], own: int, address: int, size: int) -> None:
+def _transfer(call: Callable[..., int], own: int | bytes, address: int, size: int) -> None:
     global _can_copy
-    done = 0
+    mine, there = libc.iovec(own, size), libc.iovec(address, size)
+    if _can_copy and call(os.getpid(), mine, 1, there, 1, 0) == size:
+        return
+    start, done = ctypes.c_void_p.from_buffer(mine).value or 0, 0
     while done < size and _can_copy:
-        mine, there = libc.iovec(own + done, size - done), libc.iovec(address + done, size - done)
+        mine, there = libc.iovec(start + done, size - done), libc.iovec(address + done, size - done)
         count = call(os.getpid(), mine, 1, there, 1, 0)
         if count > 0:
             done += count
@@ -152,7 +179,7 @@ def _transfer(call: Callable[..., int], own: int, address: int, size: int) -> No
     if done < size:
         writing = call is libc.process_vm_writev
         _touch(address + done, size - done, files.MADV_POPULATE_WRITE if writing else files.MADV_POPULATE_READ)
-        target, source = (address, own) if writing else (own, address)
+        target, source = (address, start) if writing else (start, address)
         ctypes.memmove(target + done, source + done, size - done)
 
 
@@ -265,6 +292,7 @@ __all__ = [
     "drop_view",
     "extend_section",
     "file_handle",
+    "file_reader",
     "file_size",
     "group_entry",
     "grow_sparsely",
