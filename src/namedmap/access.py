@@ -19,31 +19,29 @@ class Access(NamedTuple):
     protection: int  # PAGE_* of a section, and of a view's pages
     view: int  # FILE_MAP_* of a view
     file: int  # GENERIC_* of a file handle
+    handle: int  # FILE_MAP_* of a handle that such views can be mapped through: copies need to read
+    writable: bool  # whether stores are allowed
 
-    @property
-    def handle(self) -> int:
-        """FILE_MAP_* of a handle that such views can be mapped through: copies need to read."""
-        return self.view & ~int(c.FILE_MAP_COPY) | int(c.FILE_MAP_READ)
 
-    @property
-    def writable(self) -> bool:
-        """Whether stores are allowed."""
-        return not self.word.startswith(("read", "execute"))
+def _access(word: str, protection: int, view: int, file: int) -> Access:
+    handle = view & ~int(c.FILE_MAP_COPY) | int(c.FILE_MAP_READ)
+    # Plain ints: the bits of an IntFlag take microseconds to combine.
+    return Access(word, int(protection), int(view), int(file), handle, not word.startswith(("read", "execute")))
 
 
 _FILE_READ, _FILE_WRITE = int(c.GENERIC_READ), int(c.GENERIC_READ | c.GENERIC_WRITE)
 _ALL = (
-    Access("read", c.PAGE_READONLY, c.FILE_MAP_READ, _FILE_READ),
-    Access("write", c.PAGE_READWRITE, c.FILE_MAP_READ | c.FILE_MAP_WRITE, _FILE_WRITE),
-    Access("copy", c.PAGE_WRITECOPY, c.FILE_MAP_COPY, _FILE_READ),
-    Access("execute", c.PAGE_EXECUTE_READ, c.FILE_MAP_READ | c.FILE_MAP_EXECUTE, _FILE_READ | int(c.GENERIC_EXECUTE)),
-    Access(
+    _access("read", c.PAGE_READONLY, c.FILE_MAP_READ, _FILE_READ),
+    _access("write", c.PAGE_READWRITE, c.FILE_MAP_READ | c.FILE_MAP_WRITE, _FILE_WRITE),
+    _access("copy", c.PAGE_WRITECOPY, c.FILE_MAP_COPY, _FILE_READ),
+    _access("execute", c.PAGE_EXECUTE_READ, c.FILE_MAP_READ | c.FILE_MAP_EXECUTE, _FILE_READ | int(c.GENERIC_EXECUTE)),
+    _access(
         "write+execute",
         c.PAGE_EXECUTE_READWRITE,
         c.FILE_MAP_READ | c.FILE_MAP_WRITE | c.FILE_MAP_EXECUTE,
         _FILE_WRITE | int(c.GENERIC_EXECUTE),
     ),
-    Access(
+    _access(
         "copy+execute",
         c.PAGE_EXECUTE_WRITECOPY,
         c.FILE_MAP_COPY | c.FILE_MAP_EXECUTE,

@@ -116,6 +116,10 @@ def publish(name: str | None, value: Any, **who: Unpack[Sharing]) -> Block:
     `block.value` is the copy: bytes as a writable memoryview, an array writable. Who else may use it: see
     namedmap.sharing (`mode`, `group`, `security`).
     Who changes it while others read needs a Mutex with them.
+
+    >>> with publish("example.block", b"abc") as block:
+    ...     block.kind, block.created, bytes(block.value)
+    ('bytes', True, b'abc')
     """
     format = format_of(value)
     value = format.prepare(value)
@@ -138,6 +142,11 @@ def attach(name: str, access: str = "read") -> Block:
     """The object in the block of this name, without a copy. Raises NotFoundError, BlockError.
 
     With the access "write" bytes and arrays can be changed, with "copy" in this process only.
+
+    >>> with publish("example.block", b"abc"), attach("example.block") as block, attach("example.block", "copy") as own:
+    ...     own.value[0] = 65
+    ...     bytes(block.value), block.value.readonly, bytes(own.value)
+    (b'abc', True, b'Abc')
     """
     return _attached(mappings.open(name, access), access)
 

@@ -1,13 +1,19 @@
 """How objects lie in blocks: bytes, NumPy arrays, and what Arrow can carry."""
 
+import ctypes
 import math
 import re
 import sys
 from typing import Any, ClassVar
 
+from namedmap import errors
+from namedmap._platform import data as platform
+
 #: The types that NumPy itself writes as strings, without objects ("O") and what has a memory of its own ("T").
 _PLAIN_TYPE = re.compile(r"[<>|][biufcSUV][0-9]{1,10}|[<>][mM]8(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
 _MOST_DIMENSIONS = 64
+#: From so many bytes on they are stored through the file.
+_MANY = 1 << 20
 #: The first pyarrow that unpickles nothing on its own account (CVE-2023-47248).
 _ARROW = (14, 0, 1)
 
@@ -57,7 +63,7 @@ class Bytes(Format):
 
     def store(self, value: Any, room: memoryview, description: Any) -> Any:
         with memoryview(value) as view:
-            room[:] = view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+            _fill(room, view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes()))
         return room
 
     def load(self, data: memoryview, description: Any) -> Any:
@@ -86,8 +92,14 @@ class Array(Format):
         return math.prod(shape) * dtype.itemsize, {"dtype": _described(dtype), "shape": list(shape), "order": order}
 
     def store(self, value: Any, room: memoryview, description: Any) -> Any:
+        import numpy
+
         array = self.load(room, description)
-        array[...] = value
+        if value.nbytes >= _MANY and value.flags.forc:
+            flat: Any = numpy.asarray(value).ravel("K").view("u1")
+            _fill(room, memoryview(flat))
+        else:
+            array[...] = value
         return array
 
     def load(self, data: memoryview, description: Any) -> Any:
@@ -110,6 +122,15 @@ class Array(Format):
         if data.readonly:
             array.flags.writeable = False
         return array
+
+
+def _fill(room: memoryview, content: memoryview) -> None:
+    """Copy bytes into a room of their size, in shared memory that is new."""
+    if len(content) < _MANY:
+        room[:] = content
+        return
+    with errors.translated():
+        platform.fill(ctypes.addressof(ctypes.c_char.from_buffer(room)), content)
 
 
 def _can_be_described(dtype: Any) -> bool:

@@ -25,7 +25,8 @@ from namedmap.sharing import attributes
 from namedmap.types import SECURITY_ATTRIBUTES
 from namedmap.view import View
 
-_SHARE = c.FILE_SHARE_READ | c.FILE_SHARE_WRITE | c.FILE_SHARE_DELETE
+_SHARE = int(c.FILE_SHARE_READ | c.FILE_SHARE_WRITE | c.FILE_SHARE_DELETE)
+_NO_FILE, _RESERVE, _EXISTED = int(c.INVALID_HANDLE_VALUE), int(c.SEC_RESERVE), int(c.ERROR_ALREADY_EXISTS)
 
 
 class FileMapping:
@@ -40,11 +41,12 @@ class FileMapping:
         """Take over a handle. Use create, open, open_or_create or map_file."""
         self._handle = handle
         self._name, self._path, self._access, self._created = name or None, path, access, created
-        #: Whether a touch of the memory can be a signal: then views copy with care.
-        self.may_vanish = False
         self._passage: int | None = None
-        with errors.translated():
-            self.may_vanish = platform.may_vanish(handle)
+        try:
+            #: The size if it is constant; and whether a touch of the memory can be a signal: then views copy with care.
+            self._constant_size, self.may_vanish = platform.traits(handle)
+        except platform.KernelError as error:
+            raise errors.of(error.winerror, error.detail) from None
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -83,6 +85,8 @@ class FileMapping:
     def size(self) -> int:
         """In bytes, as it was asked for by whoever created it; of a file mapping that was extended, the present one."""
         handle = self.handle
+        if self._constant_size is not None:
+            return self._constant_size
         with errors.translated():
             return platform.section_size(handle)
 
@@ -105,7 +109,9 @@ class FileMapping:
         Raises BadValueError beyond the end, AccessDeniedError for more access than the mapping has.
         """
         wanted = self._access if access is None else words.parse(access)
-        present = self.size
+        present = self._constant_size
+        if present is None or self._handle is None:
+            present = self.size
         offset = operator.index(offset)
         length = present - offset if size is None else operator.index(size)
         if offset < 0 or length < 1 or length > present - offset:
@@ -202,7 +208,7 @@ def create(
     default nobody but the user. `inheritable`: children that are started with close_fds=False get the handle.
     """
     found = _create(name, size, access, reserve, attributes(mode, group, security, inheritable=inheritable))
-    if not found.created:
+    if not found._created:
         found.close()
         raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"file mapping {name!r} exists: open or open_or_create it")
     return found
@@ -282,9 +288,9 @@ def _create(
     size = operator.index(size)
     if size < 1:
         raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"shared memory has 1 byte or more, not {size}")
-    flags = wanted.protection | (c.SEC_RESERVE if reserve else 0)
-    handle = _section(c.INVALID_HANDLE_VALUE, name, size, flags, attributes)
-    created = functions.GetLastError() != c.ERROR_ALREADY_EXISTS
+    flags = wanted.protection | _RESERVE if reserve else wanted.protection
+    handle = _section(_NO_FILE, name, size, flags, attributes)
+    created = functions.GetLastError() != _EXISTED
     return FileMapping(handle, name, wanted, created=created)
 
 

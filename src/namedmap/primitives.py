@@ -138,7 +138,12 @@ class Primitive:
 
 
 class Mutex(Primitive):
-    """A recursive lock between threads, tasks and processes."""
+    """A recursive lock between threads, tasks and processes.
+
+    >>> with Mutex("example.mutex") as mutex:
+    ...     mutex.owned(), mutex.acquire(timeout=1), mutex.release()
+    (True, True, None)
+    """
 
     _held: platform.Mutant | None = None
 
@@ -243,7 +248,12 @@ class Mutex(Primitive):
 
 
 class Semaphore(Primitive):
-    """A counter that waits until it is above 0: `acquire` takes 1 from it, `release` adds to it up to its maximum."""
+    """A counter that waits until it is above 0: `acquire` takes 1 from it, `release` adds to it up to its maximum.
+
+    >>> slots = Semaphore("example.slots", value=1, maximum=2)
+    >>> slots.acquire(), slots.acquire(timeout=0), slots.release(2)
+    (True, False, 0)
+    """
 
     _held: platform.Semaphore | None = None
 
@@ -339,7 +349,13 @@ class Semaphore(Primitive):
 
 
 class Event(Primitive):
-    """A flag to wait for. A manual-reset event lets all pass until it is cleared, an auto-reset one a single waiter."""
+    """A flag to wait for. A manual-reset event lets all pass until it is cleared, an auto-reset one a single waiter.
+
+    >>> event = Event("example.event", manual=False)
+    >>> event.set()
+    >>> event.wait(), event.wait(timeout=0)
+    (True, False)
+    """
 
     _held: platform.Event | None = None
 

@@ -35,6 +35,11 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None) -> int |
 
     `timeout` is in seconds (0: only look, None: for ever). Returns its index, or None when the time was over. Up to 64
     objects. An abandoned mutex is acquired, with an AbandonedMutexWarning.
+
+    >>> from namedmap import Event, Semaphore
+    >>> stop, slots = Event("example.stop"), Semaphore("example.slots", value=1)
+    >>> wait_any([stop, slots]), wait_any([stop, slots], timeout=0)
+    (1, None)
     """
     objects = list(objects)
     return _any(objects, _wait(objects, timeout, every=False))
@@ -44,6 +49,11 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
     """Wait until all of the objects are there at the same time, and take them all; until then none is taken.
 
     Returns False when the time was over. The same object twice is a ValueError.
+
+    >>> from namedmap import Mutex, Semaphore
+    >>> mutex, slots = Mutex("example.mutex"), Semaphore("example.slots", value=1)
+    >>> wait_all([mutex, slots]), slots.value, mutex.release()
+    (True, 0, None)
     """
     objects = list(objects)
     return _all(objects, _wait(objects, timeout, every=True))

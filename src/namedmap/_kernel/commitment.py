@@ -3,7 +3,7 @@
 `SEC_COMMIT` promises memory. Space in the filesystem is taken with posix_fallocate, which fails cleanly where a page
 fault would end in SIGBUS. Memory limits are another matter: an allocation above a cgroup's limit, or above what the
 machine has, ends in an OOM kill and not in an error. They are looked at beforehand; as that takes longer than making a
-small section, small ones are added up and looked at together.
+small section, small ones are added up and looked at together: as many as are a small part of what was free.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ from collections.abc import Iterator
 
 from .status import NTSTATUS, KernelError, from_oserror
 
-#: How many bytes a process commits between two looks at the memory limits.
-CREDIT = 4 << 20
+#: How many bytes a process commits between two looks at the memory limits: this part of what was free, within bounds.
+CREDIT_PART, LEAST_CREDIT, MOST_CREDIT = 256, 4 << 20, 64 << 20
 
 _UNLIMITED = 1 << 60
 
 
-_committed = 0
+_committed, _credit = 0, LEAST_CREDIT
 
 
 def require(size: int, what: object) -> None:
     """Raise KernelError if `size` bytes of memory are more than this process can get."""
-    global _committed
+    global _committed, _credit
     _committed += size
-    if _committed < CREDIT:
+    if _committed < _credit and size < LEAST_CREDIT:
         return
-    _committed = 0
+    _committed, credit = 0, MOST_CREDIT
     for limit, available, remedy in _limits():
         if size > available:
             raise KernelError(
@@ -36,6 +36,8 @@ def require(size: int, what: object) -> None:
                 f"{what} needs {size:,} bytes, but only {max(available, 0):,} of {limit:,} bytes of memory are free: "
                 f"{remedy}",
             )
+        credit = min(credit, available // CREDIT_PART)
+    _credit = max(credit, LEAST_CREDIT)
 
 
 def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:

@@ -6,11 +6,15 @@ last reference of this process goes, its descriptors are closed.
 """
 
 import contextlib
+import functools
 import threading
-from collections.abc import Callable, Iterator
-from typing import ClassVar, Self
+from collections.abc import Callable
+from typing import ClassVar, ParamSpec, Self, TypeVar
 
 from .waitable import Waitable
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 #: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
 #: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
@@ -133,22 +137,30 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Postpone what the garbage collector or a signal handler drops in this thread to the end of the with-block.
+def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Postpone what the garbage collector or a signal handler drops in this thread to the end of the function.
 
     Who creates or opens an object holds its file's guard before he counts as a holder: a finalizer that drops the last
     handle to the same object there would wait for the guard that its own thread holds, and take the object away
     between its being found and its being counted.
     """
-    if _thread.calls is not None:
-        yield
-        return
-    _thread.calls = []
-    try:
-        yield
-    finally:
-        calls, _thread.calls = _thread.calls, None
-        with contextlib.ExitStack() as each:  # all of them are called, whatever one of them raises
-            for call in reversed(calls):
-                each.callback(call)
+
+    @functools.wraps(function)
+    def call(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        if _thread.calls is not None:
+            return function(*args, **kwargs)
+        _thread.calls = []
+        try:
+            return function(*args, **kwargs)
+        finally:
+            calls, _thread.calls = _thread.calls, None
+            if calls:
+                _call_all(calls)
+
+    return call
+
+
+def _call_all(calls: list[Callable[[], None]]) -> None:
+    with contextlib.ExitStack() as each:  # all of them are called, whatever one of them raises
+        for call in reversed(calls):
+            each.callback(call)

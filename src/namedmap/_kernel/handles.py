@@ -9,7 +9,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from . import counts
 from .counts import KernelObject
@@ -59,6 +59,10 @@ def denied(granted: int, needed: int) -> KernelError:
     return KernelError(
         NTSTATUS.STATUS_ACCESS_DENIED, f"the handle was opened with access {granted:#x}; this needs {needed:#x}"
     )
+
+
+def _closed_meanwhile(value: int) -> KernelError:
+    return KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
 
 
 class HandleTable:
@@ -117,35 +121,52 @@ class HandleTable:
 
     def retained(self, value: int, cls: type[Kernel]) -> tuple[Kernel, int]:
         """The object and access of a handle, with a reference to the object that the caller takes over."""
+        entry = self._entries.get(value)
+        if entry is None or not isinstance(entry.object, cls):
+            entry = self._expected(value, cls)
+        found: Any = entry.object
+        with self.lock:
+            if self._entries.get(value & ~3) is not entry:
+                raise _closed_meanwhile(value)
+            found.retain()
+        return found, entry.access
+
+    def expect(self, value: int, cls: type[Kernel]) -> Kernel:
+        """The object of a handle, without a reference: for a look at what never changes about it."""
+        entry = self._entries.get(value)
+        if entry is None or not isinstance(entry.object, cls):
+            entry = self._expected(value, cls)
+        untyped: Any = entry.object
+        found: Kernel = untyped
+        return found
+
+    def _expected(self, value: int, cls: type[KernelObject]) -> Handle:
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
                 f"a pseudo handle ({value}) is not one to a {cls.__name__.lower()}",
             )
         entry = self.get(value)
-        found = entry.object
-        if not isinstance(found, cls):
+        if not isinstance(entry.object, cls):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
-                f"handle {value:#x} refers to a {found.type_name.lower()}, not to a {cls.__name__.lower()}",
+                f"handle {value:#x} refers to a {entry.object.type_name.lower()}, not to a {cls.__name__.lower()}",
             )
-        with self.lock:
-            self._check(value & ~3, entry)
-            found.retain()
-        return found, entry.access
+        return entry
 
     def _check(self, value: int, entry: Handle) -> None:
         if self._entries.get(value) is not entry:
-            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+            raise _closed_meanwhile(value)
 
     def close(self, value: int) -> None:
         """Close a handle. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
-        entry = self.get(value)
+        entry = self._entries.get(value) or self.get(value)
         value &= ~3
         with self.lock:
-            self._check(value, entry)
+            if self._entries.get(value) is not entry:
+                raise _closed_meanwhile(value)
             if entry.flags & FLAG_PROTECT:
                 raise KernelError(
                     NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"

@@ -77,7 +77,9 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
 
 # What every change of a state does, without the detours: fcntl(fd, SET, ...).
 SET, call = _SET, _fcntl
-GUARD_ON, GUARD_OFF = _flock(_WRITE, GUARD, 1), _flock(_UNLOCK, GUARD, 1)
+GUARD_ON, GUARD_SHARED, GUARD_OFF = (_flock(kind, GUARD, 1) for kind in (_WRITE, _READ, _UNLOCK))
+# The guard and everything behind it, which can be had only while nobody else has the object.
+ALL_ON, ALL_OFF = _flock(_WRITE, GUARD, 0), _flock(_UNLOCK, GUARD, 0)
 OWNER_ON, OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
 
 

@@ -27,6 +27,10 @@ def describe(cls: type[HasKind], name: ObjectName | None) -> str:
     return f"{kind} {str(name)!r}" if name else f"an unnamed {kind}"
 
 
+_READ_WRITE, _READ_ONLY = os.O_RDWR | namespace.OPEN_FLAGS, os.O_RDONLY | namespace.OPEN_FLAGS
+# O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.
+_NEW = _READ_WRITE | os.O_CREAT | os.O_EXCL
+
 #: Files between being opened and being an object, or closed again: see `processes`, fork.
 in_flight: set["ObjectFile"] = set()
 
@@ -61,14 +65,16 @@ class ObjectFile:
 
     def __exit__(self, *_: object) -> None:
         # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
-        locks.unlock(self.fd, locks.GUARD)
+        locks.call(self.fd, locks.SET, locks.GUARD_OFF)
         in_flight.discard(self)
         if not self.taken:
             os.close(self.fd)
 
     def lock(self, *, exclusive: bool) -> bool:
         """Take the guard and look at the file; False if it has lost its name meanwhile."""
-        if not locks.try_lock(self.fd, locks.GUARD, exclusive=exclusive):
+        try:
+            locks.call(self.fd, locks.SET, locks.GUARD_ON if exclusive else locks.GUARD_SHARED)
+        except BlockingIOError:
             locks.take_guard(self.fd, self, exclusive=exclusive)
         self.info = info = os.fstat(self.fd)
         self.key = (info.st_dev, info.st_ino)
@@ -79,14 +85,13 @@ class ObjectFile:
     @classmethod
     def find(cls, kind: type[HasKind], name: ObjectName, path: str) -> Self | None:
         """Open an object file that exists, for writing where that is allowed; None if there is none."""
-        for mode in (os.O_RDWR, os.O_RDONLY):
+        for mode in (_READ_WRITE, _READ_ONLY):
             try:
-                fd = os.open(path, mode | namespace.OPEN_FLAGS)
-                return cls(kind, name, fd, path, writable=mode == os.O_RDWR)
+                return cls(kind, name, os.open(path, mode), path, writable=mode == _READ_WRITE)
             except FileNotFoundError:
                 return None
             except OSError as error:
-                if error.errno == errno.EACCES and mode == os.O_RDWR:
+                if error.errno == errno.EACCES and mode == _READ_WRITE:
                     continue
                 what = describe(kind, name)
                 if error.errno == errno.EACCES:
@@ -100,9 +105,7 @@ class ObjectFile:
     def make(cls, kind: type[HasKind], name: ObjectName, path: str, mode: int) -> Self | None:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
-            # O_EXCL is judged before fs.protected_regular, which refuses O_CREAT on others' files in sticky places.
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | namespace.OPEN_FLAGS, mode)
-            return cls(kind, name, fd, path, made=True)
+            return cls(kind, name, os.open(path, _NEW, mode), path, made=True)
         except FileExistsError:
             return None
         except FileNotFoundError:

@@ -86,7 +86,6 @@ class NamedObject(KernelObject):
         self.control = page
         self.life = place
         self.mutex = threading.RLock()
-        self._guard = Guard(self)
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -158,7 +157,7 @@ class NamedObject(KernelObject):
 
     def guard(self) -> "Guard":
         """Hold the object's guard exclusively, against other threads and other processes. For a with-statement."""
-        return self._guard
+        return Guard(self)  # made when needed: one that the object kept would make it wait for the garbage collector
 
     def close_passage(self) -> None:
         if self.passage is not None:
@@ -182,14 +181,18 @@ class NamedObject(KernelObject):
                 self._drop_locks()
 
     def _drop_locks(self) -> None:
-        locks.unlock(self.fd, locks.GUARD, 0)  # guard, life and all
+        locks.call(self.fd, locks.SET, locks.ALL_OFF)
 
     def _is_last(self) -> bool:
         """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
         # Everything from the guard on, exclusively, can be had only if nobody else holds or opens the object. Its
         # creator is often its last holder; the others look first, so that they do not keep openers waiting.
-        if self.made and locks.try_lock(self.fd, locks.GUARD, 0, exclusive=True):
-            return True
+        if self.made:
+            try:
+                locks.call(self.fd, locks.SET, locks.ALL_ON)
+                return True
+            except BlockingIOError:
+                pass
         # First drop, then look: of several that close at once, whoever drops last sees that nobody is left.
         locks.unlock(self.fd, self.life, 0)
         if locks.object_is_alive(self.fd):
@@ -203,7 +206,6 @@ class NamedObject(KernelObject):
 
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
-            forget(self)
             self.close_backing()
             os.close(self.fd)
             holders.discard(self)
@@ -230,7 +232,7 @@ def remember(held: NamedObject) -> None:
         _registry.setdefault(held.key, held)
 
 
-@undisturbed()
+@undisturbed
 def create(
     cls: type[Named], name: ObjectName | None, page: Control, security: Security, *, writing: bool
 ) -> tuple[Named, bool]:
@@ -264,7 +266,7 @@ def create(
     )
 
 
-@undisturbed()
+@undisturbed
 def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
     made = ObjectFile.find(cls, name, namespace.current().path(name))
@@ -332,7 +334,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
                 fresh.close_backing()
 
 
-@undisturbed()
+@undisturbed
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
     """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
     with lock:
@@ -383,16 +385,6 @@ def _remove_dead(file: ObjectFile) -> None:
         raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
 
 
-def _allocate(cls: type[Named], file: ObjectFile, page: Control, total: int) -> None:
-    """Space for a new object; if there is none, what the dead have left is removed first."""
-    try:
-        cls.allocate(file.fd, page, total)
-    except (KernelError, OSError):
-        if file.path is None or not namespace.current().sweep():
-            raise
-        cls.allocate(file.fd, page, total)
-
-
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
     """Write a new object into a file that nobody else can believe in yet: it has no life, and we have its guard."""
     page.creator_uid, page.creator_pid, page.created = os.getuid(), os.getpid(), time.time_ns()
@@ -400,7 +392,14 @@ def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Sec
     try:
         if security is not DEFAULT or file.info.st_mode & 0o777 != security.mode:
             security.apply(file.fd, file.info.st_mode)
-        _allocate(cls, file, page, total)
+            file.info = os.fstat(file.fd)
+        try:
+            cls.allocate(file.fd, page, total)
+        except (KernelError, OSError):
+            # There is no space: what the dead have left is removed first.
+            if file.path is None or not namespace.current().sweep():
+                raise
+            cls.allocate(file.fd, page, total)
         os.pwrite(file.fd, content, offset)
         fresh = cls(file, page)
         with lock:

@@ -56,6 +56,8 @@ class Section(NamedObject):
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
         self.size = page.size
+        #: Who else may change its file: the owner, whoever that is, and others if it is shared for writing.
+        self.owner, self.shared = file.info.st_uid, bool(file.info.st_mode & 0o022)
         self.protection = page.protection
         self.reserve = bool(page.flags & FLAG_RESERVE)
         self.attributes = page.attributes
@@ -88,7 +90,8 @@ class Section(NamedObject):
 
     def check_view(self, offset: int, length: int, protect: int) -> int:
         """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
-        self.refresh()
+        if self.backing_fd >= 0:
+            self.refresh()
         if (self.protection, protect) not in protection.ALLOWED:
             raise KernelError(
                 NTSTATUS.STATUS_SECTION_PROTECTION,
@@ -240,7 +243,7 @@ def _check_attributes(attributes: int, has_file: bool) -> None:
 
 
 def _memory_page(size: int, protect: int, attributes: int) -> Control:
-    length = round_to_page(size)
+    length = -(-size // PAGE) * PAGE
     if length >= LARGEST:
         raise KernelError(NTSTATUS.STATUS_SECTION_TOO_BIG, f"no address space holds {size:,} bytes")
     reserve = bool(attributes & SEC_RESERVE)

@@ -113,9 +113,10 @@ class View(Region):
     type = MAPPED
 
     def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
-        size = round_to_page(length)
-        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
-        super().__init__(base, size, protect, [Run(0, size, protect, protection.TABLE[protect].copies)], nocache)
+        # Every attribute of a region, without a call: this is done for each view.
+        self.base, self.length, self.protect = base, -(-length // PAGE) * PAGE, protect
+        self.runs = [Run(0, self.length, protect, protection.TABLE[protect].copies)]
+        self.nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
         self.section = section
         self.offset = offset  # into the section, in bytes
 
@@ -253,9 +254,10 @@ class AddressSpace:
 
     def remove(self, region: Region) -> None:
         """Forget a region and unmap it; the lock is held."""
-        del self._bases[bisect.bisect_left(self._bases, region.base)]
-        del self._regions[region.base]
-        self.arena.unmap(region.base, region.length)
+        base = region.base
+        del self._bases[bisect.bisect_left(self._bases, base)]
+        del self._regions[base]
+        self.arena.unmap(base, region.length)
 
     def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
         """Map a view whose arguments have been checked. It takes over the caller's reference to the section."""
@@ -270,7 +272,9 @@ class AddressSpace:
             view = View(found, length, protect, section, offset)
             if section.reserve:
                 reserve.guard.register(found, view.length)
-            self.insert(view)
+            # As `insert` does it, and for the same reason in this order.
+            self._regions[found] = view
+            bisect.insort(self._bases, found)
         return view
 
     def unmap_view(self, address: int) -> None:

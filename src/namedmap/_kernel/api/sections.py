@@ -24,6 +24,7 @@ from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
 from namedmap.types import SECURITY_ATTRIBUTES
 
 _INVALID_HANDLE_VALUE = -1
+_EXISTED, _SUCCESS = int(ERROR_ALREADY_EXISTS), int(ERROR_SUCCESS)
 _SEC_MASK = 0xDD800000  # the SEC_* that CreateFileMapping knows; the others make a bad protection
 _SEC_COMMIT = 0x08000000
 _FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
@@ -34,8 +35,8 @@ Attributes = SECURITY_ATTRIBUTES | None
 
 def created(held: NamedObject, access: int, existed: bool, attributes: Attributes) -> int:
     """A handle to an object from a Create function, and the last error such a function sets."""
-    value = table.insert(held, access, inherit=inherits(attributes))
-    set_last_error(int(ERROR_ALREADY_EXISTS if existed else ERROR_SUCCESS))
+    value = table.insert(held, access, inherit=attributes is not None and inherits(attributes))
+    set_last_error(_EXISTED if existed else _SUCCESS)
     return value
 
 
