@@ -27,8 +27,8 @@ def _wide() -> int:
     return hard - _SPARE
 
 
-def _hold(prefix: str, count: int) -> list[int]:
-    """Hold `count` named sections.
+def _hold(prefix: str, count: int, size: int = 65536) -> list[int]:
+    """Hold `count` named sections of `size` bytes.
 
     One has its memory. Many are SEC_RESERVE, which takes a page each: 10,000 then fit into a small /dev/shm.
     """
@@ -37,7 +37,7 @@ def _hold(prefix: str, count: int) -> list[int]:
     held = []
     protect = win32.PAGE_READWRITE | (win32.SEC_RESERVE if count > 1 else 0)
     for index in range(count):
-        section = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, protect, 0, 65536, f"{prefix}{index}")
+        section = win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, protect, 0, size, f"{prefix}{index}")
         if section is None:
             text = win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
             raise SystemExit(f"object {index} of {count}: {text}")
@@ -127,8 +127,8 @@ def main() -> None:
     _wide()
     command, *arguments = sys.argv[1:]
     if command == "hold":
-        prefix, count = arguments
-        held = _hold(prefix, int(count))
+        prefix, count, *size = arguments
+        held = _hold(prefix, int(count), *map(int, size))
         print(len(held), flush=True)
         sys.stdin.read()
     elif command == "work":

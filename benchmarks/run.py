@@ -24,7 +24,10 @@ _SHM = Path("/dev/shm")
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure namedmap against what people use instead.")
     parser.add_argument("--quick", action="store_true", help="a glance, about 45 s; otherwise about 5 min")
-    parser.add_argument("--only", choices=["sections", "waiting"], help="only the tables of these")
+    parser.add_argument("--only", choices=["sections", "waiting", "library"], help="only the tables of these")
+    parser.add_argument(
+        "--array", type=int, metavar="MIB", help="the array that is handed to processes (1024; with --quick 64)"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the tables there, as Markdown")
     parser.add_argument("--check-floor", action="store_true", help="only compare the floor with namedmap by strace")
     return parser.parse_args()
@@ -54,6 +57,7 @@ def main() -> int:
 
 
 def _run(root: Path, arguments: argparse.Namespace) -> int:
+    import library
     import machine
     import report
     import tables
@@ -67,9 +71,11 @@ def _run(root: Path, arguments: argparse.Namespace) -> int:
     print(circumstances + "\n")
     done = []
     parts = []
-    if arguments.only != "waiting":
+    if arguments.only in (None, "sections"):
         parts.append(tables.all_tables(root, _root, arguments.quick))
-    if arguments.only != "sections":
+    if arguments.only in (None, "library"):
+        parts.append(library.all_tables(root, arguments.quick, arguments.array or (64 if arguments.quick else 1024)))
+    if arguments.only in (None, "waiting"):
         parts.append(waittables.all_tables(root, arguments.quick))
     for table in itertools.chain.from_iterable(parts):
         print(report.as_text(table), flush=True)

@@ -59,7 +59,8 @@ def _has_room(root: Path, what: str, needed: int) -> bool:
     return free >= needed
 
 
-def _table(title: str, text: str, subjects: list[Subject], effort: Effort, bases: dict[str, str]) -> Table:
+def compared(title: str, text: str, subjects: list[Subject], effort: Effort, bases: dict[str, str]) -> Table:
+    """A table of subjects, with their ratios to some of them."""
     found = measure(subjects, rounds=effort.rounds, repeat=effort.repeat, seconds=effort.seconds)
     return Table(title, text, list(found.values()), [(label, found[name]) for label, name in bases.items()])
 
@@ -74,8 +75,8 @@ def _aim(table: Table, row: str, base: str) -> None:
     ]
 
 
-_SHARED, _POSIX = "multiprocessing.shared_memory", "posix_ipc + mmap"
-_BASES = {"shared_memory": _SHARED, "floor": "floor: the same system calls"}
+SHARED, _POSIX = "multiprocessing.shared_memory", "posix_ipc + mmap"
+_BASES = {"shared_memory": SHARED, "floor": "floor: the same system calls"}
 
 
 def create(root: Path, effort: Effort) -> Table:
@@ -87,12 +88,12 @@ def create(root: Path, effort: Effort) -> Table:
         subject("namedmap, SEC_RESERVE, nothing committed", peers.namedmap_reserve("new", SIZE, commit=False)),
         subject("namedmap, SEC_RESERVE, one page committed", peers.namedmap_reserve("new", SIZE, commit=True)),
         subject("floor: the same system calls", Floor(root, "floor", "").create),
-        subject(_SHARED, peers.shared_memory_create(f"bench{os.getpid()}", SIZE)),
-        subject(f"{_SHARED} + fallocate", peers.shared_memory_create(f"bench{os.getpid()}", SIZE, allocate=True)),
+        subject(SHARED, peers.shared_memory_create(f"bench{os.getpid()}", SIZE)),
+        subject(f"{SHARED} + fallocate", peers.shared_memory_create(f"bench{os.getpid()}", SIZE, allocate=True)),
     ]
     if peers.UNTRACKED is not None:
         untracked = peers.shared_memory_create(f"bench{os.getpid()}", SIZE, options=peers.UNTRACKED)
-        subjects.append(subject(f"{_SHARED}, track=False", untracked))
+        subjects.append(subject(f"{SHARED}, track=False", untracked))
     if peers.HAS_POSIX_IPC:
         name = f"/bench-ipc{os.getpid()}"
         subjects += [
@@ -104,9 +105,9 @@ def create(root: Path, effort: Effort) -> Table:
         "peers creating, one store, closing and unlinking."
     )
     title = "create + map + touch + unmap + close, 64 KiB"
-    table = _table(title, text, subjects, effort, _BASES | {"shared_memory + fallocate": f"{_SHARED} + fallocate"})
-    _aim(table, "namedmap", _SHARED)
-    _aim(table, "namedmap", f"{_SHARED} + fallocate")
+    table = compared(title, text, subjects, effort, _BASES | {"shared_memory + fallocate": f"{SHARED} + fallocate"})
+    _aim(table, "namedmap", SHARED)
+    _aim(table, "namedmap", f"{SHARED} + fallocate")
     return table
 
 
@@ -122,18 +123,18 @@ def open_existing(root: Path, effort: Effort) -> Table:
         subjects = [
             subject("namedmap", peers.namedmap_open("held0")),
             subject("floor: the same system calls", Floor(root, "", "held0").open),
-            subject(_SHARED, peers.shared_memory_open(name)),
+            subject(SHARED, peers.shared_memory_open(name)),
         ]
         if peers.UNTRACKED is not None:
-            subjects.append(subject(f"{_SHARED}, track=False", peers.shared_memory_open(name, peers.UNTRACKED)))
+            subjects.append(subject(f"{SHARED}, track=False", peers.shared_memory_open(name, peers.UNTRACKED)))
         if peers.HAS_POSIX_IPC:
             subjects.append(subject(_POSIX, peers.posix_ipc_open(f"/{name}")))
         text = (
             "`OpenFileMapping`, `MapViewOfFile`, one store, `UnmapViewOfFile`, `CloseHandle` of a section that another "
             "process holds; with the peers attaching, one store and closing."
         )
-        table = _table("open + map + touch + unmap + close, 64 KiB", text, subjects, effort, _BASES)
-    _aim(table, "namedmap", _SHARED)
+        table = compared("open + map + touch + unmap + close, 64 KiB", text, subjects, effort, _BASES)
+    _aim(table, "namedmap", SHARED)
     return table
 
 
@@ -172,7 +173,7 @@ def _growth(stack: contextlib.ExitStack, places: dict[str, tuple[Path, int]], ef
 
             subjects.append(Subject(name, timed))
         text = f"The cycle of the table for *{operation}* above, in a worker process, among so many named sections."
-        table = _table(f"{operation}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
+        table = compared(f"{operation}, with {CROWD:,} live objects", text, subjects, effort, {alone: alone})
         ratio = max(row.ratio(table.rows[0]) for row in table.rows[1:])
         table.targets.append(Target(f"target: less than {GROWTH:g}x of what it takes with none", GROWTH, ratio))
         yield table
@@ -194,7 +195,7 @@ def _first_calls(empty: Path, full: Path, slow: Effort) -> Table:
         "`CreateFileMapping` as the first named call of a new process: it checks the directories and sweeps, which "
         "looks at 256 files or for 10 ms at most, and lists the directory."
     )
-    return _table("the first named call of a process", text, subjects, slow, {"0 live": "0 live objects"})
+    return compared("the first named call of a process", text, subjects, slow, {"0 live": "0 live objects"})
 
 
 def large(effort: Effort) -> Table:
@@ -204,13 +205,13 @@ def large(effort: Effort) -> Table:
         subject("namedmap, one byte touched", peers.namedmap_create("large", LARGE)),
         subject("namedmap, all bytes written", peers.namedmap_create("large", LARGE, touch=LARGE)),
         subject("namedmap, SEC_RESERVE, one page committed", peers.namedmap_reserve("large", LARGE, commit=True)),
-        subject(f"{_SHARED}, one byte touched", peers.shared_memory_create(name, LARGE)),
-        subject(f"{_SHARED} + fallocate", peers.shared_memory_create(name, LARGE, allocate=True)),
-        subject(f"{_SHARED}, all bytes written", peers.shared_memory_create(name, LARGE, touch=LARGE)),
+        subject(f"{SHARED}, one byte touched", peers.shared_memory_create(name, LARGE)),
+        subject(f"{SHARED} + fallocate", peers.shared_memory_create(name, LARGE, allocate=True)),
+        subject(f"{SHARED}, all bytes written", peers.shared_memory_create(name, LARGE, touch=LARGE)),
     ]
     text = "The same cycle for 64 MiB, where taking and zeroing memory is nearly everything."
-    bases = {"+ fallocate": f"{_SHARED} + fallocate", "all written": f"{_SHARED}, all bytes written"}
-    table = _table("create + map + touch + unmap + close, 64 MiB", text, subjects, effort, bases)
-    _aim(table, "namedmap, one byte touched", f"{_SHARED} + fallocate")
-    _aim(table, "namedmap, all bytes written", f"{_SHARED}, all bytes written")
+    bases = {"+ fallocate": f"{SHARED} + fallocate", "all written": f"{SHARED}, all bytes written"}
+    table = compared("create + map + touch + unmap + close, 64 MiB", text, subjects, effort, bases)
+    _aim(table, "namedmap, one byte touched", f"{SHARED} + fallocate")
+    _aim(table, "namedmap, all bytes written", f"{SHARED}, all bytes written")
     return table
