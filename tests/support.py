@@ -38,9 +38,10 @@ needs_root = pytest.mark.skipif(not is_root, reason="only root can become anothe
 #: it the kernel makes a process undumpable, and its /proc/self root's, which a login (an exec) would have undone.
 _PROLOGUE = """\
 import ctypes, json, os, signal, subprocess, sys, textwrap, threading, time, traceback
+import namedmap
 from namedmap import nt, win32
 from namedmap._kernel import locks, namespace
-b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
+namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:
     os.setgroups({groups!r}); os.setgid({gid!r}); os.setuid(uid)

@@ -25,6 +25,8 @@ CODE = sorted(
 
 #: Packages that are used if they are there; see `test_in_a_bare_interpreter`.
 OPTIONAL = {"numpy", "polars", "pyarrow"}
+#: What only the command line may import.
+COMMAND_LINE = {"click", "matplotlib", "rich"}
 
 
 def label(path: Path) -> str:
@@ -144,8 +146,9 @@ class TestStandardLibrary:
     @pytest.mark.parametrize("path", MODULES, ids=label)
     def test_imports(self, path: Path) -> None:
         """The package imports the standard library and itself; what is optional only where it is used."""
+        optional = OPTIONAL | (COMMAND_LINE if path.is_relative_to(PACKAGE / "cli") else set())
         for name in imports(path):
-            assert name.split(".")[0] in sys.stdlib_module_names | {"namedmap"} | OPTIONAL, name
+            assert name.split(".")[0] in sys.stdlib_module_names | {"namedmap"} | optional, name
 
     def test_in_a_bare_interpreter(self) -> None:
         """An isolated interpreter without site-packages runs it; nothing from elsewhere is loaded."""

@@ -15,27 +15,6 @@ constants   PAGE_READWRITE and the others
 types       DWORD, SYSTEM_INFO and the others
 """
 
-from .blocks import Block, attach, publish
-from .errors import (
-    AccessDeniedError,
-    BadValueError,
-    BlockError,
-    ClosedError,
-    Error,
-    ExistsError,
-    LimitError,
-    NotFoundError,
-    NotOwnerError,
-    PageError,
-    ReadOnlyError,
-    WrongKindError,
-)
-from .mappings import FileMapping, create, map_file, open_or_create
-from .mappings import open as open  # not in __all__: `import *` must not hide the builtin
-from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
-from .view import View
-from .waits import wait_all, wait_all_async, wait_any, wait_any_async
-
 __version__ = "0.1.0"
 
 __all__ = [
@@ -69,3 +48,48 @@ __all__ = [
     "wait_any",
     "wait_any_async",
 ]
+
+# What the names stand for is loaded when the first of them is asked for, since that takes longer than the start of
+# Python, and a command line that only says its version needs none of it. Type checkers see ordinary imports. (A program
+# that gives up the right to read its Python installation has to ask for a name before.)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .blocks import Block, attach, publish
+    from .errors import (
+        AccessDeniedError,
+        BadValueError,
+        BlockError,
+        ClosedError,
+        Error,
+        ExistsError,
+        LimitError,
+        NotFoundError,
+        NotOwnerError,
+        PageError,
+        ReadOnlyError,
+        WrongKindError,
+    )
+    from .mappings import FileMapping, create, map_file, open_or_create
+    from .mappings import open as open  # not in __all__: `import *` must not hide the builtin
+    from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
+    from .view import View
+    from .waits import wait_all, wait_all_async, wait_any, wait_any_async
+else:
+    _HOMES = ("errors", "view", "mappings", "blocks", "primitives", "waits")
+    _DATA = ("access", "constants", "nt", "ntstatus", "types", "win32", "winerror")
+    _MODULES = (*_HOMES, *_DATA, "files", "inspection", "sharing")
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name in __all__ or name == "open":
+            # All at once: one of them without the others would be a package that is half there.
+            for module in [import_module(f"{__name__}.{home}") for home in _HOMES]:
+                globals().update((each, vars(module)[each]) for each in (*__all__, "open") if each in vars(module))
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, *_MODULES, "open"})

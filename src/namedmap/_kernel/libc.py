@@ -86,6 +86,23 @@ futex_waitv = _libc["syscall"]
 futex_waitv.argtypes = (c_long, c_void_p, c_uint, c_uint, ctypes.POINTER(timespec), c_int)
 futex_waitv.restype = c_long
 
+SYS_CACHESTAT = 451  # cachestat(2)
+
+
+class cachestat_range(ctypes.Structure):
+    _fields_ = (("off", c_uint64), ("len", c_uint64))
+
+
+class cachestat(ctypes.Structure):
+    _fields_ = tuple(
+        (name, c_uint64) for name in ("nr_cache", "nr_dirty", "nr_writeback", "nr_evicted", "nr_recently_evicted")
+    )
+
+
+cachestat_ = _libc["syscall"]
+cachestat_.argtypes = (c_long, c_int, ctypes.POINTER(cachestat_range), ctypes.POINTER(cachestat), c_uint)
+cachestat_.restype = c_long
+
 
 def error(call: str) -> OSError:
     """The OSError for the C call that has just failed in this thread."""

@@ -110,9 +110,14 @@ class Namespace:
         for directory, name in names:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            path = os.path.join(directory, name)
-            removed += _remove_inbox_if_dead(path) if name.startswith(INBOX_PREFIX) else _remove_if_dead(path, self.uid)
+            removed += self.remove_if_dead(os.path.join(directory, name))
         return removed
+
+    def remove_if_dead(self, path: str) -> bool:
+        """Remove the file of an object that nobody holds, or the socket of a process that has gone; whether it did."""
+        if os.path.basename(path).startswith(INBOX_PREFIX):
+            return _remove_inbox_if_dead(path)
+        return _remove_if_dead(path, self.uid)
 
 
 def _remove_if_dead(path: str, uid: int) -> bool:
@@ -168,12 +173,17 @@ _current: Namespace | None = None
 _swept = False
 
 
+def fresh_one() -> Namespace:
+    """The namespace that the environment names, neither checked nor swept."""
+    return Namespace(os.path.abspath(os.environ.get("NAMEDMAP_ROOT") or DEFAULT_ROOT), os.geteuid())
+
+
 def current() -> Namespace:
     """The namespace of this process; made, checked and swept at first use."""
     global _current, _swept
     uid = os.geteuid()
     if _current is None or _current.uid != uid or not _swept:
-        fresh = Namespace(os.path.abspath(os.environ.get("NAMEDMAP_ROOT") or DEFAULT_ROOT), uid)
+        fresh = fresh_one()
         fresh.prepare()
         _current, _swept = fresh, True
         fresh.sweep(SWEEP_FILES, SWEEP_SECONDS)

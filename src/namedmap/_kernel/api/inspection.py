@@ -1,0 +1,363 @@
+"""Looking at named objects without holding them: their files, who holds and maps them, what the dead have left.
+
+Nothing here joins an object: files are opened for reading, locks are asked about, and /proc tells the rest. So a look
+neither keeps an object alive nor sweeps what it was to report. Only what seems dead is judged under its guard, which is
+shared for that moment, as by an opener. A look is no snapshot: objects come and go meanwhile.
+"""
+
+import contextlib
+import os
+import re
+import stat
+import struct
+import time
+from collections.abc import Collection, Iterator
+from typing import NamedTuple, TypeAlias
+
+from namedmap._kernel import control, locks, names, namespace
+from namedmap._kernel.control import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
+from namedmap._kernel.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+
+#: Device and inode of a file.
+Key: TypeAlias = tuple[int, int]
+
+LIVE, DEAD, BUSY, DAMAGED, CLOSED = "live", "dead", "busy", "damaged", "unreadable"
+
+_WORDS = struct.Struct("<10i")
+_END = (1 << 63) - 1
+_MOST_WAITERS = 1 << 20
+_DELETED = " (deleted)"
+#: How long an empty file may have been made a moment ago, in seconds.
+_YOUNG = 5.0
+
+
+class Found(NamedTuple):
+    """The file of an object, as a look found it."""
+
+    path: str
+    is_global: bool
+    status: str  # LIVE; DEAD: nobody holds it; BUSY: being made or removed; DAMAGED; CLOSED: another user's
+    problem: str  # why it is DAMAGED or CLOSED
+    info: os.stat_result
+    page: Control | None
+    words: tuple[int, ...]  # the state of a mutex, semaphore or event
+    handles: int  # over all processes
+    waiters: int
+    owned: bool  # somebody has the OWNER lock
+
+    @property
+    def key(self) -> Key:
+        return self.info.st_dev, self.info.st_ino
+
+    @property
+    def mine(self) -> bool:
+        return self.info.st_uid == os.geteuid()
+
+    @property
+    def name(self) -> str:
+        """As the functions take it; from the file's name where the control page cannot be had."""
+        leaf = self.page.name if self.page else _decoded(os.path.basename(self.path), self.is_global)
+        return ("Global\\" if self.is_global else "") + leaf
+
+    @property
+    def data(self) -> Key | None:
+        """The file whose bytes a section is."""
+        if self.page is None or self.page.kind is not Kind.SECTION:
+            return None
+        page = self.page
+        return (page.backing_device, page.backing_inode) if page.flags & FLAG_FILE_BACKED else self.key
+
+
+class Holding(NamedTuple):
+    """A descriptor of an object's file that carries locks of a holder."""
+
+    pid: int
+    handles: int
+    owner: bool
+
+
+class Mapped(NamedTuple):
+    """Pages of a process that are an object's; addresses, and the offset in the file, in bytes."""
+
+    pid: int
+    start: int
+    end: int
+    permissions: str  # as in proc(5): "rw-s", "r--p"
+    offset: int
+
+
+# -- objects -----------------------------------------------------------------------------------------------------------
+
+
+def look(*, everyone: bool = False) -> list[Found]:
+    """The objects of this user, live and dead, and the global ones; of everybody whose directory may be read."""
+    space = namespace.fresh_one()
+    space.prepare()
+    paths = [(path, os.path.dirname(path) == space.root) for path in space.files()]
+    if everyone:
+        paths += [(path, False) for path in _of_others(space)]
+    found = [_look_at(path, is_global) for path, is_global in paths if not _is_inbox(path)]
+    return sorted(filter(None, found), key=lambda each: (each.is_global, each.name, each.path))
+
+
+def look_at(name: str) -> Found:
+    """The object of this name, live or dead. Raises KernelError if there is no file of it."""
+    space, parsed = namespace.fresh_one(), names.parse(name)
+    space.prepare()
+    found = _look_at(space.path(parsed), parsed.is_global) if parsed.leaf else None
+    if found is None:
+        raise KernelError(
+            NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"no object {name!r} exists: nobody holds a handle to it"
+        )
+    return found
+
+
+def _is_inbox(path: str) -> bool:
+    return os.path.basename(path).startswith(namespace.INBOX_PREFIX)
+
+
+def _of_others(space: namespace.Namespace) -> Iterator[str]:
+    with contextlib.suppress(OSError), os.scandir(space.root) as entries:
+        for entry in entries:
+            match = re.fullmatch(r"namedmap-(\d+)", entry.name)
+            if match and int(match[1]) != space.uid and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    yield from (os.path.join(entry.path, name) for name in os.listdir(entry.path))
+
+
+def _look_at(path: str, is_global: bool) -> Found | None:
+    """None if the file has gone."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(info.st_mode):
+        return Found(path, is_global, DAMAGED, "it is no regular file", info, None, (), 0, 0, False)
+    try:
+        fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Found(
+            path, is_global, CLOSED, f"it is user {info.st_uid}'s: {error.strerror}", info, None, (), 0, 0, False
+        )
+    try:
+        return _describe(fd, path, is_global)
+    except OSError as error:
+        raise from_oserror(error, f"cannot look at {path}") from None
+    finally:
+        os.close(fd)
+
+
+def _describe(fd: int, path: str, is_global: bool) -> Found | None:
+    status = LIVE if locks.object_is_alive(fd) else _judge(fd)
+    info = os.fstat(fd)
+    page: Control | None = None
+    words: tuple[int, ...] = ()
+    problem = ""
+    try:
+        page = control.parse(fd, info.st_size, path)
+        words = _words(fd, page)
+    except KernelError as error:
+        problem = error.detail
+    if not info.st_nlink:
+        return None
+    alive = status == LIVE
+    if alive and problem:
+        status = DAMAGED
+    if status == DEAD and not info.st_size and time.time() - info.st_mtime < _YOUNG:
+        status = BUSY  # its maker has not come to lock it
+    handles = locks.count_handles(fd) if alive else 0
+    waiters = locks.count_waiters(fd, _MOST_WAITERS) if alive else 0
+    owned = alive and locks.held_elsewhere(fd, locks.OWNER)
+    return Found(path, is_global, status, problem, info, page, words, handles, waiters, owned)
+
+
+def _judge(fd: int) -> str:
+    """Of a file without life: whether it has none under its guard either, without which it could be in the making."""
+    if not locks.try_lock(fd, locks.GUARD):
+        return BUSY
+    try:
+        return LIVE if locks.object_is_alive(fd) else DEAD
+    finally:
+        locks.unlock(fd, locks.GUARD)
+
+
+def _words(fd: int, page: Control) -> tuple[int, ...]:
+    raw = os.pread(fd, _WORDS.size, page.page_at + STATE_OFFSET)
+    return _WORDS.unpack(raw) if len(raw) == _WORDS.size else (0,) * 10
+
+
+def _decoded(file_name: str, is_global: bool) -> str:
+    text = file_name.removeprefix(namespace.GLOBAL_PREFIX) if is_global else file_name
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes((int(match[1], 16),)), os.fsencode(text))
+    return raw.decode("utf-8", "replace")
+
+
+def state(found: Found) -> dict[str, int | bool]:
+    """What a mutex, semaphore or event is in, by the words of its control page; {} for a section."""
+    if found.page is None or not found.words or found.page.kind is Kind.SECTION:
+        return {}
+    count, tickets = found.words[COUNT], max(found.words[TICKETS], 0)
+    if found.page.kind is Kind.MUTANT:
+        return {"owned": found.owned, "abandoned": count < 1 and not found.owned}
+    if found.page.kind is Kind.SEMAPHORE:
+        return {"value": count, "maximum": found.words[MAXIMUM]}
+    return {"set": count > 0 or tickets > 0, "manual": bool(found.words[FLAGS] & 1)}
+
+
+def counts_waiters(found: Found) -> bool:
+    """Whether those who wait for it are counted: only where each takes something from the others."""
+    if found.page is None or not found.words:
+        return False
+    return found.page.kind is Kind.SEMAPHORE or (found.page.kind is Kind.EVENT and not found.words[FLAGS] & 1)
+
+
+def is_reserved(page: Control) -> bool:
+    return bool(page.flags & FLAG_RESERVE)
+
+
+def is_alive(found: Found) -> bool:
+    """Whether anybody still holds the object that was found there."""
+    with contextlib.suppress(OSError):
+        fd = os.open(found.path, os.O_RDONLY | namespace.OPEN_FLAGS)
+        try:
+            info = os.fstat(fd)
+            return (info.st_dev, info.st_ino) == found.key and locks.object_is_alive(fd)
+        finally:
+            os.close(fd)
+    return False
+
+
+def open_data(found: Found) -> tuple[int, int]:
+    """A descriptor of a section's bytes, for reading, and how many there are; the caller closes it."""
+    page = found.page
+    if page is None or page.kind is not Kind.SECTION:
+        raise KernelError(
+            NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{found.name!r} is no shared memory, so it has no pages"
+        )
+    path = page.backing_path if page.flags & FLAG_FILE_BACKED else found.path
+    try:
+        fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
+    except OSError as error:
+        raise from_oserror(error, f"cannot open the memory of {found.name!r} ({path})") from None
+    info = os.fstat(fd)
+    if (info.st_dev, info.st_ino) == found.data:
+        return fd, page.size
+    os.close(fd)
+    raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"{path} is not the file of {found.name!r} any more")
+
+
+# -- the dead ----------------------------------------------------------------------------------------------------------
+
+
+def remove_dead(found: Found) -> bool:
+    """Remove the file of an object if nobody holds it, as the sweep does: under its guard, after another look."""
+    return namespace.fresh_one().remove_if_dead(found.path)
+
+
+def remove_dead_inboxes() -> int:
+    """Remove the sockets of processes that have gone; returns how many."""
+    space = namespace.fresh_one()
+    return sum(space.remove_if_dead(path) for path in space.files() if _is_inbox(path))
+
+
+# -- other processes ---------------------------------------------------------------------------------------------------
+
+
+def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
+    """Who holds these objects, as far as /proc shows it to this user."""
+    wanted = {each.key for each in files}
+    bases = {os.path.basename(each.path) for each in files}
+    holders: dict[Key, list[Holding]] = {key: [] for key in wanted}
+    for pid in processes():
+        for fd in _descriptors(pid, bases):
+            with contextlib.suppress(OSError):
+                info = os.stat(f"/proc/{pid}/fd/{fd}")
+                key = info.st_dev, info.st_ino
+                if key in wanted:
+                    holders[key] += _held_through(pid, fd, info.st_ino)
+    return holders
+
+
+def _descriptors(pid: int, bases: set[str]) -> Iterator[str]:
+    """The descriptors whose file has one of these names: its directory may have another path over there."""
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                link = os.readlink(f"/proc/{pid}/fd/{fd}").removesuffix(_DELETED)
+                if os.path.basename(link) in bases:
+                    yield fd
+
+
+def _held_through(pid: int, fd: str, inode: int) -> Iterator[Holding]:
+    handles, holds, owner = 0, False, False
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            if fields[0] != "lock:" or not fields[-3].endswith(f":{inode}"):
+                continue
+            first, last = int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1])
+            holds = holds or last >= locks.PASSAGE
+            handles += max(last - max(first, locks.LIFE) + 1, 0)
+            owner = owner or first <= locks.OWNER <= last
+    if holds or owner:
+        yield Holding(pid, handles, owner)
+
+
+def mapped(files: Collection[Key]) -> dict[Key, list[Mapped]]:
+    """The pages of these files in the memory of processes, as far as /proc shows them to this user."""
+    views: dict[Key, list[Mapped]] = {key: [] for key in files}
+    inodes = {str(inode) for _, inode in files}
+    for pid in processes():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                fields = line.split(maxsplit=5)
+                if fields[4] in inodes:
+                    major, minor = (int(number, 16) for number in fields[3].split(":"))
+                    start, end = (int(number, 16) for number in fields[0].split("-"))
+                    pages = Mapped(pid, start, end, fields[1], int(fields[2], 16))
+                    views.get((os.makedev(major, minor), int(fields[4])), []).append(pages)
+    return views
+
+
+def processes() -> list[int]:
+    """The ids of the processes that can be seen from here."""
+    with contextlib.suppress(OSError):
+        return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return []
+
+
+def command(pid: int) -> str:
+    """The command line of a process, for people; "" if it cannot be had."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = file.read(4096).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+        return re.sub(r"[\x00-\x1f\x7f]+", " ", words).strip()
+    return ""
+
+
+__all__ = [
+    "BUSY",
+    "CLOSED",
+    "CONTROL_SIZE",
+    "DAMAGED",
+    "DEAD",
+    "LIVE",
+    "Found",
+    "Holding",
+    "KernelError",
+    "Mapped",
+    "command",
+    "counts_waiters",
+    "holdings",
+    "is_alive",
+    "is_reserved",
+    "look",
+    "look_at",
+    "mapped",
+    "open_data",
+    "remove_dead",
+    "remove_dead_inboxes",
+    "state",
+]
