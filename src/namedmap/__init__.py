@@ -9,6 +9,7 @@ wait_any, wait_all           waiting for several of them; wait_any_async, wait_a
 Error and what it leads to   see errors
 mode=, group=, security=     who else may use an object: see sharing
 
+files       big files: copy, search, checksum, compare, dump, patch (imported apart)
 win32       the functions by their Win32 names: CreateFileMapping, MapViewOfFile, ...
 nt          the native calls: NtCreateSection, ...
 constants   PAGE_READWRITE and the others

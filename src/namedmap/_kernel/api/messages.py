@@ -51,6 +51,7 @@ _TEXTS = {
     WinError.ERROR_IO_DEVICE: "The device reported an error.",
     WinError.ERROR_MAPPED_ALIGNMENT: "Offset and base must be multiples of the allocation granularity (64 KiB).",
     WinError.ERROR_USER_MAPPED_FILE: "The file is mapped and cannot become shorter.",
+    WinError.ERROR_REQUEST_ABORTED: "The work was stopped because the caller asked for it.",
     WinError.ERROR_REVISION_MISMATCH: "The object was made by an incompatible version.",
     WinError.ERROR_PRIVILEGE_NOT_HELD: "A required privilege is not held.",
     WinError.ERROR_INVALID_SECURITY_DESCR: "The security descriptor is not valid.",

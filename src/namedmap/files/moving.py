@@ -1,0 +1,180 @@
+"""How the bytes of a copy get from one descriptor to the other.
+
+    share    the filesystem lets both files have the same blocks
+    send     the kernel copies, in this thread: for what is small, and what must grow from its beginning to its end
+    spread   threads read and write pieces that stay in the processor's cache: for what is large
+    check    read, write, read back, compare, hash
+    drain    read to the end: for files that do not know their size, as in /proc
+
+A process can be killed or a disk fill up at any piece; nothing here cleans up. Ranges are (offset, length).
+
+Why no mapped memory: a mapped source that is cut off, or a mapped sparse target on a full disk, is SIGBUS. And threads
+that read(2) and write(2) pieces of a quarter of a megabyte are the faster way: the kernel takes the target's lock for
+each write, so that one thread writes while the others read, and the bytes do not leave the cache in between.
+"""
+
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from .failures import VerifyError
+from .reading import PIECE, Piece, Source
+
+#: _IOW(0x94, 9, int). Source: ioctl_ficlone(2).
+_FICLONE = 0x40049409
+#: What the kernel copies in one call: soon enough for somebody who cancels.
+_SENT = 8 << 20
+_SPREAD = 256 << 10
+
+Report = Callable[[int], None]
+Ranges = Iterator[tuple[int, int]]
+
+
+class Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: Any, /) -> None: ...
+
+
+def share(source: Source, target: int) -> bool:
+    """Whether the target now has the source's blocks, as a copy that costs nothing until one of them is changed."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source.fd)
+    except OSError:  # each filesystem says in its own way that it cannot
+        return False
+    return True
+
+
+def send(source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None) -> int:
+    """Have the kernel copy the ranges, from the first to the last; returns how many bytes. Source: sendfile(2)."""
+    moved = 0
+    for offset, length in cut(ranges, piece or _SENT):
+        os.lseek(target, offset, os.SEEK_SET)
+        done = 0
+        while done < length:
+            count = os.sendfile(target, source.fd, offset + done, length - done)
+            if not count:
+                raise source.shorter(offset + done)
+            done += count
+        moved += length
+        report(offset + length)
+    return moved
+
+
+def spread(
+    source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None, threads: int = 2
+) -> int:
+    """Copy the ranges with several threads, of which this is one; returns how many bytes."""
+    size = piece or _SPREAD
+    waiting = cut(ranges, size)
+    lock, failures = threading.Lock(), list[BaseException]()
+    moved = furthest = 0
+
+    def work(report: Report) -> None:
+        nonlocal moved, furthest
+        try:
+            view = memoryview(bytearray(size))
+            end = 0
+            while True:
+                with lock:
+                    furthest = max(furthest, end)
+                    told = furthest
+                    offset, length = (0, 0) if failures else next(waiting, (0, 0))
+                    moved += length
+                report(told)
+                if not length:
+                    return
+                source.fill(view[:length], offset)
+                write(target, view[:length], offset)
+                end = offset + length
+        except BaseException as error:  # Ctrl-C, too, has to stop the others
+            failures.append(error)
+
+    helpers = [threading.Thread(target=work, args=(_silent,), name="namedmap-copy") for _ in range(threads - 1)]
+    try:
+        for helper in helpers:
+            helper.start()
+        work(report)
+    except BaseException as error:  # no thread can be started, or Ctrl-C between two lines
+        failures.append(error)
+    for helper in helpers:
+        _wait_for(helper, failures)
+    if failures:
+        raise failures[0]
+    return moved
+
+
+def _wait_for(helper: threading.Thread, failures: list[BaseException]) -> None:
+    """Wait for its end, whatever happens: a thread that goes on must not write to a descriptor that is closed."""
+    while helper.is_alive():
+        try:
+            helper.join()
+        except BaseException as error:
+            failures.append(error)
+
+
+def check(source: Source, target: int, plan: Iterator[Piece], report: Report, hashed: Hash, done: int) -> int:
+    """Write data from `done` on; read all of it back, compare it, and hash everything. Returns how much was written.
+
+    Raises VerifyError.
+    """
+    back, moved = bytearray(PIECE), 0
+    for offset, wanted, is_data in plan:
+        if is_data:
+            if offset + len(wanted) > done:
+                write(target, wanted, offset)
+                moved += len(wanted)
+            count = _read(target, memoryview(back)[: len(wanted)], offset)
+            if count < len(wanted) or (back if len(wanted) == PIECE else back[: len(wanted)]) != wanted:
+                raise VerifyError(
+                    f"the copy of {source.path!r} is not what was written, between bytes {offset:,} and "
+                    f"{offset + len(wanted):,}: the disk or its connection is damaged, or another program wrote to it"
+                )
+        hashed.update(wanted)
+        report(offset + len(wanted))
+    return moved
+
+
+def drain(source: Source, target: int, hashed: Hash | None) -> int:
+    """Copy until the source has no more; returns how many bytes."""
+    moved = 0
+    while data := os.read(source.fd, _SPREAD):
+        write(target, memoryview(data), moved)
+        moved += len(data)
+        if hashed is not None:
+            hashed.update(data)
+    return moved
+
+
+def cut(ranges: Ranges, size: int) -> Ranges:
+    """Ranges in pieces of at most `size` bytes."""
+    for offset, length in ranges:
+        for at in range(0, length, size):
+            yield offset + at, min(size, length - at)
+
+
+def write(fd: int, view: memoryview, offset: int) -> None:
+    """Write all of the bytes."""
+    done = 0
+    while done < len(view):
+        count = os.pwrite(fd, view[done:], offset + done)
+        if not count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done += count
+
+
+def _read(fd: int, view: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(view):
+        count = os.preadv(fd, [view[done:]], offset + done)
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _silent(_: int) -> None:
+    """The report of a helper: who asked for the copy is told by his own thread."""

@@ -1,0 +1,304 @@
+"""Where a copy goes, and what becomes of it when it fails.
+
+    InPlace     the file itself, which is emptied first; a copy that fails removes it
+    Aside       a file without a name, which replaces the target when it is complete (atomic)
+    Part        a file beside the target, which stays when the copy fails, and is taken up by the next one (resume)
+
+What can be left over has a name that says so: ".<target>.<which target>.<which source>.namedmap-part" for copies that
+can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that was killed, on filesystems that have no files
+without a name. Whoever works on one holds a lock (flock(2)) on it, which the kernel drops when he dies.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from namedmap import errors
+from namedmap.constants import WinError
+
+from .failures import bad, failure
+from .reading import AnyPath, Source, refuse_special, system_calls
+
+_COPY, _PART = ".namedmap-copy", ".namedmap-part"
+#: Bytes of the target's name in that of an unfinished file: a name has at most 255.
+_HEAD = 100
+#: What of an earlier part is compared with the source before it is gone on with.
+_TAIL = 8 << 20
+
+
+class Target:
+    """The file that a copy is written to: `fd`. Bytes up to `done` are there already."""
+
+    def __init__(self, path: AnyPath, source: Source, *, read: bool) -> None:
+        """`read`: what was written has to be read back."""
+        given = os.fspath(path)
+        if given.endswith(os.sep):
+            raise bad(f"{given!r} names a directory: give the path of a file")
+        self.source, self.read, self.done, self.fd = source, read, 0, -1
+        # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
+        self.path = os.path.realpath(given)
+        self.directory, self.name = os.path.split(self.path)
+        self.asked = f"cannot copy {source.path!r} to {given!r}"
+        with system_calls(self.asked):
+            self.old = self._existing()
+            try:
+                self.open()
+            except BaseException:
+                self.abandon(useless=False)
+                self.close()
+                raise
+
+    def _existing(self) -> os.stat_result | None:
+        try:
+            info = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        refuse_special(info, self.path)
+        if (info.st_dev, info.st_ino) == (self.source.info.st_dev, self.source.info.st_ino):
+            raise bad(f"{self.source.path!r} and {self.path!r} are the same file: it cannot be copied onto itself")
+        # A rename would replace it all the same: that the directory may be written to is not what its owner meant.
+        if not os.access(self.path, os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, "the target is read-only: Permission denied")
+        return info
+
+    def open(self) -> None:
+        """Open or make the file."""
+        raise NotImplementedError
+
+    def finish(self, *, durable: bool) -> None:
+        """The copy is complete: put it in its place; `durable`: the disk has it, too."""
+        if durable:
+            os.fsync(self.fd)
+
+    def abandon(self, *, useless: bool = True) -> None:
+        """The copy has failed; `useless`: nobody can go on with what there is."""
+
+    def close(self) -> None:
+        """Close the file; on some filesystems (NFS) it is only now that a full disk shows."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @property
+    def _mode(self) -> int:
+        """Permissions of a new file: the source's, of which the umask takes away."""
+        return stat.S_IMODE(self.source.info.st_mode) & 0o777
+
+    def dress(self) -> None:
+        """What is to replace a file gets its permissions, and its owner if that is allowed."""
+        if self.old is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(self.fd, self.old.st_uid, self.old.st_gid)
+            os.fchmod(self.fd, stat.S_IMODE(self.old.st_mode) & 0o777)
+
+    def _settle(self) -> None:
+        """The disk has the name as well."""
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a filesystem that keeps its directories elsewhere
+                raise
+        finally:
+            os.close(fd)
+
+
+class InPlace(Target):
+    """The target itself."""
+
+    _opened: os.stat_result | None = None
+
+    def open(self) -> None:
+        """Open it for writing, and empty it."""
+        access = os.O_RDWR if self.read else os.O_WRONLY
+        flags = access | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        try:
+            self.fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, self._mode)
+        except FileExistsError:
+            # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
+            self.fd = os.open(self.path, flags)
+            info = os.fstat(self.fd)
+            if self.old is None or (info.st_dev, info.st_ino) != (self.old.st_dev, self.old.st_ino):
+                message = f"{self.asked}: another program has just put a file there; do it again if it may be replaced"
+                raise errors.of(WinError.ERROR_FILE_EXISTS, message) from None
+            os.ftruncate(self.fd, 0)
+        self._opened = os.fstat(self.fd)
+
+    def dress(self) -> None:
+        """It keeps its permissions, or was made with them."""
+
+    def abandon(self, *, useless: bool = True) -> None:
+        """Remove what there is: half a file looks like a whole one. Other names of it are left with nothing."""
+        if self._opened is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.fd, 0)
+            with contextlib.suppress(OSError):
+                if os.path.samestat(self._opened, os.lstat(self.path)):
+                    os.unlink(self.path)
+
+
+class Aside(Target):
+    """A file without a name in the directory of the target, or with one where that cannot be."""
+
+    def open(self) -> None:
+        """Make the file."""
+        self.temporary = os.path.join(self.directory, f".{_head(self.name)}.{secrets.token_hex(6)}{_COPY}")
+        self.named = False
+        flags = os.O_RDWR | os.O_CLOEXEC
+        try:
+            self.fd = os.open(self.directory, flags | os.O_TMPFILE, self._mode)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            self.fd = os.open(self.temporary, flags | os.O_CREAT | os.O_EXCL, self._mode)
+            self.named = True
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def finish(self, *, durable: bool) -> None:
+        """Replace the target: whoever opens it gets the old file or the complete new one."""
+        super().finish(durable=durable)
+        if not self.named:
+            # linkat(2) follows the link in /proc only if asked, which Python does when it is given a directory.
+            here = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.link(f"/proc/self/fd/{self.fd}", self.temporary, src_dir_fd=here, follow_symlinks=True)
+            finally:
+                os.close(here)
+            self.named = True
+        os.replace(self.temporary, self.path)
+        self.named = False
+        if durable:
+            self._settle()
+
+    def abandon(self, *, useless: bool = True) -> None:
+        """Nothing is left."""
+        if self.named:
+            with contextlib.suppress(OSError):
+                os.unlink(self.temporary)
+
+
+class Part(Target):
+    """A file beside the target that can be taken up again. Its length is how far the copy was.
+
+    Its name says which source it is of: inode, size and time of the last change. What an earlier copy wrote last is
+    compared with the source before it is believed.
+    """
+
+    def open(self) -> None:
+        """Take up the part of this source, or begin one; parts of what the source was before are removed."""
+        info = self.source.info
+        which = hashlib.sha256(os.fsencode(self.name)).hexdigest()[:12]
+        state = hashlib.sha256(f"{info.st_ino} {info.st_size} {info.st_mtime_ns}".encode()).hexdigest()[:16]
+        kin = f".{_head(self.name)}.{which}."
+        self.temporary = os.path.join(self.directory, f"{kin}{state}{_PART}")
+        for name in os.listdir(self.directory):
+            other = os.path.join(self.directory, name)
+            if name.startswith(kin) and name.endswith(_PART) and other != self.temporary:
+                _remove_dead(other)
+        while self.fd < 0:
+            self._open_locked()
+        self._believe()
+
+    def _open_locked(self) -> None:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(self.temporary, flags)
+        except FileNotFoundError:
+            fd = os.open(self.temporary, flags | os.O_CREAT, self._mode | 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had the lock may have finished meanwhile: then this file is the target now.
+            if os.path.samestat(os.fstat(fd), os.lstat(self.temporary)):
+                self.fd, fd = fd, -1
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            message = f"{self.asked}: another copy of it is under way, in {self.temporary!r}; wait for it"
+            raise errors.of(WinError.ERROR_SHARING_VIOLATION, message) from None
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _believe(self) -> None:
+        info = os.fstat(self.fd)
+        if info.st_uid != os.geteuid() or not stat.S_ISREG(info.st_mode):
+            raise errors.of(WinError.ERROR_ACCESS_DENIED, f"{self.temporary!r} is another user's: remove it")
+        self.done = info.st_size
+        size = min(_TAIL, self.done)
+        theirs, ours = bytearray(size), bytearray(size)
+        if self.done <= self.source.size:
+            self.source.fill(memoryview(theirs), self.done - size)
+            if os.preadv(self.fd, [ours], self.done - size) == size and ours == theirs:
+                return
+        os.ftruncate(self.fd, 0)
+        self.done = 0
+
+    def dress(self) -> None:
+        """As above; a new file was made so that it could be opened again, whatever its permissions are to be."""
+        super().dress()
+        if self.old is None:
+            os.fchmod(self.fd, stat.S_IMODE(os.fstat(self.fd).st_mode) & self._mode)
+
+    def finish(self, *, durable: bool) -> None:
+        """Replace the target."""
+        super().finish(durable=durable)
+        os.replace(self.temporary, self.path)
+        if durable:
+            self._settle()
+
+    def abandon(self, *, useless: bool = False) -> None:
+        """Leave the part to the next copy, if it can do anything with it."""
+        if useless:
+            with contextlib.suppress(OSError):
+                os.unlink(self.temporary)
+
+
+def leftovers(directory: AnyPath) -> list[Path]:
+    """Unfinished files of copies in a directory that no process works on: parts to be resumed, and litter of kills.
+
+    They may be removed. Raises NotFoundError, AccessDeniedError.
+    """
+    try:
+        return sorted(Path(path) for path in _dead(os.fspath(directory)))
+    except OSError as error:
+        raise failure(error, f"cannot look into {os.fspath(directory)!r}") from None
+
+
+def _dead(directory: str) -> Iterator[str]:
+    for entry in os.scandir(directory):
+        if entry.name.startswith(".") and entry.name.endswith((_COPY, _PART)) and entry.is_file(follow_symlinks=False):
+            fd = _lock(entry.path)
+            if fd is not None:
+                os.close(fd)
+                yield entry.path
+
+
+def _remove_dead(path: str) -> None:
+    fd = _lock(path)
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        os.close(fd)
+
+
+def _lock(path: str) -> int | None:
+    """A descriptor of an unfinished file that nobody works on, locked; None if somebody does."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+        else:
+            return fd
+    return None
+
+
+def _head(name: str) -> str:
+    return os.fsdecode(os.fsencode(name)[:_HEAD])
