@@ -104,7 +104,7 @@ class TestCommandLine:
 
     def test_without_a_command(self) -> None:
         """python -m namedmap alone says what there is."""
-        assert "run" in run(status=2, python=(sys.executable, "-m", "namedmap"))
+        assert "run" in run(python=(sys.executable, "-m", "namedmap"))
 
     def test_after_its_end(self) -> None:
         """Threads and exit handlers of a program that has come to its end find it as they left it."""
