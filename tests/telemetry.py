@@ -73,6 +73,19 @@ class Trucks:
         self.block.put(0, "B", 1)
 
 
+class RaceRoom:
+    """RaceRoom: one block, packed, text in bytes."""
+
+    def __init__(self) -> None:
+        self.block = Block(r"Local\$R3E", 40960)
+        self.block.put(0, "ii", 2, 11)
+        self.block.text(576, "Nürburgring", "latin-1")
+
+    def frame(self, number: int) -> None:
+        self.block.put(36, "i", number)
+        self.block.put(72, "ddd", 10.5, -0.25, 54.0)
+
+
 class IRacing:
     """iRacing: a header, descriptions of variables, three lines of their values; an event for each new line."""
 
@@ -127,7 +140,12 @@ class Game(Protocol):
         """Write the data of a moment."""
 
 
-GAMES: dict[str, Callable[[], Game]] = {"competizione": Competizione, "trucks": Trucks, "iracing": IRacing}
+GAMES: dict[str, Callable[[], Game]] = {
+    "competizione": Competizione,
+    "trucks": Trucks,
+    "raceroom": RaceRoom,
+    "iracing": IRacing,
+}
 
 
 def main() -> None:

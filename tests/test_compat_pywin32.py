@@ -146,8 +146,10 @@ class TestOfPywin32:
 class TestModules:
     def test_by_their_names(self) -> None:
         """Each module is there under the name that programs import, and takes no name of another."""
-        names = {"mmapfile", "pywintypes", "win32api", "win32con", "win32event", "win32file", "winerror"}
-        assert set(MODULES) == names
+        assert set(MODULES) == {
+            *("mmapfile", "pywintypes", "win32api", "win32con", "win32event", "win32file", "winerror"),
+            *("win32process", "win32security"),
+        }
         assert {module.error for name, module in MODULES.items() if hasattr(module, "error")} == {error}
 
     def test_constants_are_plain_numbers(self) -> None:
@@ -303,6 +305,35 @@ class TestHandles:
         with pytest.raises(TypeError, match="None"):
             pywintypes.SECURITY_DESCRIPTOR().SetSecurityDescriptorDacl(True, object(), False)
         del own, all_
+
+    def test_a_string(self) -> None:
+        """win32security makes a descriptor of a string; one that cannot be understood is refused where it is used."""
+        security = MODULES["win32security"]
+        attributes = security.SECURITY_ATTRIBUTES()
+        convert = security.ConvertStringSecurityDescriptorToSecurityDescriptor
+        attributes.SECURITY_DESCRIPTOR = convert("D:(A;;GR;;;WD)(A;;GA;;;OW)", security.SDDL_REVISION_1)
+        held = win32event.CreateMutex(attributes, False, f"Global\\{NAME}.string")
+        assert [Path(path).stat().st_mode & 0o777 for path in object_files()] == [0o644]
+        attributes.SECURITY_DESCRIPTOR = convert("D:(D;;GA;;;WD)", 1)
+        with pytest.raises(error):
+            win32event.CreateMutex(attributes, False, f"Global\\{NAME}.refused")
+        del held
+
+    def test_the_end_of_a_process(self, spawn: Spawn) -> None:
+        """win32process tells whether a process runs, with a handle that is no more than to ask."""
+        asker = spawn(
+            f"""
+            {_INSTALL}
+            import win32api, win32con, win32process
+            other = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+            handle = win32api.OpenProcess(win32con.PROCESS_QUERY_INFORMATION, False, other.pid)
+            say(win32process.GetExitCodeProcess(handle) == win32process.STILL_ACTIVE)
+            other.communicate()
+            say(win32process.GetExitCodeProcess(handle), win32process.GetCurrentProcessId() == os.getpid())
+            """
+        )
+        assert [asker.line(), asker.line()] == ["True", "0 True"]
+        assert asker.wait() == 0
 
     def test_leaves_nothing_in_development_mode(self) -> None:
         """What is dropped at the end, closed or not, in a cycle or not, makes no noise and no warning."""

@@ -81,10 +81,32 @@ class TestLibraries:
         first.CloseHandle.restype = None
         assert second.CloseHandle.restype is c_int
 
-    @pytest.mark.parametrize("name", ["CreateFileMappingX", "CloseHandleW", "NoSuchFunction", "__wrapped__"])
+    @pytest.mark.parametrize("name", ["CreateFileMappingX", "CloseHandleW", "CreateFile2", "__wrapped__"])
     def test_unknown_functions(self, name: str) -> None:
         """A function that is not here is an AttributeError, so that hasattr tells."""
         assert not hasattr(WinDLL("kernel32"), name)
+
+    @pytest.mark.parametrize(
+        ("library", "name", "failure"),
+        [
+            ("kernel32", "ReadProcessMemory", 0),
+            ("kernel32", "GetComputerNameW", 0),
+            ("user32", "GetSystemMetrics", 0),
+            ("gdi32", "GetDC", 0),
+            ("ntdll", "NtDelayExecution", 0xC0000002),
+            ("shcore", "SetProcessDpiAwareness", 0x80004001),
+            ("shell32", "SHGetKnownFolderPath", 0x80004001),
+            ("winmm", "waveOutSetVolume", 1),
+            ("advapi32", "RegOpenKeyExW", 120),
+        ],
+    )
+    def test_functions_of_windows_that_are_not_here(self, library: str, name: str, failure: int) -> None:
+        """They can be declared, and fail in the way of their kind; a warning says so."""
+        function = getattr(WinDLL(library), name)
+        function.argtypes, function.restype = [wintypes.HANDLE], ctypes.c_uint32
+        with pytest.warns(RuntimeWarning, match=f"{library}.{name} is not here"):
+            assert function(None) == failure
+        assert ours.GetLastError() == 120
 
     def test_forms(self) -> None:
         """Every function with text has a W and an A form; the bare name takes both kinds."""
@@ -452,11 +474,158 @@ class TestSecurity:
         assert object_path(name).stat().st_mode & 0o777 == 0o644
         assert not kernel32.LocalFree(descriptor)
 
+    def test_the_owner(self, kernel32: Any) -> None:
+        """The user of a token may own a new object; somebody else may not be made its owner."""
+        advapi32 = WinDLL("advapi32", use_last_error=True)
+        token, needed = wintypes.HANDLE(), DWORD()
+        this = wintypes.HANDLE(-1)
+        assert advapi32.OpenProcessToken(this, 8, byref(token))
+        assert not advapi32.GetTokenInformation(token, 1, None, 0, byref(needed))
+        assert ours.get_last_error() == 122
+        user = ctypes.create_string_buffer(needed.value)
+        assert advapi32.GetTokenInformation(token, 1, user, needed.value, byref(needed))
+        sid = c_void_p.from_buffer(user).value
+        descriptor = ctypes.create_string_buffer(40)
+        assert advapi32.InitializeSecurityDescriptor(descriptor, 1)
+        assert advapi32.SetSecurityDescriptorOwner(descriptor, c_void_p(sid), False)
+        attributes = SecurityAttributes(24, ctypes.addressof(descriptor), False)
+        assert kernel32.CreateMutexW(byref(attributes), False, "windll-owned")
+        user[needed.value - 16] = b"\x07"  # the revision of the SID
+        assert not kernel32.CreateMutexW(byref(attributes), False, "windll-other")
+
     def test_another_is_refused(self, kernel32: Any) -> None:
         """A descriptor that cannot be read is an error, not one that is left out."""
         descriptor = (ctypes.c_ubyte * 40)(1, 0, 4, 0x80)
         assert kernel32.CreateMutexW(byref(self.attributes(ctypes.addressof(descriptor))), False, None) is None
         assert ours.get_last_error() == win32.ERROR_INVALID_SECURITY_DESCR
+
+
+class TestMemoryOfArguments:
+    """What a function reads and stores stays within what the argument has; what is not there is an OSError."""
+
+    def test_room(self, kernel32: Any, view: int, tmp_path: Path) -> None:
+        """More than an array, structure or number has is refused, and nothing is stored."""
+        target, number = ctypes.create_string_buffer(b"same", 4), DWORD(7)
+        move, fill = kernel32.RtlMoveMemory, kernel32.RtlFillMemory
+        calls: tuple[Any, ...] = (
+            lambda: move(target, view, 5),
+            lambda: move(byref(target, 2), view, 3),
+            lambda: move(view, target, 5),
+            lambda: move(view, b"abc", 5),
+            lambda: fill(target, 5, 0),
+            lambda: move(byref(number), view, 9),
+            lambda: WinDLL("msvcrt").memcpy(target, view, 5),
+            lambda: WinDLL("msvcrt").wcscpy(target, "ab"),
+            lambda: kernel32.WaitForMultipleObjects(2, (c_void_p * 1)(), False, 0),
+            lambda: kernel32.GetFileSizeEx(3, byref(c_int())),
+            lambda: kernel32.GetFileSizeEx(3, (ctypes.c_uint16 * 2)()),
+            lambda: kernel32.VirtualQuery(view, ctypes.create_string_buffer(20), 48),
+            lambda: kernel32.CreateMutexW(byref(c_int()), False, None),
+            lambda: kernel32.FormatMessageW(0x1200, None, 5, 0, ctypes.create_unicode_buffer(3), 100, None),
+            lambda: kernel32.ReadFile(3, target, 5, byref(number), None),
+            lambda: kernel32.WriteFile(3, target, 5, byref(number), None),
+        )
+        for call in calls:
+            with pytest.raises(ctypes.ArgumentError, match=r"bytes at an argument|too small"):
+                call()
+        assert (target.raw, number.value) == (b"same", 7)
+        move(byref(target, 2), b"XY", 2)
+        assert target.raw == b"saXY"
+
+    @pytest.mark.parametrize("where", [8, 2**47 - 4096, 2**64 - 16])
+    def test_addresses(self, kernel32: Any, view: int, where: int) -> None:
+        """An address where nothing is does not end the process."""
+        calls: tuple[Any, ...] = (
+            lambda: kernel32.RtlMoveMemory(c_void_p(where), b"abc", 3),
+            lambda: kernel32.RtlMoveMemory(c_void_p(view), c_void_p(where), 3),
+            lambda: kernel32.RtlMoveMemory(c_void_p(view), c_void_p(where), 2**40),
+            lambda: kernel32.RtlZeroMemory(c_void_p(where), 8),
+            lambda: kernel32.RtlCompareMemory(c_void_p(where), c_void_p(view), 8),
+            lambda: kernel32.CreateMutexW(c_void_p(where), False, None),
+            lambda: kernel32.CreateMutexW(None, False, c_void_p(where)),
+            lambda: kernel32.CreateMutexA(None, False, c_void_p(where)),
+            lambda: kernel32.GetFileSizeEx(3, c_void_p(where)),
+            lambda: kernel32.WaitForMultipleObjects(2, c_void_p(where), False, 0),
+            lambda: kernel32.GetSystemInfo(c_void_p(where)),
+        )
+        for call in calls:
+            with pytest.raises(OSError, match="access violation"):
+                call()
+
+    def test_read_only_memory(self, kernel32: Any, section: int) -> None:
+        """A store into a view for reading is an OSError."""
+        reader = kernel32.MapViewOfFile(section, win32.FILE_MAP_READ, 0, 0, 0)
+        with pytest.raises(OSError, match="writing"):
+            kernel32.RtlMoveMemory(c_void_p(reader), b"abc", 3)
+
+    def test_text_without_an_end(self, kernel32: Any) -> None:
+        """An array without a NUL is read to its end, and no farther."""
+        made = kernel32.CreateEventW(None, True, False, (ctypes.c_wchar * 3)(*"abc"))
+        for opened in (
+            kernel32.OpenEventW(win32.EVENT_ALL_ACCESS, False, "abc"),
+            kernel32.OpenEventA(win32.EVENT_ALL_ACCESS, False, ctypes.create_string_buffer(b"abc", 3)),
+            kernel32.OpenEventW(win32.EVENT_ALL_ACCESS, False, (ctypes.c_uint16 * 3)(*b"abc")),
+            kernel32.OpenEventW(win32.EVENT_ALL_ACCESS, False, byref((ctypes.c_wchar * 5)(*"xxabc"), 8)),
+        ):
+            assert kernel32.CompareObjectHandles(opened, made)
+
+    def test_a_str_as_memory(self, kernel32: Any, view: int) -> None:
+        """Moved as memory, text is UTF-16; msvcrt.memcpy does the same."""
+        kernel32.RtlMoveMemory(c_void_p(view), "né", 6)
+        assert ctypes.string_at(view, 6) == b"n\0\xe9\0\0\0"
+        WinDLL("msvcrt").memcpy(c_void_p(view), "ok", 4)
+        assert ctypes.string_at(view, 6) == b"o\0k\0\0\0"
+        assert WinDLL("msvcrt").wcslen(ctypes.create_unicode_buffer("abc")) == 3
+
+
+class UnicodeString(ctypes.Structure):
+    _fields_ = (("Length", wintypes.USHORT), ("MaximumLength", wintypes.USHORT), ("Buffer", wintypes.LPWSTR))
+
+
+class ObjectAttributes(ctypes.Structure):
+    _fields_ = (
+        ("Length", wintypes.ULONG),
+        ("RootDirectory", wintypes.HANDLE),
+        ("ObjectName", POINTER(UnicodeString)),
+        ("Attributes", wintypes.ULONG),
+        ("SecurityDescriptor", c_void_p),
+        ("SecurityQualityOfService", c_void_p),
+    )
+
+
+class SectionInformation(ctypes.Structure):
+    _fields_ = (("Base", c_void_p), ("Attributes", wintypes.ULONG), ("Size", ctypes.c_longlong))
+
+
+class TestNative:
+    """ntdll, with structures of the program's own."""
+
+    @pytest.mark.parametrize("way", ["fields", "RtlInitUnicodeString"])
+    def test_a_section(self, way: str) -> None:
+        """A section is created, opened, queried, mapped and closed by name."""
+        ntdll, name = WinDLL("ntdll"), "windll-native"
+        text = UnicodeString(2 * len(name), 2 * len(name) + 2, name)
+        if way != "fields":
+            text = UnicodeString()
+            ntdll.RtlInitUnicodeString(byref(text), name)
+            assert (text.Length, text.MaximumLength) == (26, 28)
+        attributes = ObjectAttributes(48, None, ctypes.pointer(text), 0x40, None, None)
+        made, opened, base, size = wintypes.HANDLE(), wintypes.HANDLE(), c_void_p(), ctypes.c_size_t()
+        wanted = ctypes.c_longlong(8192)
+        rights = (0xF001F, byref(attributes))
+        assert ntdll.NtCreateSection(byref(made), *rights, byref(wanted), 4, 0x8000000, None) == 0
+        assert ntdll.NtOpenSection(byref(opened), *rights) == 0
+        found = SectionInformation()
+        assert ntdll.NtQuerySection(opened, 0, byref(found), 24, None) == 0
+        assert found.Size == 8192
+        with pytest.raises(ctypes.ArgumentError, match="has 24"):
+            ntdll.NtQuerySection(opened, 0, byref(found), 32, None)
+        this = wintypes.HANDLE(-1)
+        assert ntdll.NtMapViewOfSection(opened, this, byref(base), 0, 0, None, byref(size), 1, 0, 4) == 0
+        assert (ctypes.string_at(base, 4), size.value) == (bytes(4), 8192)
+        assert ntdll.NtUnmapViewOfSection(this, base) == ntdll.NtClose(opened) == ntdll.ZwClose(made) == 0
+        ntdll.NtOpenSection.restype = ctypes.c_uint32
+        assert ntdll.NtOpenSection(byref(opened), *rights) == 0xC0000034
 
 
 class TestErrors:

@@ -4,19 +4,32 @@ Each is started with `python -m namedmap run`, in a process of its own. What the
 documentation shows: a few lines that print what they have read.
 """
 
+import contextlib
+import ctypes
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from namedmap import win32
 from support import Child, Spawn
 
 PROGRAMS = ("pyirsdk==1.3.7", "PyAccSharedMemory==1.0.0", "truck_telemetry==0.0.3", "RaceTelemetry==6.11.12.post2")
+#: Without what they depend on: pywin32, which is for Windows only, or more than is used here.
+ALONE = (
+    "r3e-api==0.1.2",
+    "setuptools==80.9.0",  # which r3e-api imports
+    "jaraco.windows==5.10.0",
+    "semaphore-win-ctypes==0.1.2",
+    "winmutex==1.0.1",
+    "pywin-mutex==1.0.0",
+)
 _UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
 
@@ -26,10 +39,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("programs")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     options = ["--retries", "1", "--timeout", "20", "--no-compile", "--target", str(place)]
-    done = subprocess.run([*pip, *options, *PROGRAMS], capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode and _UNREACHABLE.search(done.stderr):
-        pytest.skip(f"PyPI cannot be reached: {done.stderr.strip().splitlines()[-1]}")
-    assert not done.returncode, done.stderr
+    for wanted in (PROGRAMS, ("--no-deps", *ALONE)):
+        done = subprocess.run([*pip, *options, *wanted], capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode and _UNREACHABLE.search(done.stderr):
+            pytest.skip(f"PyPI cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+        assert not done.returncode, done.stderr
     return str(place)
 
 
@@ -60,6 +74,14 @@ class Players:
 @pytest.fixture
 def players(spawn: Spawn, programs: str, tmp_path: Path) -> Players:
     return Players(spawn, programs, tmp_path)
+
+
+@contextlib.contextmanager
+def win32_mutex(name: str) -> Iterator[int | None]:
+    """A handle of ours to the mutex of this name."""
+    handle = win32.CreateMutex(None, False, name)
+    yield handle
+    assert win32.CloseHandle(handle)
 
 
 def end(child: Child) -> None:
@@ -105,6 +127,53 @@ class TestCompetizione:
             reader.send("")
             assert reader.line() == self.DATA
             assert game.kill() == -signal.SIGKILL
+        end(reader)
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="the program needs ctypes.c_time_t, of Python 3.12")
+    def test_structures_with_wide_text(self, players: Players) -> None:
+        """RaceTelemetry: structures with arrays of c_wchar, of an installed package that nobody is told of Windows."""
+        text = """if True:
+            from RaceTelemetry import TelemetryManager
+            from RaceTelemetry.DataStructures import ACC_MetaData
+            manager = TelemetryManager()
+            manager.updateMeta(ACC_MetaData)
+            manager.isMultiThreaded(False)
+            manager.useSharedMemory(True)
+            for snapshot in manager.GetTelemetry():
+                pages = snapshot["latestData"]
+                if None not in pages.values():
+                    break
+            graphic, static = pages["SPageFileGraphicData"], pages["SPageFileStaticData"]
+            print(pages["SPageFilePhysicsData"].rpm, graphic.currentTime, graphic.completedLaps, graphic.iBestTime,
+                  static.carModel, static.track, static.playerName)
+            """
+        game = players.game("competizione")
+        reader = players.program(text)
+        assert reader.line() == "7400 1:47:250 4 107125 ferrari_296_gt3 monza Åsa"
+        assert reader.wait() == 0
+        end(game)
+
+
+class TestRaceRoom:
+    r"""r3e-api: mmap with a tag name as the third argument, read-only, of the name Local\$R3E."""
+
+    def test_values(self, players: Players) -> None:
+        """Numbers and texts are the game's, whoever is first."""
+        text = """if True:
+            import sys
+            from r3e_api import R3ESharedMemory
+            memory = R3ESharedMemory()
+            for line in sys.stdin:
+                memory.update_buffer()
+                print(*map(memory.get_value, ("VersionMajor", "Player.Velocity.Z", "TrackName")), flush=True)
+            """
+        reader = players.program(text)
+        reader.send("")
+        assert reader.line() == "0 0.0 "
+        game = players.game("raceroom")
+        reader.send("")
+        assert reader.line() == "2 54.0 Nürburgring"
+        end(game)
         end(reader)
 
 
@@ -212,3 +281,94 @@ class TestTrucks:
         assert reader.line() == "22.5 1350.0 11"
         assert reader.wait() == 0
         end(game)
+
+
+class TestLocks:
+    """Packages that keep one program, or one of its parts, from running twice."""
+
+    HOLDER = """if True:
+        import sys
+        from {module} import {name} as Lock
+        with Lock("{object}"):
+            print("has it", flush=True)
+            sys.stdin.readline()
+        print("gave it back", flush=True)
+        """
+
+    @pytest.mark.parametrize(("module", "name"), [("winmutex", "WindowsMutex"), ("mutex", "Mutex")])
+    def test_mutexes(self, players: Players, module: str, name: str) -> None:
+        """winmutex, pywin-mutex: pywin32's win32event, win32api, winerror and win32con; the next gets it in turn."""
+        text = self.HOLDER.format(module=module, name=name, object="program/lock")
+        first = players.program(text)
+        assert first.line() == "has it"
+        second = players.program(text)
+        with win32_mutex("program/lock") as handle:
+            assert win32.WaitForSingleObject(handle, 50) == win32.WAIT_TIMEOUT
+            first.send("")
+            assert [first.line(), second.line()] == ["gave it back", "has it"]
+            end(first)
+            second.send("")
+            assert second.line() == "gave it back"
+            end(second)
+            assert win32.WaitForSingleObject(handle, 0) == win32.WAIT_OBJECT_0
+            assert win32.ReleaseMutex(handle)
+
+    def test_semaphores(self, players: Players) -> None:
+        """semaphore-win-ctypes: argtypes of wintypes, arguments made as such, c_long passed for a pointer to one."""
+        text = """if True:
+            import sys
+            from semaphore_win_ctypes import Semaphore
+            slots = Semaphore("program-slots").open()
+            print(slots.getvalue(), flush=True)
+            slots.acquire(timeout_ms=1000)
+            print(slots.getvalue(), flush=True)
+            sys.stdin.readline()
+            slots.release()
+            print(slots.release(2), slots.getvalue(), flush=True)
+            slots.close()
+            try:
+                Semaphore("no-such-semaphore").open()
+            except OSError as error:
+                print(error.winerror)
+            """
+        handle = win32.CreateSemaphore(None, 2, 8, "program-slots")
+        program = players.program(text)
+        assert [program.line(), program.line()] == ["2", "1"]
+        assert win32.WaitForSingleObject(handle, 0) == win32.WAIT_OBJECT_0
+        program.send("")
+        assert [program.line(), program.line()] == ["1 3", "2"]
+        end(program)
+        assert win32.CloseHandle(handle)
+
+
+class TestLibraries:
+    """jaraco.windows, whose parts paramiko has taken over to talk to Pageant."""
+
+    def test_memory_with_security_attributes(self, players: Players) -> None:
+        """Memory for the user of this process, by his SID, filled with RtlMoveMemory; an event, and WaitForMultiple."""
+        text = """if True:
+            import sys
+            from jaraco.windows import mmap, security
+            from jaraco.windows.api import event
+            attributes = security.get_security_attributes_for_user()
+            with mmap.MemoryMap("PageantRequest00001234", 8192, attributes) as memory:
+                memory.write(b"request")
+                made = event.CreateEvent(None, True, False, "program-answered")
+                print("asked", flush=True)
+                assert event.WaitForMultipleObjects([made], timeout=event.INFINITE) == event.WAIT_OBJECT_0
+                memory.seek(0)
+                print(memory.read(6).decode(), flush=True)
+            """
+        program = players.program(text)
+        assert program.line() == "asked"
+        section = win32.OpenFileMapping(win32.FILE_MAP_ALL_ACCESS, False, "PageantRequest00001234")
+        view = win32.MapViewOfFile(section, win32.FILE_MAP_WRITE, 0, 0, 0)
+        assert view
+        assert ctypes.string_at(view) == b"request"
+        ctypes.memmove(view, b"answer", 6)
+        event = win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, "program-answered")
+        assert win32.SetEvent(event)
+        assert program.line() == "answer"
+        end(program)
+        assert win32.UnmapViewOfFile(view)
+        assert all(map(win32.CloseHandle, (section, event)))

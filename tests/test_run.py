@@ -140,9 +140,20 @@ class TestInstalled:
                 raise WinError(5)
             except WindowsError as error:
                 print(type(error).__mro__[-4].__name__, error.winerror)
-            print(hasattr(ctypes, "oledll"))
+            import warnings
+            warnings.simplefilter("ignore")
+            try:
+                ctypes.oledll.shcore.SetProcessDpiAwareness(1)
+            except OSError as error:
+                print(error.winerror == ctypes.HRESULT(0x80004001).value)
             """
-        assert run_text(text).splitlines() == ["4 4 8 48 8", "8 8", "None 2 2", "OSError 5", "False"]
+        assert run_text(text).splitlines() == [
+            "4 4 8 48 8",
+            "8 8",
+            "None 2 2",
+            "OSError 5",
+            "True",
+        ]
 
     def test_loaders(self) -> None:
         """Other loaders know the libraries of Windows as well, and load all others as before."""
@@ -291,6 +302,13 @@ class TestDisguise:
         assert second == "('nt', 'win32') ('posix', 'linux') posix"
         assert third == "False 0"
 
+    def test_installed_packages_by_name(self) -> None:
+        """--own tells an installed package as well, as if it were the program's."""
+        for options in (("--own", "installed"), ("--windows", "--own=none", "--own", "installed")):
+            _, second, _ = run(*options, "program.py", "--own").splitlines()
+            assert second == "('nt', 'win32') ('nt', 'win32') posix"
+        run("--own", status=2)
+
     def test_the_modules_are_the_real_ones_otherwise(self) -> None:
         """What a program sets in them, it sets for all; what it asks for is there."""
         text = """
@@ -324,6 +342,54 @@ class TestDisguise:
             print(sizeof(Header), sizeof(others.c_long), windll.kernel32.GetCurrentThreadId() > 0)
             """
         assert run("--windows", write("program.py", text)) == "12 8 True\n"
+
+    def test_wide_text_has_16_bits(self) -> None:
+        """c_wchar, and all that ctypes and wintypes have of it, in every way of importing; nobody else sees it."""
+        text = """
+            import ctypes, importlib, ctypes.wintypes, ctypes.wintypes as types
+            from ctypes import *
+            from ctypes import wintypes
+            from ctypes.wintypes import WCHAR, LPWSTR, WIN32_FIND_DATAW
+            class Page(Structure):
+                _fields_ = [("name", c_wchar * 15), ("more", WCHAR * 3), ("number", c_long), ("text", LPWSTR)]
+            print(WCHAR is types.WCHAR is ctypes.wintypes.WCHAR, sizeof(wintypes.WCHAR), sizeof(WIN32_FIND_DATAW))
+            page = Page("name", "abc", 7, "kept")
+            print(sizeof(Page), page.name, page.more, page.number, page.text, Page.number.offset)
+            print(sizeof(create_unicode_buffer(4)), wstring_at(create_unicode_buffer("text")), c_wchar_p("x").value)
+            real, theirs = importlib.import_module("ctypes"), importlib.import_module("ctypes.wintypes")
+            print(sizeof(real.c_wchar), sizeof(theirs.WCHAR), theirs.POINT is wintypes.POINT)
+            """
+        shown = run("--windows", write("program.py", text)).splitlines()
+        assert shown == ["True 2 592", "48 name abc 7 kept 36", "8 text x", "4 4 True"]
+
+    def test_struct(self) -> None:
+        """The native formats of struct have a long of 32 bits; all others are what they are."""
+        text = """
+            import importlib, struct
+            from struct import Struct, calcsize, unpack
+            class Own(Struct):
+                def __init__(self):
+                    super().__init__("bl")
+            print(unpack("L", b"\\1\\0\\0\\0"), calcsize(b"@2lq"), calcsize("=l"), Struct("lL").size, Own().size)
+            print(struct.pack("l", -1), struct.unpack_from(format="<l", buffer=b"\\2\\0\\0\\0"))
+            print(importlib.import_module("struct").calcsize("l"))
+            try:
+                struct.unpack("L", b"")
+            except struct.error as error:
+                print(error)
+            """
+        shown = run("--windows", write("program.py", text)).splitlines()
+        assert shown[:3] == ["(1,) 16 4 8 8", r"b'\xff\xff\xff\xff' (2,)", "8"]
+        assert shown[3] == "unpack requires a buffer of 4 bytes"
+
+    def test_other_ways_to_ask(self) -> None:
+        """platform says Windows in all its ways; os has the flags of files that are there only."""
+        text = """
+            import os, platform
+            print(platform.uname().system, platform.uname()[0], platform.platform()[:7], platform.machine())
+            print(os.close(os.open(__file__, os.O_RDONLY | os.O_BINARY)))
+            """
+        assert run("--windows", write("program.py", text)).splitlines() == ["Windows Windows Windows AMD64", "None"]
 
 
 class TestProcesses:

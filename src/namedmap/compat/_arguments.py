@@ -4,16 +4,18 @@ Each kind of parameter is a function from the Python value to ours. Programs pas
 that ctypes has: simple instances, arrays, pointers, `byref`, structures of their own making. Two traps are met here.
 `c_long` and `c_ulong` have 8 bytes on Linux and 4 on Windows: a program's `byref(c_ulong())` is stored to as a DWORD,
 then extended to what the program will read. `c_wchar` has 4 bytes and not 2: wide text in memory is UTF-32, unless the
-type says otherwise.
+type says otherwise (see `_wide`).
 """
 
 import ctypes
 import operator
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from namedmap import types as t
-from namedmap.compat import _descriptors
+from namedmap.compat import _descriptors, _wide
+from namedmap.compat._memory import Place
 
 _MASK = 2**64 - 1
 #: What `byref` returns. The type has no name in ctypes.
@@ -23,8 +25,9 @@ Simple: Any = ctypes.c_int.__base__
 _Pointer: Any = ctypes.POINTER(ctypes.c_int).__base__
 _cast: Any = ctypes.cast
 _STRINGS = (ctypes.c_char_p, ctypes.c_wchar_p)
+_WIDE_STRINGS = (ctypes.c_wchar_p, _wide.c_wchar_p)
 #: Elements that hold UTF-16, where a wide text is wanted.
-_UTF16 = (ctypes.c_char, ctypes.c_ubyte, ctypes.c_byte, ctypes.c_uint16, ctypes.c_int16)
+_UTF16 = (_wide.c_wchar, _wide.c_wchar_p, ctypes.c_char, ctypes.c_ubyte, ctypes.c_byte, ctypes.c_uint16, ctypes.c_int16)
 
 
 class Call:
@@ -46,13 +49,13 @@ Kind = Callable[[Any, Call], Any]
 
 
 def address(value: Any, call: Call) -> int:
-    """The bits of an argument: a number as it is; of everything else where it is."""
-    value = _plain(value)
+    """The bits of an argument: a number as it is; of everything else where it is. A str is there as UTF-16."""
+    value = _in_memory(value, call)
     if isinstance(value, int):
         return value & _MASK
     if isinstance(value, ctypes.Structure | ctypes.Union):
         return ctypes.addressof(value)
-    if value is None or isinstance(value, (bytes, str, ctypes.Array, _Pointer, _ByRef, *_STRINGS)):
+    if value is None or isinstance(value, (bytes, ctypes.Array, _Pointer, _ByRef, *_STRINGS)):
         held: ctypes.c_void_p = _cast(value, ctypes.c_void_p)
         call.kept.append(held)
         return held.value or 0
@@ -60,6 +63,15 @@ def address(value: Any, call: Call) -> int:
         return int(_cast(value, ctypes.c_void_p).value or 0)  # a function pointer
     except ctypes.ArgumentError:
         raise TypeError(f"Don't know how to convert a {type(value).__name__}") from None
+
+
+def _in_memory(value: Any, call: Call) -> Any:
+    value = _plain(value)
+    if not isinstance(value, str):
+        return value
+    content = _wide.encoded(value) + b"\0\0"
+    call.kept.append(content)
+    return content
 
 
 def _plain(value: Any) -> Any:
@@ -92,6 +104,44 @@ def handle(value: Any, call: Call) -> int:
     return ctypes.c_int32(address(value, call) & 0xFFFFFFFF).value
 
 
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def place(value: Any, call: Call) -> Place:
+    """Where memory is that is read or stored to."""
+    value = _in_memory(value, call)
+    found = Place(address(value, call))
+    found.room, found.unit = _room(value, found), _unit(value)
+    return found
+
+
+def _target(value: Any, call: Call, kind: Any) -> int:
+    """Where a value of this type is; 0 for NULL. Raises TypeError if the argument has no room for it."""
+    where = place(value, call)
+    size = ctypes.sizeof(kind)
+    if where.room is not None and where.room < size:
+        raise TypeError(f"{where.room} bytes are too small for a {kind.__name__}, which has {size}")
+    if where:
+        where.check(size)
+    return int(where)
+
+
+def _room(value: Any, where: int) -> int | None:
+    """How many bytes there are from an address in this argument on; None if it does not say."""
+    if isinstance(value, bytes):
+        return len(value) + 1
+    holder = value._obj if isinstance(value, _ByRef) else value
+    if isinstance(holder, Simple) and holder is value:
+        return None  # an address
+    if not isinstance(holder, ctypes.Array | ctypes.Structure | ctypes.Union | Simple):
+        return None
+    return max(ctypes.addressof(holder) + ctypes.sizeof(holder) - where, 0)
+
+
+def _unit(value: Any) -> int:
+    return 2 if isinstance(value, bytes | ctypes.c_char_p) or _element(value) in _UTF16 else 4
+
+
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
@@ -101,13 +151,11 @@ def wide(value: Any, call: Call) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        return _from_utf16(value)
-    where = address(value, call)
-    if not where:
+        return _wide.text_of(value)
+    if not (where := place(value, call)):
         return None
-    if isinstance(value, ctypes.c_char_p) or _element(value) in _UTF16:
-        return _utf16_at(where)
-    return ctypes.wstring_at(where)
+    content = where.text(where.unit)
+    return _wide.decoded(content) if where.unit == 2 else content.decode("utf-32-le", "surrogatepass")
 
 
 def narrow(value: Any, call: Call) -> str | None:
@@ -115,10 +163,10 @@ def narrow(value: Any, call: Call) -> str | None:
     value = _plain(value)
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, ctypes.c_wchar_p) or _element(value) is ctypes.c_wchar:
+    if isinstance(value, _WIDE_STRINGS) or _element(value) in (ctypes.c_wchar, _wide.c_wchar):
         return wide(value, call)
-    where = address(value, call)
-    return from_ansi(ctypes.string_at(where)) if where else None
+    where = place(value, call)
+    return from_ansi(where.text(1)) if where else None
 
 
 def text(value: Any, call: Call) -> str | None:
@@ -136,17 +184,6 @@ def from_ansi(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _from_utf16(data: bytes) -> str:
-    return data[: len(data) // 2 * 2].decode("utf-16-le", "surrogatepass").partition("\0")[0]
-
-
-def _utf16_at(where: int) -> str:
-    length = 0
-    while ctypes.c_uint16.from_address(where + 2 * length).value:
-        length += 1
-    return _from_utf16(ctypes.string_at(where, 2 * length))
-
-
 def _element(value: Any) -> Any:
     """The type of what a pointer, array or `byref` leads to; None if it does not say."""
     kind = type(value._obj) if isinstance(value, _ByRef) else getattr(value, "_type_", None)
@@ -162,16 +199,12 @@ def out(kind: Any) -> Kind:
     """A pointer to one value of this type; None for NULL."""
 
     def take(value: Any, call: Call) -> Any:
-        where = address(value, call)
-        if not where:
+        if not (where := _target(value, call, kind)):
             return None
         target = kind.from_address(where)
         theirs = _element(value)
-        if isinstance(theirs, type) and issubclass(theirs, Simple):
-            if ctypes.sizeof(theirs) < ctypes.sizeof(kind) and isinstance(value, _ByRef):
-                raise TypeError(f"{theirs.__name__} is too small for a {kind.__name__}")
-            if theirs in (ctypes.c_long, ctypes.c_ulong) and ctypes.sizeof(theirs) > ctypes.sizeof(kind):
-                call.after.append(lambda: _extend(where, theirs))
+        if theirs in (ctypes.c_long, ctypes.c_ulong) and ctypes.sizeof(theirs) > ctypes.sizeof(kind):
+            call.after.append(lambda: _extend(where, theirs))
         return target
 
     return take
@@ -187,12 +220,10 @@ def structure(kind: Any) -> Kind:
     names = [name for name, _ in kind._fields_]
 
     def take(value: Any, call: Call) -> Any:
-        where = address(value, call)
         theirs = _structure_behind(value)
-        if not where:
-            return None
         if theirs is None or ctypes.sizeof(theirs) == ctypes.sizeof(kind):
-            return kind.from_address(where)
+            where = _target(value, call, kind)
+            return kind.from_address(where) if where else None
         if not all(hasattr(theirs, name) for name in names if not name.startswith("wReserved")):
             raise TypeError(f"{type(theirs).__name__} is not a {kind.__name__}: it has {ctypes.sizeof(theirs)} bytes")
         ours = kind()
@@ -222,9 +253,8 @@ def security(value: Any, call: Call) -> t.SECURITY_ATTRIBUTES | None:
     """A pointer to SECURITY_ATTRIBUTES; nLength, descriptor and inheritance are 8 bytes apart with either DWORD."""
     if isinstance(value, t.SECURITY_ATTRIBUTES):
         return value
-    where = address(value, call)
+    where = place(value, call)
     if not where:
         return None
-    descriptor = ctypes.c_void_p.from_address(where + 8).value
-    inherits = ctypes.c_int32.from_address(where + 16).value
+    descriptor, inherits = struct.unpack("8xQi", where.load(20))
     return t.SECURITY_ATTRIBUTES(_descriptors.text_of(descriptor), bool(inherits))

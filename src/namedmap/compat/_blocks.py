@@ -7,22 +7,38 @@ import ctypes
 from typing import Any
 
 from namedmap._platform import functions
-from namedmap.constants import ERROR_INVALID_HANDLE
+from namedmap.compat._memory import Place
+from namedmap.constants import ERROR_INVALID_HANDLE, ERROR_NOT_ENOUGH_MEMORY
 
 _HEAP = 0x10000
 _blocks: dict[int, Any] = {}
+#: What is known of blocks: the text that a security descriptor was made of.
+_notes: dict[int, str] = {}
 
 
 def allocate(size: int) -> int:
-    """The address of new memory, all zeros."""
-    block = (ctypes.c_char * max(size, 1))()
+    """The address of new memory, all zeros; 0 and ERROR_NOT_ENOUGH_MEMORY if there is not so much."""
+    try:
+        block = (ctypes.c_char * max(size, 1))()
+    except (MemoryError, OverflowError, ValueError):
+        functions.SetLastError(int(ERROR_NOT_ENOUGH_MEMORY))
+        return 0
     where = ctypes.addressof(block)
     _blocks[where] = block
     return where
 
 
-def exists(where: int) -> bool:
-    return where in _blocks
+def note(where: int, text: str) -> None:
+    """Remember a text for as long as a block is there."""
+    _notes[where] = text
+
+
+def noted(where: int) -> str | None:
+    return _notes.get(where)
+
+
+def forget(where: int) -> None:
+    _notes.pop(where, None)
 
 
 def _known(where: int) -> bool:
@@ -41,8 +57,9 @@ def realloc(where: int, size: int, flags: int) -> int:
     if not _known(where):
         return 0
     target = allocate(size)
-    ctypes.memmove(target, where, min(size, ctypes.sizeof(_blocks[where])))
-    del _blocks[where]
+    if target:
+        ctypes.memmove(target, where, min(size, ctypes.sizeof(_blocks[where])))
+        free(where)
     return target
 
 
@@ -52,6 +69,7 @@ def free(where: int) -> int:
         return 0
     if not _known(where):
         return where
+    forget(where)
     del _blocks[where]
     return 0
 
@@ -88,25 +106,51 @@ def heap_free(heap: int, flags: int, where: int) -> bool:
 # -- bytes -------------------------------------------------------------------------------------------------------------
 
 
-def move(target: int, source: int, size: int) -> int:
+def move(target: Place, source: Place, size: int) -> int:
     """RtlMoveMemory, RtlCopyMemory; also memory that overlaps. Source: RtlMoveMemory (Win32)."""
-    if size:
-        ctypes.memmove(target, source, size)
+    target.store(source.load(size))
     return target
 
 
-def fill(target: int, size: int, value: int) -> None:
+def fill(target: Place, size: int, value: int) -> None:
     """Source: RtlFillMemory (Win32)."""
-    if size:
-        ctypes.memset(target, value & 0xFF, size)
+    target.check(size)
+    target.store(bytes([value & 0xFF]) * size)
 
 
-def clear(target: int, size: int) -> None:
+def clear(target: Place, size: int) -> None:
     """Source: RtlZeroMemory (Win32)."""
     fill(target, size, 0)
 
 
-def compare(one: int, other: int, size: int) -> int:
+def compare(one: Place, other: Place, size: int) -> int:
     """How many bytes are alike, from the first on. Source: RtlCompareMemory (Win32)."""
-    pairs = zip(ctypes.string_at(one, size), ctypes.string_at(other, size), strict=True)
+    pairs = zip(one.load(size), other.load(size), strict=True)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), size)
+
+
+# -- the C library -----------------------------------------------------------------------------------------------------
+
+
+def set_all(target: Place, value: int, size: int) -> int:
+    """Source: memset (C)."""
+    fill(target, size, value)
+    return target
+
+
+def units(text: Place) -> int:
+    """How many units a wide text has, of whichever width. Source: wcslen (C)."""
+    return len(text.text(text.unit)) // text.unit
+
+
+def copy_units(target: Place, source: Place) -> int:
+    """Copy a wide text with its NUL, each unit to the target's width. Source: wcscpy (C)."""
+    content = source.text(source.unit)
+    if source.unit != target.unit:
+        text = content.decode(_CODECS[source.unit], "surrogatepass")
+        content = text.encode(_CODECS[target.unit], "surrogatepass")
+    target.store(content + bytes(target.unit))
+    return target
+
+
+_CODECS = {2: "utf-16-le", 4: "utf-32-le"}

@@ -1,7 +1,7 @@
 """The functions of kernel32 and the other libraries: what each takes and returns, in the order of its Win32 page.
 
-`text` stands for LPCWSTR in the function's W form and for LPCSTR in its A form. What is not here is not in the library:
-a program that asks for it gets the AttributeError that it would get for a function that Windows does not have.
+`text` stands for LPCWSTR in the function's W form and for LPCSTR in its A form. A function that Windows does not have
+either is not in the library: a program that asks for it gets an AttributeError. For others see `_elsewhere`.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ from typing import Any
 
 from namedmap import types as t
 from namedmap._platform import functions as f
-from namedmap.compat import _blocks, _descriptors, _system
+from namedmap.compat import _blocks, _descriptors, _elsewhere, _native, _system
 from namedmap.compat._arguments import (
     Kind,
     address,
@@ -20,34 +20,52 @@ from namedmap.compat._arguments import (
     int64,
     narrow,
     out,
+    place,
     security,
     structure,
     text,
     wide,
 )
 from namedmap.compat._foreign import DWORD, INT, POINTER, VOID, Declaration
+from namedmap.compat._memory import Place
 
 _dword_out, _long_out, _int64_out, _handle_out = out(t.DWORD), out(t.LONG), out(t.LARGE_INTEGER), out(t.HANDLE)
 _overlapped = structure(t.OVERLAPPED)
-_WAIT = (dword, address, boolean, dword)
-_MESSAGE = (dword, address, dword, dword, address, dword, address)
+_WAIT = (dword, place, boolean, dword)
+_MESSAGE = (dword, place, dword, dword, place, dword, address)
 
 
-def _handles(count: int, where: int) -> Any:
-    return (ctypes.c_void_p * count).from_address(where) if where and count <= 64 else None
+def _handles(count: int, where: Place) -> Any:
+    if not where or count > 64:
+        return None
+    where.check(8 * count)
+    return (ctypes.c_void_p * count).from_address(where)
 
 
-def _wait_multiple(count: int, where: int, every: bool, milliseconds: int) -> int:
+def _wait_multiple(count: int, where: Place, every: bool, milliseconds: int) -> int:
     return f.WaitForMultipleObjects(count, _handles(count, where), every, milliseconds)
 
 
-def _wait_multiple_ex(count: int, where: int, every: bool, milliseconds: int, alertable: bool) -> int:
+def _wait_multiple_ex(count: int, where: Place, every: bool, milliseconds: int, alertable: bool) -> int:
     return f.WaitForMultipleObjectsEx(count, _handles(count, where), every, milliseconds, alertable)
 
 
-def _prefetch(process: int, count: int, where: int, flags: int) -> bool:
+def _prefetch(process: int, count: int, where: Place, flags: int) -> bool:
+    where.check(count * ctypes.sizeof(t.WIN32_MEMORY_RANGE_ENTRY) if where else 0)
     entries = (t.WIN32_MEMORY_RANGE_ENTRY * count).from_address(where) if where else None
     return f.PrefetchVirtualMemory(process, count, entries, flags)
+
+
+def _read(file: int, buffer: Place, size: int, done: Any, overlapped: Any) -> bool:
+    if buffer:
+        buffer.check(size)
+    return f.ReadFile(file, int(buffer), size, done, overlapped)
+
+
+def _write(file: int, buffer: Place, size: int, done: Any, overlapped: Any) -> bool:
+    if buffer:
+        buffer.check(size)
+    return f.WriteFile(file, int(buffer), size, done, overlapped)
 
 
 def _declared(*rows: tuple[str, Callable[..., Any], str, tuple[Kind, ...]]) -> dict[str, Declaration]:
@@ -55,18 +73,18 @@ def _declared(*rows: tuple[str, Callable[..., Any], str, tuple[Kind, ...]]) -> d
 
 
 _RTL = _declared(
-    ("RtlMoveMemory", _blocks.move, POINTER, (address, address, address)),
-    ("RtlCopyMemory", _blocks.move, POINTER, (address, address, address)),
-    ("RtlFillMemory", _blocks.fill, VOID, (address, address, dword)),
-    ("RtlZeroMemory", _blocks.clear, VOID, (address, address)),
-    ("RtlCompareMemory", _blocks.compare, POINTER, (address, address, address)),
+    ("RtlMoveMemory", _blocks.move, POINTER, (place, place, address)),
+    ("RtlCopyMemory", _blocks.move, POINTER, (place, place, address)),
+    ("RtlFillMemory", _blocks.fill, VOID, (place, address, dword)),
+    ("RtlZeroMemory", _blocks.clear, VOID, (place, address)),
+    ("RtlCompareMemory", _blocks.compare, POINTER, (place, place, address)),
 )
 
 _KERNEL32 = _RTL | _declared(
     # files
     ("CreateFile", f.CreateFile, POINTER, (text, dword, dword, security, dword, dword, handle)),
-    ("ReadFile", f.ReadFile, INT, (handle, address, dword, _dword_out, _overlapped)),
-    ("WriteFile", f.WriteFile, INT, (handle, address, dword, _dword_out, _overlapped)),
+    ("ReadFile", _read, INT, (handle, place, dword, _dword_out, _overlapped)),
+    ("WriteFile", _write, INT, (handle, place, dword, _dword_out, _overlapped)),
     ("SetFilePointer", f.SetFilePointer, DWORD, (handle, dword, _long_out, dword)),
     ("SetFilePointerEx", f.SetFilePointerEx, INT, (handle, int64, _int64_out, dword)),
     ("SetEndOfFile", f.SetEndOfFile, INT, (handle,)),
@@ -94,7 +112,7 @@ _KERNEL32 = _RTL | _declared(
     ("VirtualFree", f.VirtualFree, INT, (address, address, dword)),
     ("VirtualLock", f.VirtualLock, INT, (address, address)),
     ("VirtualUnlock", f.VirtualUnlock, INT, (address, address)),
-    ("PrefetchVirtualMemory", _prefetch, INT, (handle, address, address, dword)),
+    ("PrefetchVirtualMemory", _prefetch, INT, (handle, address, place, dword)),
     ("GetSystemInfo", f.GetSystemInfo, VOID, (structure(t.SYSTEM_INFO),)),
     ("GetNativeSystemInfo", f.GetSystemInfo, VOID, (structure(t.SYSTEM_INFO),)),
     # mutexes, semaphores, events
@@ -129,6 +147,9 @@ _KERNEL32 = _RTL | _declared(
     ("GetCurrentProcessId", f.GetCurrentProcessId, DWORD, ()),
     ("GetCurrentThreadId", _system.thread_id, DWORD, ()),
     ("OpenProcess", f.OpenProcess, POINTER, (dword, boolean, dword)),
+    ("GetExitCodeProcess", _system.exit_code, INT, (handle, _dword_out)),
+    ("IsDebuggerPresent", _system.nothing, INT, ()),
+    ("OutputDebugString", _system.nothing, VOID, (text,)),
     ("GetLastError", f.GetLastError, DWORD, ()),
     ("SetLastError", f.SetLastError, VOID, (dword,)),
     ("FormatMessageA", _system.format_message_narrow, DWORD, _MESSAGE),
@@ -171,7 +192,7 @@ _KERNEL32 = _RTL | _declared(
 LIBRARIES: dict[str, dict[str, Declaration]] = {
     "kernel32": _KERNEL32,
     "kernelbase": _KERNEL32,
-    "ntdll": _RTL,
+    "ntdll": _RTL | _native.DECLARATIONS,
     "user32": _declared(
         ("RegisterWindowMessage", _system.register_message, DWORD, (text,)),
         ("SendNotifyMessage", _system.send_message, INT, (address, dword, address, address)),
@@ -181,12 +202,12 @@ LIBRARIES: dict[str, dict[str, Declaration]] = {
         ("GetForegroundWindow", _system.no_window, POINTER, ()),
     ),
     "advapi32": _declared(
-        ("InitializeSecurityDescriptor", _descriptors.InitializeSecurityDescriptor, INT, (address, dword)),
+        ("InitializeSecurityDescriptor", _descriptors.InitializeSecurityDescriptor, INT, (place, dword)),
         (
             "SetSecurityDescriptorDacl",
             _descriptors.SetSecurityDescriptorDacl,
             INT,
-            (address, boolean, address, boolean),
+            (place, boolean, address, boolean),
         ),
         (
             "ConvertStringSecurityDescriptorToSecurityDescriptor",
@@ -194,6 +215,9 @@ LIBRARIES: dict[str, dict[str, Declaration]] = {
             INT,
             (text, dword, _handle_out, _dword_out),
         ),
+        ("SetSecurityDescriptorOwner", _descriptors.SetSecurityDescriptorOwner, INT, (place, address, boolean)),
+        ("OpenProcessToken", _descriptors.OpenProcessToken, INT, (handle, dword, _handle_out)),
+        ("GetTokenInformation", _descriptors.GetTokenInformation, INT, (handle, dword, place, dword, _dword_out)),
     ),
     "shell32": _declared(("IsUserAnAdmin", _system.is_administrator, INT, ())),
     "winmm": _declared(
@@ -203,16 +227,34 @@ LIBRARIES: dict[str, dict[str, Declaration]] = {
     ),
 }
 
+#: Functions of the C library that are not native: what they take may be text of 16 bits, or lie beyond a buffer.
+C_LIBRARY = _declared(
+    ("memcpy", _blocks.move, POINTER, (place, place, address)),
+    ("memmove", _blocks.move, POINTER, (place, place, address)),
+    ("memset", _blocks.set_all, POINTER, (place, dword, address)),
+    ("wcslen", _blocks.units, POINTER, (place,)),
+    ("wcscpy", _blocks.copy_units, POINTER, (place, place)),
+    ("_getch", _system.read_key, INT, ()),
+    ("_kbhit", _system.key_hit, INT, ()),
+)
+
 #: What has forms with A and W though its text is not read here.
 _WITH_FORMS = {"SendNotifyMessage", "SendMessage", "PostMessage", "FindWindow"}
 
 
 def find(library: str, name: str) -> Declaration | None:
     """The function of this name, with its text of the form that the name asks for; None if there is none."""
-    table = LIBRARIES[library]
+    table = LIBRARIES.get(library, {})
     if name in table:
         return table[name]
     found, form = table.get(name[:-1]), {"W": wide, "A": narrow}.get(name[-1:])
-    if found is None or form is None or not (text in found.arguments or name[:-1] in _WITH_FORMS):
-        return None
-    return found._replace(arguments=tuple(form if kind is text else kind for kind in found.arguments))
+    if found is not None and form is not None and (text in found.arguments or name[:-1] in _WITH_FORMS):
+        return found._replace(arguments=tuple(form if kind is text else kind for kind in found.arguments))
+    if found is None and _elsewhere.has(library, name):
+        return Declaration(_elsewhere.refusing(library, name), POINTER, ())
+    return None
+
+
+def is_library(name: str) -> bool:
+    """Whether Windows has a library of this name."""
+    return name in LIBRARIES or name in _elsewhere.LIBRARIES

@@ -1,19 +1,27 @@
-"""Windows as a program's own modules see it: another `os`, `sys`, `platform` and `ctypes` for those who import them.
+"""Windows as a program's own modules see it: other modules `os`, `sys`, `platform`, `ctypes` and `struct` for them.
 
 A program's own modules are the script, what it imports from beside it, and the package that `-m` names. The standard
 library and installed packages keep the real modules: they would look for what only Windows has. What is told otherwise
-is the name of the platform, and that a C long has 32 bits; paths, signals and all else are those of Linux. Modules that
-are got in another way than by an import statement (importlib, sys.modules) are the real ones.
+is the name of the platform, and that a C long has 32 bits and a wchar_t 16; paths, signals and all else are those of
+Linux. `msvcrt` and `_winapi` can be imported. Modules that are got in another way than by an import statement
+(importlib, sys.modules) are the real ones.
 """
 
 import builtins
 import ctypes
 import functools
+import importlib
+import importlib.util
 import os
+import platform
+import struct
 import types
 from collections.abc import Callable
+from ctypes import wintypes
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from namedmap.compat import _wide, builtin, windll
 
 
 class _Version(NamedTuple):
@@ -26,12 +34,73 @@ class _Version(NamedTuple):
     service_pack: str = ""
 
 
+#: What ctypes has otherwise.
+_TYPES: dict[str, Any] = {
+    "c_long": ctypes.c_int32,
+    "c_ulong": ctypes.c_uint32,
+    "c_wchar": _wide.c_wchar,
+    "c_wchar_p": _wide.c_wchar_p,
+    "create_unicode_buffer": _wide.create_unicode_buffer,
+    "wstring_at": _wide.wstring_at,
+    "memmove": _wide.memmove,
+}
+
+
+#: What ctypes.wintypes has otherwise; all else is the same for everybody, so that programs can pass it on.
+_WIDE_TYPES = ("WCHAR", "PWCHAR", "LPWSTR", "LPCWSTR", "LPOLESTR", "LPCOLESTR", "WIN32_FIND_DATAW")
+_WIDE_POINTERS = ("PWIN32_FIND_DATAW", "LPWIN32_FIND_DATAW")
+
+
+def _wintypes() -> dict[str, Any]:
+    """Those types of ctypes.wintypes, defined with ours."""
+    spec: Any = importlib.util.find_spec("ctypes.wintypes")
+    module = importlib.util.module_from_spec(spec)
+    with windll.types_are(**_TYPES):
+        spec.loader.exec_module(module)
+    return {name: vars(module)[name] for name in _WIDE_TYPES + _WIDE_POINTERS}
+
+
+def _format(layout: Any) -> Any:
+    """A format of struct with native sizes as on Windows, where a long has 32 bits."""
+    text = layout.decode("latin-1") if isinstance(layout, bytes) else layout
+    native = isinstance(text, str) and text[:1] not in ("<", ">", "=", "!")
+    return text.translate(_LONGS) if native else layout
+
+
+_LONGS = str.maketrans("lL", "iI")
+
+
+class _Struct(struct.Struct):
+    def __init__(self, format: Any) -> None:
+        super().__init__(_format(format))
+
+
+def _with_format(function: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.wraps(function)(lambda format, *rest, **named: function(_format(format), *rest, **named))
+
+
+def _uname() -> platform.uname_result:
+    return platform.uname_result("Windows", platform.node(), "10", _BUILD, "AMD64")
+
+
+_BUILD = "10.0.19045"
+_FORMATTED = (struct.calcsize, struct.iter_unpack, struct.pack, struct.pack_into, struct.unpack, struct.unpack_from)
+
 #: What the modules say of the platform.
 _TOLD: dict[str, dict[str, Any]] = {
-    "os": {"name": "nt"},
+    "os": {"name": "nt", "O_BINARY": 0, "O_NOINHERIT": 0, "O_RANDOM": 0, "O_SEQUENTIAL": 0},
     "sys": {"platform": "win32", "getwindowsversion": _Version},
-    "platform": {"system": lambda: "Windows", "release": lambda: "10", "version": lambda: "10.0.19045"},
-    "ctypes": {"c_long": ctypes.c_int32, "c_ulong": ctypes.c_uint32},
+    "platform": {
+        "system": lambda: "Windows",
+        "release": lambda: "10",
+        "version": lambda: _BUILD,
+        "machine": lambda: "AMD64",
+        "platform": lambda *_, **named: f"Windows-10-{_BUILD}-SP0",
+        "uname": _uname,
+    },
+    "ctypes": _TYPES,
+    "ctypes.wintypes": _wintypes(),
+    "struct": {"Struct": _Struct, **{function.__name__: _with_format(function) for function in _FORMATTED}},
 }
 _INSTALLED = {"site-packages", "dist-packages"}
 _STANDARD = os.path.dirname(os.__file__) + os.sep
@@ -78,7 +147,8 @@ def install(own_package: str | None = None) -> None:
 
 
 def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.ModuleType]:
-    told: dict[str, _Told] = {}
+    told = {"ctypes.wintypes": _Told(wintypes, _TOLD["ctypes.wintypes"])}
+    told["ctypes"] = _Told(ctypes, {**_TOLD["ctypes"], "wintypes": told["ctypes.wintypes"]})
 
     @functools.wraps(real)
     def import_(
@@ -88,6 +158,8 @@ def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.Modu
         fromlist: Any = (),
         level: int = 0,
     ) -> types.ModuleType:
+        if name in builtin.NAMES and globals and _is_own(globals.get("__name__"), globals.get("__file__")):
+            return importlib.import_module(f"{builtin.__name__}.{name}")
         module = real(name, globals, locals, fromlist, level)
         known = getattr(module, "__name__", "")
         if level or known not in _TOLD or not globals:

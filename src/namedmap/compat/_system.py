@@ -11,8 +11,9 @@ import zlib
 from typing import Any
 
 from namedmap._platform import functions
-from namedmap.compat import _blocks
+from namedmap.compat import _blocks, _wide
 from namedmap.compat._arguments import from_ansi
+from namedmap.compat._memory import Place
 from namedmap.constants import (
     ERROR_INSUFFICIENT_BUFFER,
     ERROR_INVALID_HANDLE,
@@ -20,11 +21,13 @@ from namedmap.constants import (
     FORMAT_MESSAGE_FROM_STRING,
     FORMAT_MESSAGE_FROM_SYSTEM,
     INFINITE,
+    SYNCHRONIZE,
 )
+from namedmap.types import HANDLE
 
 _ALLOCATE, _LINES = 0x100, 0xFF
 _ERROR_MOD_NOT_FOUND, _ERROR_PROC_NOT_FOUND, _ERROR_INVALID_WINDOW_HANDLE = 126, 127, 1400
-_MODULE = 0x400000
+_MODULE, _STILL_ACTIVE = 0x400000, 259
 _BROADCAST = 0xFFFF
 #: 100 ns: the ticks of the performance counter and of FILETIME, which begins in 1601.
 _TICK, _FREQUENCY, _EPOCH = 100, 10_000_000, 116_444_736_000_000_000
@@ -35,41 +38,52 @@ _TICK, _FREQUENCY, _EPOCH = 100, 10_000_000, 116_444_736_000_000_000
 
 def format_message_wide(*arguments: Any) -> int:
     """FormatMessageW: the characters stored, or 0. Source: FormatMessage (Win32)."""
-    return _format_message(ctypes.c_wchar, *arguments)
+    return _format_message(True, *arguments)
 
 
 def format_message_narrow(*arguments: Any) -> int:
     """FormatMessageA. Source: FormatMessage (Win32)."""
-    return _format_message(ctypes.c_char, *arguments)
+    return _format_message(False, *arguments)
 
 
 def _format_message(
-    kind: Any, flags: int, source: int, code: int, language: int, buffer: int, size: int, inserts: int
+    wide: bool, flags: int, source: Place, code: int, language: int, buffer: Place, size: int, inserts: int
 ) -> int:
-    text = functions.FormatMessage(flags & ~_ALLOCATE, _source(kind, flags, source), code, language)
+    text = functions.FormatMessage(flags & ~_ALLOCATE, _source(wide, flags, source), code, language)
     if not isinstance(text, str):
         return text
     if flags & int(FORMAT_MESSAGE_FROM_SYSTEM) and flags & _LINES != _LINES:
         text += "\r\n"
-    content: Any = text if kind is ctypes.c_wchar else text.encode("cp1252", "replace")
     if not buffer:
         return _fail(int(ERROR_INVALID_PARAMETER), 0)
+    unit = buffer.unit if wide else 1
+    content = _encoded(text + "\0", unit)
     if flags & _ALLOCATE:
-        where = _blocks.allocate(max(len(content) + 1, size) * ctypes.sizeof(kind))
-        ctypes.c_void_p.from_address(buffer).value = where
-    elif len(content) < size:
-        where = buffer
+        block = _blocks.allocate(max(len(content), size * unit))
+        ctypes.memmove(block, content, len(content))
+        buffer.store(block.to_bytes(8, "little"))
+    elif len(content) <= size * unit:
+        buffer.store(content)
     else:
         return _fail(int(ERROR_INSUFFICIENT_BUFFER), 0)
-    (kind * (len(content) + 1)).from_address(where).value = content
-    return len(content)
+    return len(content) // unit - 1
 
 
-def _source(kind: Any, flags: int, where: int) -> str | None:
+def _encoded(text: str, unit: int) -> bytes:
+    """Text with so many bytes a unit."""
+    if unit == 1:
+        return text.encode("cp1252", "replace")
+    return _wide.encoded(text) if unit == 2 else text.encode("utf-32-le", "surrogatepass")
+
+
+def _source(wide: bool, flags: int, where: Place) -> str | None:
     """The text that lpSource is, if it is one: it may be a module."""
     if not where or not flags & int(FORMAT_MESSAGE_FROM_STRING):
         return None
-    return ctypes.wstring_at(where) if kind is ctypes.c_wchar else from_ansi(ctypes.string_at(where))
+    if not wide:
+        return from_ansi(where.text(1))
+    content = where.text(where.unit)
+    return _wide.decoded(content) if where.unit == 2 else content.decode("utf-32-le", "surrogatepass")
 
 
 def _fail(code: int, result: int) -> int:
@@ -113,7 +127,7 @@ def system_time(target: ctypes.c_int64 | None) -> None:
     _store(target, time.time_ns() // _TICK + _EPOCH)
 
 
-def _store(target: ctypes.c_int64 | None, value: int) -> bool:
+def _store(target: ctypes.c_int64 | ctypes.c_uint32 | None, value: int) -> bool:
     if target is None:
         return bool(_fail(int(ERROR_INVALID_PARAMETER), 0))
     target.value = value
@@ -131,6 +145,20 @@ def time_period(milliseconds: int) -> int:
 def thread_id() -> int:
     """Source: GetCurrentThreadId (Win32)."""
     return threading.get_native_id()
+
+
+def exit_code(process: int, target: ctypes.c_uint32 | None) -> bool:
+    """STILL_ACTIVE, or 0 once the process has ended: with which status, only its parent is told on Linux.
+
+    Source: GetExitCodeProcess (Win32).
+    """
+    waiter, this = HANDLE(), functions.GetCurrentProcess()
+    # A handle to ask is not always one to wait for.
+    if not functions.DuplicateHandle(this, process, this, waiter, int(SYNCHRONIZE), False, 0):
+        return False
+    ended = functions.WaitForSingleObject(waiter.value or 0, 0) == 0
+    functions.CloseHandle(waiter.value or 0)
+    return _store(target, 0 if ended else _STILL_ACTIVE)
 
 
 def module_handle(name: str | None) -> int:
@@ -164,6 +192,20 @@ def no_console(*_: Any) -> bool:
     return bool(_fail(int(ERROR_INVALID_HANDLE), 0))
 
 
+def key_hit() -> bool:
+    """Source: _kbhit (C)."""
+    from namedmap.compat.builtin import msvcrt
+
+    return msvcrt.kbhit()
+
+
+def read_key() -> int:
+    """EOF at the end of the input. Source: _getch (C)."""
+    from namedmap.compat.builtin import msvcrt
+
+    return int.from_bytes(msvcrt.getch() or b"\xff" * 4, "little")
+
+
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +214,11 @@ def register_message(name: str | None) -> int:
     if not name:
         return _fail(int(ERROR_INVALID_PARAMETER), 0)
     return 0xC000 + zlib.crc32(name.lower().encode()) % 0x3FFF
+
+
+def nothing(*_: Any) -> int:
+    """What has no effect that anybody could see, as where no debugger is. Source: OutputDebugString (Win32)."""
+    return 0
 
 
 def send_message(window: int, message: int, wide: int, long: int) -> bool:

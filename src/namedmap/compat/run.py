@@ -20,16 +20,23 @@ def main(words: list[str], prog: str = "python -m namedmap run") -> None:
     parser = argparse.ArgumentParser(
         prog=prog,
         description=_PURPOSE,
-        usage="%(prog)s [-h] [--windows] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
+        usage="%(prog)s [-h] [--windows] [--own PACKAGE] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
     )
     parser.add_argument("--windows", action="store_true", help="tell the program's own modules that this is Windows")
+    parser.add_argument(
+        "--own",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="tell an installed package so as well, as if it were the program's own; may be repeated",
+    )
     parser.add_argument(
         "-m", dest="module", help="a module, as for python -m; without it SCRIPT is a file, directory or zip archive"
     )
     given = parser.parse_args(own)
     if not given.module and not rest:
         parser.error("which program? SCRIPT or -m MODULE")
-    _install(given.windows, given.module)
+    _install(given.windows or bool(given.own), [*given.own, *filter(None, [given.module])])
     try:
         spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
     except (OSError, ImportError) as error:
@@ -43,16 +50,18 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word = words[at]
-        at += 2 if word == "-m" else 1
+        at += 2 if word in ("-m", "--own") else 1
         if word.startswith("-m"):
             break
     return words[:at], words[at:]
 
 
-def _install(windows: bool, module: str | None) -> None:
+def _install(windows: bool, own: list[str]) -> None:
     from namedmap.compat import _install
 
-    _install.install(windows=windows, package=module.partition(".")[0] if module else None)
+    _install.install(windows=windows)
+    for name in own:
+        _install.install(windows=windows, package=name.partition(".")[0])
 
 
 # -- what to run -------------------------------------------------------------------------------------------------------

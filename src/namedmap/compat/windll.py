@@ -1,8 +1,9 @@
 """What ctypes has on Windows only: `WinDLL`, `windll`, `WinError`, `get_last_error` and the rest; for 64-bit programs.
 
 The libraries are ours: kernel32 with the functions of `namedmap.win32` and what else programs with named maps ask for
-(memory, texts, time), and a little of advapi32, user32, shell32, winmm and ntdll. A library that is not here cannot be
-loaded, a function that is not here is an AttributeError. msvcrt is the C library.
+(memory, texts, time), and a little of advapi32, user32, shell32, winmm and ntdll. What else Windows itself has of
+libraries and functions can be declared; a call fails, with a warning. Other libraries cannot be loaded, other functions
+are an AttributeError. msvcrt is the C library, but for a few of its functions.
 
     kernel32 = WinDLL("kernel32", use_last_error=True)
     kernel32.OpenFileMappingW.restype = wintypes.HANDLE
@@ -11,27 +12,32 @@ loaded, a function that is not here is an AttributeError. msvcrt is the C librar
 """
 
 import builtins
+import contextlib
 import ctypes
 import functools
 import importlib
 import re
+from collections.abc import Iterator
 from ctypes import wintypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namedmap import errors
 from namedmap._platform import functions
-from namedmap.compat import _declarations
+from namedmap.compat import _declarations, _wide
 from namedmap.compat._foreign import WINFUNCTYPE, ForeignFunction, get_last_error, set_last_error
 from namedmap.constants import FORMAT_MESSAGE_FROM_SYSTEM
 
 __all__ = [
+    "HRESULT",
     "WINFUNCTYPE",
     "FormatError",
     "GetLastError",
+    "OleDLL",
     "WinDLL",
     "WinError",
     "get_last_error",
     "install",
+    "oledll",
     "set_last_error",
     "windll",
 ]
@@ -40,7 +46,11 @@ __all__ = [
 _C_LIBRARY = re.compile(r"msvcrt|msvcr\d+|ucrtbase|vcruntime\d+|api-ms-win-crt-.*")
 #: The loaders that ctypes has everywhere; the first is for functions of C.
 _loaders: list[Any] = [value for value in vars(ctypes).values() if isinstance(value, ctypes.LibraryLoader)]
-_load_native = _loaders[0]._dlltype
+if TYPE_CHECKING:
+    _NativeLibrary = object
+    _Int32 = object
+else:
+    _NativeLibrary, _Int32 = _loaders[0]._dlltype, ctypes.c_int32
 
 
 def _stem(name: object) -> str:
@@ -50,7 +60,7 @@ def _stem(name: object) -> str:
 
 def is_known(name: object) -> bool:
     """Whether a library of this name is here."""
-    return _stem(name) in _declarations.LIBRARIES or _C_LIBRARY.fullmatch(_stem(name)) is not None
+    return _declarations.is_library(_stem(name)) or _C_LIBRARY.fullmatch(_stem(name)) is not None
 
 
 class WinDLL:
@@ -60,12 +70,14 @@ class WinDLL:
     `get_last_error` finds it, undisturbed by other calls.
     """
 
+    _result: Any = ctypes.c_int
+
     def __new__(cls, name: str, *arguments: Any, **options: Any) -> Any:
         """The library. Raises FileNotFoundError (ERROR_MOD_NOT_FOUND) for one that is not here."""
         if not is_known(name):
             raise _missing(name)
-        if _stem(name) not in _declarations.LIBRARIES:
-            return _load_native(None)
+        if not _declarations.is_library(_stem(name)):
+            return _load_c_library()
         return super().__new__(cls)
 
     def __init__(
@@ -96,7 +108,41 @@ class WinDLL:
         found = _declarations.find(_stem(self._name), name) if isinstance(name, str) else None
         if found is None:
             raise AttributeError(f"function {name!r} not found")
-        return ForeignFunction(name, found, self._keeps_error)
+        function = ForeignFunction(name, found, self._keeps_error)
+        function.restype = self._result
+        return function
+
+
+class HRESULT(_Int32):
+    """The type of results that are an OSError if they are negative. Source: ctypes."""
+
+    @staticmethod
+    def _check_retval_(result: Any) -> int:
+        code: int = result.value
+        if code < 0:
+            raise WinError(code)
+        return code
+
+
+class OleDLL(WinDLL):
+    """A library whose functions return HRESULT, unless a program says otherwise. Source: ctypes."""
+
+    _result = HRESULT
+
+
+class _CLibrary(_NativeLibrary):
+    """The C library by a name that it has on Windows; a few functions are ours."""
+
+    def __getitem__(self, name: Any) -> Any:
+        if name in _declarations.C_LIBRARY:
+            return ForeignFunction(name, _declarations.C_LIBRARY[name])
+        native: Any = super()
+        return native.__getitem__(name)
+
+
+def _load_c_library() -> Any:
+    load: Any = _CLibrary
+    return load(None)
 
 
 def _missing(name: object) -> Exception:
@@ -107,6 +153,7 @@ def _missing(name: object) -> Exception:
 
 #: The libraries as attributes, each loaded once.
 windll: Any = ctypes.LibraryLoader(WinDLL)
+oledll: Any = ctypes.LibraryLoader(OleDLL)
 
 
 def GetLastError() -> int:
@@ -135,17 +182,24 @@ def install() -> None:
     """Put it all into ctypes, and WindowsError into builtins; without effect the second time.
 
     The types of ctypes.wintypes get the sizes that they have on Windows (DWORD and LONG have 8 bytes here otherwise),
-    for all who ask for them from now on; ctypes.c_long stays what it is.
+    for all who ask for them from now on; so does wide text in structures. ctypes.c_long stays what it is.
     """
     ours: dict[str, Any] = {
         "WinDLL": WinDLL,
         "windll": windll,
+        "OleDLL": OleDLL,
+        "oledll": oledll,
+        "HRESULT": HRESULT,
         "WinError": WinError,
         "FormatError": FormatError,
         "GetLastError": GetLastError,
         "get_last_error": get_last_error,
         "set_last_error": set_last_error,
         "WINFUNCTYPE": WINFUNCTYPE,
+        "Structure": _wide.Structure,
+        "LittleEndianStructure": _wide.Structure,
+        "Union": _wide.Union,
+        "LittleEndianUnion": _wide.Union,
     }
     for name, value in ours.items():
         setattr(ctypes, name, value)
@@ -166,16 +220,26 @@ def _knowing(native: Any) -> Any:
     """A class of ctypes, which also knows the libraries of Windows."""
 
     def new(cls: Any, name: Any = None, *arguments: Any, **options: Any) -> Any:
-        return WinDLL(name, *arguments, **options) if name is not None and is_known(name) else native.__new__(cls)
+        # A path of Linux leads to a file.
+        known = name is not None and is_known(name) and ("/" not in str(name) or str(name).lower().endswith(".dll"))
+        return WinDLL(name, *arguments, **options) if known else native.__new__(cls)
 
     return type(native.__name__, (native,), {"__new__": new, "__doc__": native.__doc__})
 
 
 def _resize_types() -> None:
     """Define wintypes once more, while a long has 32 bits."""
-    kept = ctypes.c_long, ctypes.c_ulong
-    vars(ctypes).update(c_long=ctypes.c_int32, c_ulong=ctypes.c_uint32)
-    try:
+    with types_are(c_long=ctypes.c_int32, c_ulong=ctypes.c_uint32):
         importlib.reload(wintypes)
+
+
+@contextlib.contextmanager
+def types_are(**ours: Any) -> Iterator[None]:
+    """For a moment ctypes has these."""
+    names = vars(ctypes)
+    kept = {name: names[name] for name in ours}
+    names.update(ours)
+    try:
+        yield
     finally:
-        vars(ctypes).update(c_long=kept[0], c_ulong=kept[1])
+        names.update(kept)

@@ -4,6 +4,8 @@ pywintypes     error, HANDLE, OVERLAPPED, SECURITY_ATTRIBUTES
 win32event     mutexes, semaphores, events, waits
 win32file      files
 win32api       handles, processes, error texts
+win32process   this process, and whether others run
+win32security  security attributes
 mmapfile       a section and its view, as a file
 win32con       constants
 winerror       error codes
@@ -12,12 +14,22 @@ Arguments, results and exceptions are those of pywin32. What a module does not h
 that pywin32 itself does not have: a program sees at once what is missing.
 """
 
+import importlib
 from types import ModuleType
+
+_NAMES = (
+    "mmapfile",
+    "pywintypes",
+    "win32api",
+    "win32con",
+    "win32event",
+    "win32file",
+    "win32process",
+    "win32security",
+    "winerror",
+)
 
 
 def modules() -> dict[str, ModuleType]:
     """The modules by the names under which programs import them."""
-    from namedmap.compat.pywin32 import mmapfile, pywintypes, win32api, win32con, win32event, win32file, winerror
-
-    found = (mmapfile, pywintypes, win32api, win32con, win32event, win32file, winerror)
-    return {module.__name__.rpartition(".")[2]: module for module in found}
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in _NAMES}

@@ -127,30 +127,33 @@ class PyOVERLAPPED:
 
 
 class PySECURITY_DESCRIPTOR:
-    """Who may use an object: its owner alone, or, with a discretionary list that is None (NULL), everyone."""
+    """Who may use an object: its owner alone; with a discretionary list that is None (NULL), everyone; or a string."""
 
     def __init__(self, size: object = None, /) -> None:
-        self._everyone = False
+        #: The descriptor as a string of the security descriptor definition language; None for the default.
+        self.text: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "PySECURITY_DESCRIPTOR":
+        """A descriptor of a string."""
+        made = cls()
+        made.text = text
+        return made
 
     def Initialize(self) -> None:
-        self._everyone = False
+        self.text = None
 
     def SetSecurityDescriptorDacl(self, bPresent: int, dacl: None, bDefaulted: int, /) -> None:
         """Let everyone use the object. Raises TypeError for a list with entries: NULL is the one that is known here."""
         if dacl is not None:
             raise TypeError("the list can only be None here, which lets everyone in")
-        self._everyone = bool(bPresent)
+        self.text = _EVERYONE if bPresent else None
 
     def GetSecurityDescriptorDacl(self) -> None:
         return None
 
     def IsValid(self) -> bool:
         return True
-
-    @property
-    def text(self) -> str | None:
-        """The descriptor as a string of the security descriptor definition language; None for the default."""
-        return _EVERYONE if self._everyone else None
 
 
 class PySECURITY_ATTRIBUTES:
