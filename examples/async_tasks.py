@@ -50,7 +50,8 @@ async def take_turns(tasks: int, starter: bool) -> None:
             for _ in range(2 * tasks):  # in both processes
                 await ready.acquire_async()
             go.set()
-    print(f"{tasks} tasks took their turns, in {threading.active_count()} threads", flush=True)
+    # In one piece, since another process says the same.
+    print(f"{tasks} tasks took their turns, in {threading.active_count()} threads\n", end="", flush=True)
 
 
 def main(tasks: int, role: str) -> int:

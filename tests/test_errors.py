@@ -92,7 +92,9 @@ class TestTree:
 
     def test_the_docstring_draws_the_tree(self) -> None:
         """Every class stands in the drawing, with its builtin."""
-        for cls in Error.__subclasses__():
+        drawn = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Error)]
+        assert len(drawn) > 10
+        for cls in drawn[1:]:
             builtin = (*cls.__bases__, OSError)[1]
             assert re.search(rf"^ +{cls.__name__} +{builtin.__name__}\b", str(errors.__doc__), re.MULTILINE)
 
