@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import pickle
+import resource
 import sys
 import threading
 import types
@@ -97,6 +98,43 @@ class TestSignatures:
         with mmap.mmap(-1, 1 << 36) as large:
             large[1 << 35] = 1
             assert os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[1]) < 1 << 32
+
+    def test_memory_without_descriptors(self) -> None:
+        """When no descriptor is left there is memory all the same, as there is with the standard library's class."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 2, before[1]))
+        try:
+            made = [mmap.mmap(-1, 100) for _ in range(10)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for each in made:
+            each[:3] = b"abc"
+            each.close()
+
+    def test_numbers_of_other_types(self) -> None:
+        """What has an index is a number."""
+
+        class Number:
+            def __init__(self, value: int) -> None:
+                self.value = value
+
+            def __index__(self) -> int:
+                return self.value
+
+        make: Any = mmap.mmap
+        for arguments in ((Number(-1), Number(10), NAME), (Number(0), 10, NAME)):
+            with make(*arguments) as made:
+                assert len(made) == 10
+
+    def test_iteration(self) -> None:
+        """Iteration, `in` and `reversed` see bytes objects, as with the standard library's class itself."""
+        made: Any
+        with mmap.mmap(-1, 3) as made:
+            made[:] = b"abc"
+            assert (list(made), list(reversed(made))) == ([b"a", b"b", b"c"], [b"c", b"b", b"a"])
+            assert (b"b" in made, b"x" in made, 97 in made, made[0]) == (True, False, False, 97)
+        with pytest.raises(ValueError, match="closed"):
+            list(made)
 
     @pytest.mark.parametrize(
         ("arguments", "options"),

@@ -12,9 +12,11 @@ process stand on it; a map with a tag name keeps its size (on Windows only while
 in other processes are not seen: locks that show them would stand in the way of the program's own.
 """
 
+import contextlib
 import mmap as _standard
 import operator
 import os
+from collections.abc import Iterator
 from mmap import ACCESS_COPY, ACCESS_DEFAULT, ACCESS_READ, ACCESS_WRITE
 from typing import Any, Self
 
@@ -53,12 +55,13 @@ class mmap(_standard.mmap):
         if "tagname" in options or (arguments and not hasattr(arguments[0], "__index__")):
             tagname, access, offset = _as_on_windows(*arguments, **options)
             # There descriptor 0 is no file either.
-            fileno = -1 if fileno == 0 else fileno
+            fileno = operator.index(fileno) or -1
             if tagname is not None:
                 return cls._tagged(fileno, operator.index(length), tagname, access, offset)
             arguments, options = (), {"access": access, "offset": offset}
         if fileno == -1 and not arguments and _is_plain(**options) and operator.index(length) > 0:
-            return cls._anonymous(length, **options)
+            with contextlib.suppress(OSError):  # no descriptor is left: then memory that keeps its size
+                return cls._anonymous(length, **options)
         made = super().__new__(cls, fileno, length, *arguments, **options)
         if fileno != -1:
             made._stands_on(fileno)
@@ -128,6 +131,18 @@ class mmap(_standard.mmap):
 
     def __del__(self) -> None:
         self._let_go()
+
+    # What a subclass inherits goes through __getitem__, and would make ints of them.
+
+    def __iter__(self) -> Iterator[Any]:
+        """Each byte as a bytes object, as of the standard library's class."""
+        at = 0
+        while at < len(self):
+            yield self[at : at + 1]
+            at += 1
+
+    def __reversed__(self) -> Iterator[Any]:
+        return (self[at : at + 1] for at in range(len(self) - 1, -1, -1))
 
     def __repr__(self) -> str:
         _, _, rest = super().__repr__().partition(" ")
