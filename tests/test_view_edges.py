@@ -147,3 +147,78 @@ def test_read_only_arrays_stay_so(mapping: namedmap.FileMapping) -> None:
         array = view.array()
         with pytest.raises(ValueError, match="WRITEABLE"):
             array.flags.writeable = True
+
+
+def test_names_of_files_are_those_of_the_system(tmp_path: Path) -> None:
+    """A backslash in a path is a character, and so is what Win32 refuses, in a str as well."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_bytes(b"wrong")
+    for name in ("a\\b", "*?<>|:", "C:\\x", "\\\\server\\share"):
+        (tmp_path / name).write_bytes(b"right")
+        for path in (str(tmp_path / name), os.fsencode(tmp_path / name), tmp_path / name):
+            with namedmap.map_file(path) as mapping, mapping.view() as view:
+                assert view[:] == b"right"
+    with pytest.raises(namedmap.NotFoundError):
+        namedmap.map_file("")
+
+
+def test_a_store_against_the_protection(mapping: namedmap.FileMapping) -> None:
+    """Once a view has been protected its methods raise where a touch is a signal."""
+    with mapping.view() as view:
+        view.protect("read")
+        for store in (lambda: view.__setitem__(0, 1), lambda: view.__setitem__(slice(0, 2), b"ab")):
+            with pytest.raises(namedmap.PageError, match="protect"):
+                store()
+        with pytest.raises(namedmap.PageError, match="protect"):
+            view.write(0, b"abc")
+        assert view[:3] == bytes(3)
+        view.protect("write")
+        view[:3] = b"abc"
+        with mapping.view() as other:
+            assert view[:3] == other[:3] == b"abc"
+
+
+def test_a_view_that_was_made_a_copy(mapping: namedmap.FileMapping) -> None:
+    """What is stored then is seen here, and by nobody else."""
+    with mapping.view() as view, mapping.view() as other:
+        view.protect("copy")
+        view[:3] = b"abc"
+        assert (view[:3], view.read(0, 3), other[:3]) == (b"abc", b"abc", bytes(3))
+
+
+def test_containment(mapping: namedmap.FileMapping) -> None:
+    """Of numbers and of bytes, as in a bytearray."""
+    with mapping.view() as view:
+        view[50:55] = b"hello"
+        model = bytearray(view)
+        for wanted in (0, 104, 1, b"ell", b"", b"elk", bytearray(b"lo"), b"h"):
+            assert (wanted in view) == (wanted in model)
+        for wrong in (256, -1):
+            with pytest.raises(ValueError, match="range"):
+                assert wrong in view
+        with pytest.raises(TypeError):
+            assert "hello" in view
+    with pytest.raises(ValueError, match="closed"):
+        assert 0 in view
+
+
+def test_search_from_none(mapping: namedmap.FileMapping) -> None:
+    """None stands for the ends, as for bytes."""
+    with mapping.view() as view:
+        assert (view.find(b"\0", None, None), view.rfind(b"\0", None, None)) == (0, 99)
+
+
+def test_a_closed_view_has_no_slices(mapping: namedmap.FileMapping) -> None:
+    """Not even empty ones, nor a stream."""
+    view = mapping.view()
+    view.close()
+    for use in (lambda: view[5:5], lambda: view.__setitem__(slice(5, 5), b""), view.stream):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+
+
+def test_beyond_the_end(mapping: namedmap.FileMapping) -> None:
+    """The message does not speak of less than nothing."""
+    with pytest.raises(namedmap.BadValueError) as caught:
+        mapping.view(1 << 70)
+    assert "-" not in caught.value.message.replace("edge-", "")

@@ -117,7 +117,7 @@ class FileMapping:
         if offset < 0 or length < 1 or length > present - offset:
             raise errors.BadValueError(
                 int(c.ERROR_INVALID_PARAMETER),
-                f"{self!r} has no {length:,} bytes at offset {offset:,} to view",
+                f"{self!r} has no {max(length, 0):,} bytes at offset {offset:,} to view",
             )
         return View(self, wanted, offset, length)
 
@@ -259,7 +259,7 @@ def map_file(
     if size is not None:
         size = _file_size(where, size)
     how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
-    file = functions.CreateFile(where, wanted.file, _SHARE, attributes(mode), how, 0, None)
+    file = functions.CreateFile(_Path(where), wanted.file, _SHARE, attributes(mode), how, 0, None)
     if file == c.INVALID_HANDLE_VALUE:
         raise _cannot_open(where)
     made = create and functions.GetLastError() != c.ERROR_ALREADY_EXISTS
@@ -292,6 +292,16 @@ def _create(
     handle = _section(_NO_FILE, name, size, flags, attributes)
     created = functions.GetLastError() != _EXISTED
     return FileMapping(handle, name, wanted, created=created)
+
+
+class _Path:
+    """A path of the system. The Win32 functions take it as it is; in a str a backslash would be a separator."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return self._path
 
 
 def _file_size(path: str, size: int) -> int:

@@ -143,6 +143,8 @@ class View:
     def _get(self, key: "SupportsIndex | slice") -> int | bytes:
         if not isinstance(key, slice):
             return self.read(self._index(key), 1)[0]
+        if self._memory is None:
+            raise self._is_closed()
         start, stop, step = key.indices(self._size)
         where = range(start, stop, step)
         if not where:
@@ -167,6 +169,8 @@ class View:
             memory[key] = _as_bytes(value)
 
     def _set(self, key: "SupportsIndex | slice", value: Any) -> None:
+        if self._memory is None:
+            raise self._is_closed()
         if not isinstance(key, slice):
             self.write(self._index(key), bytes((value,)))
             return
@@ -188,6 +192,10 @@ class View:
     def __iter__(self) -> Iterator[int]:
         for _, piece in self._pieces(0, self._size):
             yield from piece
+
+    def __contains__(self, wanted: Any) -> bool:
+        """Whether a number, or some bytes, are in it."""
+        return self.find(bytes((wanted,)) if isinstance(wanted, SupportsIndex) else wanted) >= 0
 
     def __eq__(self, other: object) -> bool:
         """Whether the bytes are the same as those of another view or bytes-like object."""
@@ -250,11 +258,11 @@ class View:
             )
         return at, length
 
-    def find(self, wanted: Any, start: int = 0, end: int | None = None) -> int:
+    def find(self, wanted: Any, start: int | None = 0, end: int | None = None) -> int:
         """The first place of some bytes in [start:end], or -1."""
         sought = bytes(_as_bytes(wanted))
         first, beyond, _ = slice(start, end).indices(self._size)
-        if start > self._size:  # not even nothing is there
+        if start is not None and start > self._size:  # not even nothing is there
             return -1
         for at in range(first, max(beyond - len(sought), first - 1) + 1, _WINDOW):
             found = self.read(at, min(_WINDOW + max(len(sought) - 1, 0), beyond - at)).find(sought)
@@ -262,11 +270,11 @@ class View:
                 return at + found
         return -1
 
-    def rfind(self, wanted: Any, start: int = 0, end: int | None = None) -> int:
+    def rfind(self, wanted: Any, start: int | None = 0, end: int | None = None) -> int:
         """The last place of some bytes in [start:end], or -1."""
         sought = bytes(_as_bytes(wanted))
         first, beyond, _ = slice(start, end).indices(self._size)
-        if start > self._size:
+        if start is not None and start > self._size:
             return -1
         last = beyond - len(sought)
         while last >= first:
@@ -328,6 +336,8 @@ class View:
 
     def stream(self) -> ViewStream:
         """A binary file over the memory, for io.BufferedRandom and the like; its end is the view's."""
+        if self._memory is None:
+            raise self._is_closed()
         return ViewStream(self)
 
     def __buffer__(self, flags: int, /) -> memoryview:
@@ -375,12 +385,15 @@ class View:
     def protect(self, access: str, offset: int = 0, size: int | None = None) -> None:
         """Change what may be done with pages of the view; touching them otherwise is a signal.
 
-        `access` as for views. `buf` and arrays that exist keep believing what they knew.
+        `access` as for views. The methods of this view raise PageError from now on; `buf` and arrays keep believing
+        what they knew.
         """
         old = ctypes.c_uint32()
         address, length = self._pages(offset, size)
         if not functions.VirtualProtect(address, length, parse_access(access).protection, old):
             raise errors.last()
+        # With care from now on, and not from the file, which does not know of pages that are private.
+        self._careful, self._characters, self._reader = True, None, None
 
     def commit(self, offset: int = 0, size: int | None = None) -> None:
         """Give reserved pages their space, for all processes. Raises Error if there is none."""

@@ -227,8 +227,8 @@ def _touch(address: int, size: int, how: int) -> None:
 def _gone(address: int) -> KernelError:
     return KernelError(
         NTSTATUS.STATUS_IN_PAGE_ERROR,
-        f"the memory at {address:#x} is not there: its file was cut off by another program, its disk is full, or its "
-        "pages are reserved and not committed",
+        f"the memory at {address:#x} is not there: its file was cut off by another program, its disk is full, its "
+        "pages are reserved and not committed, or their protection forbids it",
     )
 
 
