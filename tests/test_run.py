@@ -192,6 +192,35 @@ class TestInstalled:
             """
         assert run_text(text).splitlines() == ["b'A'", "100 True", "True", "True", r"b'\xe4' ä"]
 
+    def test_the_resource_tracker(self) -> None:
+        """What programs do against the standard library's tracker of blocks (cpython#82300) is no error."""
+        text = """
+            from multiprocessing import resource_tracker, shared_memory
+            from multiprocessing.resource_tracker import unregister
+            block = shared_memory.SharedMemory(create=True, size=10)
+            other = shared_memory.SharedMemory(block.name)
+            resource_tracker.unregister(other._name, "shared_memory")
+            unregister("/" + block.name, "shared_memory")
+            resource_tracker._resource_tracker.unregister(block._name, "shared_memory")
+            other.close()
+            block.close()
+            block.unlink()
+            print(resource_tracker._resource_tracker._pid)
+            """
+        assert run_text(text) == "None\n"
+
+    def test_blocks_of_before(self) -> None:
+        """A block of the standard library that was there before is looked after as before."""
+        text = """
+            from multiprocessing import shared_memory
+            block = shared_memory.SharedMemory(create=True, size=10)
+            import namedmap.compat
+            namedmap.compat.install()
+            block.close()
+            block.unlink()
+            """
+        assert run(write("program.py", text), python=(sys.executable,)) == ""
+
     def test_twice(self) -> None:
         """install has no effect the second time, and can disguise later."""
         text = """

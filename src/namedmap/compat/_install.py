@@ -3,8 +3,10 @@
 import codecs
 import importlib.util
 import mmap
+import multiprocessing.resource_tracker
 import multiprocessing.spawn
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from namedmap.compat import _disguise, pywin32, shared_memory, windll
@@ -29,10 +31,29 @@ def install(*, windows: bool = False, package: str | None = None) -> None:
 
 
 def _replace_shared_memory() -> None:
+    if "multiprocessing.shared_memory" not in sys.modules:
+        _spare_tracker()
     sys.modules["multiprocessing.shared_memory"] = shared_memory
     for name in ("multiprocessing", "multiprocessing.managers"):
         if name in sys.modules:
             vars(sys.modules[name])["shared_memory"] = shared_memory
+
+
+def _spare_tracker() -> None:
+    """Tell the resource tracker nothing of blocks: programs have it forget what it was never told (cpython#82300)."""
+    tracker: Any = multiprocessing.resource_tracker
+    for name in ("register", "unregister"):
+        tell = _but_blocks(getattr(tracker, name))
+        vars(tracker)[name] = tell
+        setattr(tracker._resource_tracker, name, tell)
+
+
+def _but_blocks(tell: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    def tell_others(name: str, rtype: str) -> None:
+        if rtype != "shared_memory":
+            tell(name, rtype)
+
+    return tell_others
 
 
 def _offer_pywin32() -> None:
