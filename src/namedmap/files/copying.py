@@ -3,7 +3,7 @@
 Which way is taken, the first that fits:
 
     reflink    the filesystem shares the blocks (btrfs, XFS, bcachefs; not with reflink=False)
-    drain      the file does not know its size (/proc)
+    drain      the file does not know its size (/proc, /sys)
     checked    verify was asked for: written, read back, compared, hashed, in one pass
     sendfile   the file is small, has to grow from its beginning (resume), is not on a disk, or there is one processor
     threads    everything else
@@ -104,7 +104,7 @@ def copy(
     if (window is not None and window < 1) or (threads is not None and threads < 1):
         raise bad(f"window {window} and threads {threads} must be at least 1")
     hashed = None if verify is None else new_hash(verify)
-    with Source(src, sparse=sparse) as source:
+    with Source(src, sparse=sparse, keep=False) as source:
         report = _Report(source, progress, cancel)
         target = (Part if resume else Aside if atomic else InPlace)(dst, source, read=hashed is not None)
         work = _Work(source, target, hashed, window, threads, report)
@@ -146,7 +146,7 @@ class _Work:
         """Copy the bytes; returns the way, and how many were written."""
         source, target = self.source, self.target
         if not source.size:
-            return "drain", moving.drain(source, target.fd, self.hashed)
+            return "drain", moving.drain(source, target.fd, self.report, self.hashed)
         if reflink and source.sparse and not target.done and moving.share(source, target.fd):
             return "reflink", self._check(source.size) if self.hashed else 0
         with contextlib.suppress(OSError):

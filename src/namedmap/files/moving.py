@@ -4,7 +4,7 @@
     send     the kernel copies, in this thread: for what is small, and what must grow from its beginning to its end
     spread   threads read and write pieces that stay in the processor's cache: for what is large
     check    read, write, read back, compare, hash
-    drain    read to the end: for files that do not know their size, as in /proc
+    drain    read to the end: for files that do not know their size, as in /proc and /sys
 
 A process can be killed or a disk fill up at any piece; nothing here cleans up. Ranges are (offset, length).
 
@@ -127,25 +127,32 @@ def check(source: Source, target: int, plan: Iterator[Piece], report: Report, ha
             if offset + len(wanted) > done:
                 write(target, wanted, offset)
                 moved += len(wanted)
-            count = _read(target, memoryview(back)[: len(wanted)], offset)
-            if count < len(wanted) or (back if len(wanted) == PIECE else back[: len(wanted)]) != wanted:
-                raise VerifyError(
-                    f"the copy of {source.path!r} is not what was written, between bytes {offset:,} and "
-                    f"{offset + len(wanted):,}: the disk or its connection is damaged, or another program wrote to it"
-                )
+            _expect(source, target, wanted, offset, back)
         hashed.update(wanted)
         report(offset + len(wanted))
     return moved
 
 
-def drain(source: Source, target: int, hashed: Hash | None) -> int:
-    """Copy until the source has no more; returns how many bytes."""
-    moved = 0
+def _expect(source: Source, target: int, wanted: memoryview, offset: int, back: bytearray) -> None:
+    """Raise VerifyError if the target has other bytes there."""
+    count = _read(target, memoryview(back)[: len(wanted)], offset)
+    if count < len(wanted) or (back if len(wanted) == PIECE else back[: len(wanted)]) != wanted:
+        raise VerifyError(
+            f"the copy of {source.path!r} is not what was written, between bytes {offset:,} and "
+            f"{offset + len(wanted):,}: the disk or its connection is damaged, or another program wrote to it"
+        )
+
+
+def drain(source: Source, target: int, report: Report, hashed: Hash | None) -> int:
+    """Copy until the source has no more; with a hash, read back and compare as well. Returns how many bytes."""
+    back, moved = bytearray(0 if hashed is None else PIECE), 0
     while data := os.read(source.fd, _SPREAD):
         write(target, memoryview(data), moved)
-        moved += len(data)
         if hashed is not None:
+            _expect(source, target, memoryview(data), moved, back)
             hashed.update(data)
+        moved += len(data)
+        report(moved)
     return moved
 
 

@@ -24,6 +24,10 @@ Result = TypeVar("Result")
 Piece = tuple[int, memoryview, bool]
 #: Bytes that are read at a time: large enough that the calls do not count, small enough for a processor's cache.
 PIECE = 1 << 20
+#: A file that the kernel makes up as it is read tells no size, or this one at most.
+_MADE_UP = 1 << 16
+#: What of such a file is kept at most; a copy keeps nothing of it.
+_KEPT = 64 << 20
 #: Less than this is shown to nobody's progress function.
 _TELLING = 1 << 20
 
@@ -39,28 +43,55 @@ _KINDS = {
 class Source:
     """A regular file that is open for reading; not `sparse`: its holes count as data.
 
+    Of one that does not know its size (in /proc, /sys), what it has now is read and kept. Not with `keep` False: then
+    `endless` says that it has to be read to its end, and `size` is 0.
+
     Raises NotFoundError, AccessDeniedError, BadValueError (no regular file).
     """
 
-    def __init__(self, path: AnyPath, flags: int = os.O_RDONLY, *, sparse: bool = True) -> None:
+    def __init__(self, path: AnyPath, flags: int = os.O_RDONLY, *, sparse: bool = True, keep: bool = True) -> None:
         self.path, self.sparse = os.fspath(path), sparse
         with system_calls(f"cannot open {self.path!r}"):
             # Opening a device can do things, and opening a FIFO waits: look first, and again at what was opened.
             refuse_special(os.stat(self.path), self.path)
             self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         self.info = os.fstat(self.fd)
+        self.size = self.info.st_size
         try:
             refuse_special(self.info, self.path)
-        except errors.Error:
+            self.endless = flags == os.O_RDONLY and self._is_made_up()
+            if self.endless:
+                self.size = self._keep() if keep else 0
+        except BaseException:
             os.close(self.fd)
             raise
-        self.size = self.info.st_size
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         os.close(self.fd)
+
+    def _is_made_up(self) -> bool:
+        """Whether it has other bytes than its size says, though it takes no space."""
+        if self.info.st_blocks or self.size > _MADE_UP:
+            return False
+        with system_calls(f"cannot read {self.path!r}"):
+            return len(os.pread(self.fd, self.size + 1, 0)) != self.size
+
+    def _keep(self) -> int:
+        """Put the content into memory that stands for the file; returns its size."""
+        kept, size = os.memfd_create("namedmap-files", os.MFD_CLOEXEC), 0
+        try:
+            with system_calls(f"cannot read {self.path!r}"):
+                while data := os.read(self.fd, _MADE_UP):
+                    size += os.write(kept, data)
+                    if size > _KEPT:
+                        raise bad(f"{self.path!r} does not say how long it is, and goes on beyond {_KEPT:,} bytes")
+            os.dup2(kept, self.fd, inheritable=False)
+        finally:
+            os.close(kept)
+        return size
 
     def fill(self, buffer: memoryview, offset: int) -> None:
         """Read bytes from an offset on until the buffer is full. Raises ChangedError if the file has become shorter."""
