@@ -165,7 +165,7 @@ class _Work:
         if isinstance(self.target, Part):
             return 1
         if self.threads is not None:
-            return self.threads
+            return min(self.threads, -(-self.source.size // (self.window or moving.SPREAD)))
         processors = len(os.sched_getaffinity(0))
         # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
         on_disk = os.major(os.fstat(self.target.fd).st_dev) != 0

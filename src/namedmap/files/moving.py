@@ -13,6 +13,7 @@ that read(2) and write(2) pieces of a quarter of a megabyte are the faster way: 
 each write, so that one thread writes while the others read, and the bytes do not leave the cache in between.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -27,7 +28,8 @@ from .reading import PIECE, Piece, Source
 _FICLONE = 0x40049409
 #: What the kernel copies in one call: soon enough for somebody who cancels.
 _SENT = 8 << 20
-_SPREAD = 256 << 10
+#: What a thread moves at a time.
+SPREAD = 256 << 10
 
 Report = Callable[[int], None]
 Ranges = Iterator[tuple[int, int]]
@@ -68,7 +70,7 @@ def spread(
     source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None, threads: int = 2
 ) -> int:
     """Copy the ranges with several threads, of which this is one; returns how many bytes."""
-    size = piece or _SPREAD
+    size = min(piece or SPREAD, source.size)
     waiting = cut(ranges, size)
     lock, failures = threading.Lock(), list[BaseException]()
     moved = furthest = 0
@@ -95,10 +97,11 @@ def spread(
 
     helpers = [threading.Thread(target=work, args=(_silent,), name="namedmap-copy") for _ in range(threads - 1)]
     try:
-        for helper in helpers:
-            helper.start()
+        with contextlib.suppress(RuntimeError):  # no more threads for this user: those that there are do all of it
+            for helper in helpers:
+                helper.start()
         work(report)
-    except BaseException as error:  # no thread can be started, or Ctrl-C between two lines
+    except BaseException as error:  # Ctrl-C between two lines
         failures.append(error)
     for helper in helpers:
         _wait_for(helper, failures)
@@ -146,7 +149,7 @@ def _expect(source: Source, target: int, wanted: memoryview, offset: int, back: 
 def drain(source: Source, target: int, report: Report, hashed: Hash | None) -> int:
     """Copy until the source has no more; with a hash, read back and compare as well. Returns how many bytes."""
     back, moved = bytearray(0 if hashed is None else PIECE), 0
-    while data := os.read(source.fd, _SPREAD):
+    while data := os.read(source.fd, SPREAD):
         write(target, memoryview(data), moved)
         if hashed is not None:
             _expect(source, target, memoryview(data), moved, back)

@@ -43,7 +43,7 @@ def patch(path: AnyPath, offset: int, data: bytes, *, expect: bytes | None = Non
     is full (holes of a file need space), what was there is put back. Raises BadValueError beyond the end,
     NotFoundError, AccessDeniedError, Error. Another program that writes to the same place meanwhile is not kept out.
     """
-    new = bytes(data)
+    new = bytes(memoryview(data))  # of a number bytes() would make so many zeros
     if expect is not None and len(expect) != len(new):
         raise bad(f"{len(new)} bytes can replace as many only, and {len(expect)} are expected there")
     with Source(path, os.O_RDWR) as source:

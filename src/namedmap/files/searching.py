@@ -146,7 +146,7 @@ class _Scan:
             self.pattern = re.compile(pattern.pattern, pattern.flags | re.IGNORECASE) if ignore_case else pattern
             self.reach = self.behind = overlap
             return
-        self.sought = bytes(pattern)
+        self.sought = bytes(memoryview(pattern))  # of a number bytes() would make so many zeros
         if not self.sought:
             raise bad("there is nothing to search for: the pattern is empty")
         self.reach, self.behind = len(self.sought), 0
@@ -193,7 +193,7 @@ class _Scan:
             return window, memory, place, self._first(place, window.begin - window.base, length)
 
         step = max(_WINDOW, self.reach)
-        size = min(step + self.reach, stop - start) + self.behind
+        size = min(min(step + self.reach, stop - start) + self.behind, stop)
         memories += [bytearray(size) for _ in range(workers + 1 if stop - start > step else 1)]
         yield from (found for found in ahead(load, self._plan(source, start, stop, step), workers) if found[3] >= 0)
 
@@ -224,7 +224,7 @@ class _Scan:
 
     def _regions(self, source: Source, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """[begin, end) of the places where a match can begin."""
-        if not source.has_holes or self._matches_zeros():
+        if not source.has_holes or 2 * self.reach >= stop - start or self._matches_zeros():
             yield start, stop
             return
         # The beginning and the end are looked at even where they are holes, for what matches only there.

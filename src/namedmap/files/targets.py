@@ -22,10 +22,11 @@ from pathlib import Path
 from namedmap import errors
 from namedmap.constants import WinError
 
-from .failures import bad, failure
+from .failures import bad
 from .reading import AnyPath, Source, refuse_special, system_calls
 
 _COPY, _PART = ".namedmap-copy", ".namedmap-part"
+_LIST = "system.posix_acl_access"
 #: Bytes of the target's name in that of an unfinished file: a name has at most 255.
 _HEAD = 100
 #: What of an earlier part is compared with the source before it is gone on with.
@@ -41,11 +42,11 @@ class Target:
         if given.endswith(os.sep):
             raise bad(f"{given!r} names a directory: give the path of a file")
         self.source, self.read, self.done, self.fd = source, read, 0, -1
-        # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
-        self.path = os.path.realpath(given)
-        self.directory, self.name = os.path.split(self.path)
         self.asked = f"cannot copy {source.path!r} to {given!r}"
         with system_calls(self.asked):
+            # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
+            self.path = os.path.realpath(given)
+            self.directory, self.name = os.path.split(self.path)
             self.old = self._existing()
             try:
                 self.open()
@@ -91,11 +92,28 @@ class Target:
         return stat.S_IMODE(self.source.info.st_mode) & 0o777
 
     def dress(self) -> None:
-        """What is to replace a file gets its permissions, and its owner if that is allowed."""
-        if self.old is not None:
-            with contextlib.suppress(PermissionError):
-                os.fchown(self.fd, self.old.st_uid, self.old.st_gid)
-            os.fchmod(self.fd, stat.S_IMODE(self.old.st_mode) & 0o777)
+        """What is to replace a file gets its permissions, and its owner and group as far as that is allowed."""
+        if self.old is None:
+            return
+        mode = stat.S_IMODE(self.old.st_mode) & 0o777
+        try:
+            os.fchown(self.fd, -1, self.old.st_gid)
+        except OSError:
+            mode &= 0o707  # what its group might do is not for another one
+        with contextlib.suppress(OSError):
+            os.fchown(self.fd, self.old.st_uid, -1)
+        self._dress_list()
+        os.fchmod(self.fd, mode)
+
+    def _dress_list(self) -> None:
+        """The access control list, and no other: with one, the group's bits are a mask for all it names. acl(5)."""
+        try:
+            rights = os.getxattr(self.path, _LIST)
+        except OSError:
+            with contextlib.suppress(OSError):  # the directory may have given a list; or no file here can have one
+                os.removexattr(self.fd, _LIST)
+        else:
+            os.setxattr(self.fd, _LIST, rights)
 
     def _settle(self) -> None:
         """The disk has the name as well."""
@@ -264,10 +282,8 @@ def leftovers(directory: AnyPath) -> list[Path]:
 
     They may be removed. Raises NotFoundError, AccessDeniedError.
     """
-    try:
+    with system_calls(f"cannot look into {os.fspath(directory)!r}"):
         return sorted(Path(path) for path in _dead(os.fspath(directory)))
-    except OSError as error:
-        raise failure(error, f"cannot look into {os.fspath(directory)!r}") from None
 
 
 def _dead(directory: str) -> Iterator[str]:
