@@ -1,10 +1,13 @@
 """namedmap.files among hostile files, names and arguments."""
 
+import contextlib
 import hashlib
 import os
 import re
 import struct
+import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,9 @@ import pytest
 
 import namedmap
 from bigfile_support import build, names, sparse
-from file_support import needs_root
+from file_support import needs_root, public_directory
 from namedmap import files
+from support import Spawn
 
 #: Says that it has 4096 bytes, and has fewer.
 SYSFS = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -124,7 +128,7 @@ class TestAccessLists:
     """What replaces a file is open to those to whom the old one was, and to nobody else."""
 
     @pytest.mark.parametrize("way", [{}, {"atomic": True}, {"resume": True}], ids=str)
-    def test_the_list_of_the_old_file_stays(self, tmp_path: Path, way: dict[str, bool]) -> None:
+    def test_the_list_of_the_old_file_stays(self, tmp_path: Path, way: dict[str, Any]) -> None:
         """Without its list, the mask in the mode would be the group's rights."""
         (tmp_path / "a").write_bytes(b"new")
         (tmp_path / "b").write_bytes(b"old")
@@ -135,7 +139,7 @@ class TestAccessLists:
 
     @pytest.mark.parametrize("way", [{}, {"atomic": True}, {"resume": True}], ids=str)
     def test_the_list_of_the_directory_is_not_for_a_file_that_was_there(
-        self, tmp_path: Path, way: dict[str, bool]
+        self, tmp_path: Path, way: dict[str, Any]
     ) -> None:
         """A file without a list gets none though new files in the directory do."""
         (tmp_path / "a").write_bytes(b"new")
@@ -150,3 +154,110 @@ def set_list(path: Path, name: str, rights: bytes) -> None:
         os.setxattr(path, name, rights)
     except OSError as error:
         pytest.skip(f"the filesystem has no access control lists: {error}")
+
+
+class TestWhatCannotBe:
+    """What is known to fail fails before anything is written, and says what to do."""
+
+    def test_metadata_of_a_file_of_another_user(self, spawn: Spawn, second_user: int) -> None:
+        """Only the owner may set times: a copy that is to keep them leaves the other's file as it is."""
+        with public_directory() as directory:
+            (directory / "a").write_bytes(b"new")
+            (directory / "b").write_bytes(b"old")
+            (directory / "b").chmod(0o666)
+            child = spawn()
+            child.run(f"""
+                import concurrent.futures.thread
+                from namedmap import files
+                os.setgroups([]); os.setgid({second_user}); os.setuid({second_user})
+            """)
+            call = f"files.copy({str(directory / 'a')!r}, {str(directory / 'b')!r}, preserve=True)"
+            child.run(f"""
+                try:
+                    {call}
+                except namedmap.AccessDeniedError as error:
+                    said = str(error)
+            """)
+            assert "copy without preserve" in child.value("said")
+            assert (directory / "b").read_bytes() == b"old"
+            child.run(call.replace(", preserve=True", ""))
+            assert (directory / "b").read_bytes() == b"new"
+
+    @needs_root
+    @pytest.mark.parametrize("way", [{"atomic": True}, {"resume": True}], ids=str)
+    def test_a_mount_point_cannot_be_replaced(self, tmp_path: Path, way: dict[str, Any]) -> None:
+        """A file with another bound over it, as in containers: the error says so; a plain copy is written."""
+        for name in "abc":
+            (tmp_path / name).write_bytes(name.encode())
+        if subprocess.run(["mount", "--bind", tmp_path / "c", tmp_path / "b"], check=False).returncode:
+            pytest.skip("cannot mount here")
+        try:
+            with pytest.raises(namedmap.AccessDeniedError, match="is a mount point"):
+                files.copy(tmp_path / "a", tmp_path / "b", **way)
+            files.copy(tmp_path / "a", tmp_path / "b")
+        finally:
+            subprocess.run(["umount", tmp_path / "b"], check=True)
+        assert (tmp_path / "c").read_bytes() == b"a"
+        for left in files.leftovers(tmp_path):
+            left.unlink()
+
+    def test_a_part_that_is_another_name_of_a_file(self, tmp_path: Path) -> None:
+        """A part is truncated if it is not believed: a link to a file of the caller's own is left alone."""
+        (tmp_path / "a").write_bytes(b"a" * 100)
+        answers = iter([False, True, True])
+        with pytest.raises(files.Cancelled):
+            files.copy(tmp_path / "a", tmp_path / "b", resume=True, reflink=False, cancel=lambda: next(answers))
+        (part,) = files.leftovers(tmp_path)
+        (tmp_path / "precious").write_bytes(b"precious" * 100)
+        part.unlink()
+        part.hardlink_to(tmp_path / "precious")
+        with pytest.raises(namedmap.AccessDeniedError, match="remove it"):
+            files.copy(tmp_path / "a", tmp_path / "b", resume=True)
+        assert (tmp_path / "precious").read_bytes() == b"precious" * 100
+
+
+class TestInterrupts:
+    """Ctrl-C at the moments at which something has just been made."""
+
+    @pytest.mark.parametrize(
+        ("call", "way"),
+        [("ftruncate", {}), ("fstat", {}), ("link", {"atomic": True}), ("replace", {"atomic": True})],
+        ids=str,
+    )
+    @pytest.mark.parametrize("old", [b"old", None])
+    def test_nothing_half_is_left(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, way: dict[str, Any], old: bytes | None
+    ) -> None:
+        """Interrupted right after a system call, the target is whole, old or absent, and nothing else is there."""
+        (tmp_path / "a").write_bytes(b"new")
+        if old is not None:
+            (tmp_path / "b").write_bytes(old)
+        plain: Callable[..., Any] = getattr(os, call)
+        left = [1]
+
+        def interrupted(*given: Any, **named: Any) -> Any:
+            found = plain(*given, **named)
+            if (call != "fstat" or given[0] == newest()) and left:
+                left.pop()
+                raise KeyboardInterrupt
+            return found
+
+        def newest() -> int:
+            here = {int(name): target for name, target in links().items()}
+            return max((fd for fd, target in here.items() if target == str(tmp_path / "b")), default=-1)
+
+        monkeypatch.setattr(os, call, interrupted)
+        with contextlib.suppress(KeyboardInterrupt):
+            files.copy(tmp_path / "a", tmp_path / "b", reflink=False, **way)
+        monkeypatch.undo()
+        there = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+        assert there.pop("a") == b"new"
+        assert there in ({}, {"b": b"new"}, {"b": b"old"})
+
+
+def links() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return found

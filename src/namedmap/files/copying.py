@@ -106,7 +106,9 @@ def copy(
     hashed = None if verify is None else new_hash(verify)
     with Source(src, sparse=sparse, keep=False) as source:
         report = _Report(source, progress, cancel)
-        target = (Part if resume else Aside if atomic else InPlace)(dst, source, read=hashed is not None)
+        target = (Part if resume else Aside if atomic else InPlace)(
+            dst, source, read=hashed is not None, preserve=preserve
+        )
         work = _Work(source, target, hashed, window, threads, report)
         with _finished(source, target, preserve=preserve, durable=atomic):
             method, written = work.run(reflink)
@@ -194,9 +196,10 @@ class _Work:
 
 @contextlib.contextmanager
 def _finished(source: Source, target: Target, *, preserve: bool, durable: bool) -> Iterator[None]:
-    """The target is put into its place after the with-block, or abandoned if that fails."""
+    """The target is opened, and put into its place after the with-block; or abandoned if any of this fails."""
     try:
         with system_calls(target.asked):
+            target.open()
             yield
             _complete(source, target)
             if preserve:

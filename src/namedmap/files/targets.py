@@ -36,24 +36,21 @@ _TAIL = 8 << 20
 class Target:
     """The file that a copy is written to: `fd`. Bytes up to `done` are there already."""
 
-    def __init__(self, path: AnyPath, source: Source, *, read: bool) -> None:
-        """`read`: what was written has to be read back."""
+    #: What it is called until it is complete; "" if it is written in its place.
+    temporary = ""
+
+    def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
+        """`read`: what was written has to be read back; `preserve`: it is to have the source's metadata."""
         given = os.fspath(path)
         if given.endswith(os.sep):
             raise bad(f"{given!r} names a directory: give the path of a file")
-        self.source, self.read, self.done, self.fd = source, read, 0, -1
+        self.source, self.read, self.preserve, self.done, self.fd = source, read, preserve, 0, -1
         self.asked = f"cannot copy {source.path!r} to {given!r}"
         with system_calls(self.asked):
             # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
             self.path = os.path.realpath(given)
             self.directory, self.name = os.path.split(self.path)
             self.old = self._existing()
-            try:
-                self.open()
-            except BaseException:
-                self.abandon(useless=False)
-                self.close()
-                raise
 
     def _existing(self) -> os.stat_result | None:
         try:
@@ -69,7 +66,7 @@ class Target:
         return info
 
     def open(self) -> None:
-        """Open or make the file."""
+        """Open or make the file; what was made is removed by `abandon` whenever Ctrl-C comes."""
         raise NotImplementedError
 
     def finish(self, *, durable: bool) -> None:
@@ -115,6 +112,18 @@ class Target:
         else:
             os.setxattr(self.fd, _LIST, rights)
 
+    def _replace(self) -> None:
+        """Give the file its name, which another one may have had."""
+        try:
+            os.replace(self.temporary, self.path)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            message = (
+                f"{self.asked}: the target is a mount point, which cannot be replaced; copy without atomic, resume"
+            )
+            raise errors.of(WinError.ERROR_ACCESS_DENIED, message) from None
+
     def _settle(self) -> None:
         """The disk has the name as well."""
         fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -134,18 +143,29 @@ class InPlace(Target):
 
     def open(self) -> None:
         """Open it for writing, and empty it."""
+        self._made: list[int] = []
         access = os.O_RDWR if self.read else os.O_WRONLY
         flags = access | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         try:
-            self.fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, self._mode)
+            # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
+            self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
         except FileExistsError:
             # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
             self.fd = os.open(self.path, flags)
             info = os.fstat(self.fd)
+            if self.preserve and os.geteuid() not in (0, info.st_uid):
+                message = f"{self.asked}: only its owner may give it other times and permissions; copy without preserve"
+                raise errors.of(WinError.ERROR_ACCESS_DENIED, message) from None
             if self.old is None or (info.st_dev, info.st_ino) != (self.old.st_dev, self.old.st_ino):
                 message = f"{self.asked}: another program has just put a file there; do it again if it may be replaced"
                 raise errors.of(WinError.ERROR_FILE_EXISTS, message) from None
+            self._opened = info
             os.ftruncate(self.fd, 0)
+        else:
+            self._take()
+
+    def _take(self) -> None:
+        self.fd = self._made[0]
         self._opened = os.fstat(self.fd)
 
     def dress(self) -> None:
@@ -153,6 +173,8 @@ class InPlace(Target):
 
     def abandon(self, *, useless: bool = True) -> None:
         """Remove what there is: half a file looks like a whole one. Other names of it are left with nothing."""
+        if self._made and self._opened is None:
+            self._take()
         if self._opened is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, 0)
@@ -164,32 +186,34 @@ class InPlace(Target):
 class Aside(Target):
     """A file without a name in the directory of the target, or with one where that cannot be."""
 
+    #: Whether its name may be there: said before it is made, for Ctrl-C may come in between.
+    named = False
+
     def open(self) -> None:
         """Make the file."""
         self.temporary = os.path.join(self.directory, f".{_head(self.name)}.{secrets.token_hex(6)}{_COPY}")
-        self.named = False
         flags = os.O_RDWR | os.O_CLOEXEC
         try:
             self.fd = os.open(self.directory, flags | os.O_TMPFILE, self._mode)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            self.fd = os.open(self.temporary, flags | os.O_CREAT | os.O_EXCL, self._mode)
             self.named = True
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.fd = os.open(self.temporary, flags | os.O_CREAT | os.O_EXCL, self._mode)
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def finish(self, *, durable: bool) -> None:
         """Replace the target: whoever opens it gets the old file or the complete new one."""
         super().finish(durable=durable)
         if not self.named:
             # linkat(2) follows the link in /proc only if asked, which Python does when it is given a directory.
+            self.named = True
             here = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.link(f"/proc/self/fd/{self.fd}", self.temporary, src_dir_fd=here, follow_symlinks=True)
             finally:
                 os.close(here)
-            self.named = True
-        os.replace(self.temporary, self.path)
+        self._replace()
         self.named = False
         if durable:
             self._settle()
@@ -245,8 +269,9 @@ class Part(Target):
 
     def _believe(self) -> None:
         info = os.fstat(self.fd)
-        if info.st_uid != os.geteuid() or not stat.S_ISREG(info.st_mode):
-            raise errors.of(WinError.ERROR_ACCESS_DENIED, f"{self.temporary!r} is another user's: remove it")
+        # A second name could be one that another user gave to any file of ours.
+        if info.st_uid != os.geteuid() or not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+            raise errors.of(WinError.ERROR_ACCESS_DENIED, f"{self.temporary!r} is no part of a copy by us: remove it")
         self.done = info.st_size
         size = min(_TAIL, self.done)
         theirs, ours = bytearray(size), bytearray(size)
@@ -266,7 +291,7 @@ class Part(Target):
     def finish(self, *, durable: bool) -> None:
         """Replace the target."""
         super().finish(durable=durable)
-        os.replace(self.temporary, self.path)
+        self._replace()
         if durable:
             self._settle()
 
