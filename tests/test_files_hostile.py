@@ -74,7 +74,8 @@ class TestNames:
     def test_they_are_bad_values(self, tmp_path: Path, name: str) -> None:
         """An error of this package, and nothing made, wherever the name stands."""
         (tmp_path / "a").write_bytes(b"x")
-        for way in ({}, {"atomic": True}, {"resume": True}):
+        ways: list[dict[str, Any]] = [{}, {"atomic": True}, {"resume": True}]
+        for way in ways:
             with pytest.raises(namedmap.BadValueError):
                 files.copy(tmp_path / "a", f"{tmp_path}/{name}", **way)
             with pytest.raises(namedmap.BadValueError):

@@ -29,7 +29,7 @@ def require(size: int, what: object) -> None:
     if _committed < _credit and size < LEAST_CREDIT:
         return
     _committed, credit = 0, MOST_CREDIT
-    for limit, available, remedy in _limits():
+    for limit, available, remedy in limits():
         if size > available:
             raise KernelError(
                 NTSTATUS.STATUS_COMMITMENT_LIMIT,
@@ -56,7 +56,7 @@ def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
     return failure
 
 
-def _limits() -> Iterator[tuple[int, int, str]]:
+def limits() -> Iterator[tuple[int, int, str]]:
     """(limit, bytes available below it, remedy) for the machine and for each cgroup this process is in."""
     with contextlib.suppress(OSError, KeyError, ValueError, IndexError):
         with open("/proc/meminfo", encoding="utf-8") as file:

@@ -28,6 +28,8 @@ def main(words: list[str] | None = None) -> None:
         return
     try:
         from namedmap.cli import _app
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise

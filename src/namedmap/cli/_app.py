@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import click
 
@@ -62,14 +62,22 @@ Examples:
   namedmap copy big.iso /mnt/usb/ --verify sha256
   namedmap ls --json
 
-\b
 Exit status: 0 done; 1 failed; 2 wrong arguments; 124 the time was over; 130 interrupted; 141 the reader of the output
 has gone. lock and create end with the status of their command (128 + n if signal n ended it; 126 and 127 if it could
 not be started); search and compare with 1 if there is no match, or a difference.
 
-\b
 NAME is X, Local\\X or Global\\X. Shell completion: eval "$(_NAMEDMAP_COMPLETE=bash_source namedmap)"
 (zsh_source, fish_source)."""
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[None]:
+    """The status of a broken pipe; click would end with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        _drop_output()
+        raise click.exceptions.Exit(BROKEN_PIPE) from None
 
 
 class Commands(click.Group):
@@ -85,12 +93,13 @@ class Commands(click.Group):
         found: click.Command = getattr(module, cmd_name)
         return found
 
+    def make_context(self, *given: Any, **named: Any) -> click.Context:
+        with _pipe():  # which --help and --version write to
+            return super().make_context(*given, **named)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _pipe():
             return super().invoke(ctx)
-        except BrokenPipeError:  # click would end with 1
-            _drop_output()
-            raise click.exceptions.Exit(BROKEN_PIPE) from None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _MODULES and not ctx.resilient_parsing and not args[0].startswith("-"):
@@ -161,8 +170,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def warn(text: str) -> None:
-    """A line for people, beside the output."""
-    click.echo(f"namedmap: {' '.join(text.split())}", err=True)
+    """A line for people, beside the output; where nobody can have it, the exit status has to do."""
+    try:
+        click.echo(f"namedmap: {' '.join(text.split())}", err=True)
+    except OSError:
+        _drop(sys.stderr)
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------------
@@ -241,7 +253,12 @@ def _settle_output() -> None:
 
 def _drop_output() -> None:
     """Nobody reads the output any more, or there is no room for it: what is buffered goes nowhere."""
+    _drop(sys.stdout)
+
+
+def _drop(stream: TextIO | None) -> None:
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        if stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -10,7 +10,7 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import click
 
@@ -74,7 +74,14 @@ def path_or_name(source: str) -> Iterator[None]:
         raise click.ClickException(f"there is neither a file nor an object {source!r}") from None
 
 
-name_argument = click.argument("name", shell_complete=live_names)
+def _named(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Without a name an object is nobody else's: a lock that locks nothing, and memory that nobody finds."""
+    if not value:
+        raise click.BadParameter("the name is empty", ctx, parameter)
+    return value
+
+
+name_argument = click.argument("name", shell_complete=live_names, callback=_named)
 
 
 # -- structures --------------------------------------------------------------------------------------------------------
@@ -191,8 +198,15 @@ def encoded(
     return [(0, raw + b"\0" if room is None or len(raw) < room else raw)]
 
 
+def stdin() -> BinaryIO:
+    """What is piped in. Raises click.ClickException if it is closed."""
+    if sys.stdin is None:
+        raise click.ClickException("stdin is closed: nothing can be read from it")
+    return sys.stdin.buffer
+
+
 def _input() -> bytes:
-    return sys.stdin.buffer.read()
+    return stdin().read()
 
 
 def _parsed(text: str) -> Any:

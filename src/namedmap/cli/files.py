@@ -1,7 +1,7 @@
 """copy, dump, search, checksum, compare, patch: `namedmap.files` on the command line."""
 
 import contextlib
-import hashlib
+import itertools
 import os
 import re
 import shlex
@@ -14,7 +14,8 @@ import click
 import namedmap
 from namedmap import files, inspection
 from namedmap.cli import _app, _output
-from namedmap.cli._values import octets, path_or_name, size
+from namedmap.cli._values import octets, path_or_name, size, stdin
+from namedmap.files.checksums import new_hash
 
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 _offset = click.option("--offset", type=size, default=0, help="Where to begin.")
@@ -94,7 +95,7 @@ def _dump_lines(source: str, offset: int, length: int | None, width: int) -> Gen
 
 
 def _piped_lines(offset: int, length: int | None, width: int) -> Iterator[files.DumpLine]:
-    stream = sys.stdin.buffer
+    stream = stdin()
     skipped = 0
     while skipped < offset:
         piece = stream.read(min(_PIECE, offset - skipped))
@@ -195,51 +196,53 @@ def _marked(data: bytes) -> str:
 @_quiet
 @_app.as_json
 def checksum(paths: tuple[str, ...], check: bool, quiet: bool, as_json: bool, **given: Any) -> int:
-    """Compute the hash of files, in the format of sha256sum; - is stdin."""
+    """Compute the hash of files, in the format of sha256sum; - is stdin. Ends with 1 if a file cannot be read."""
+    new_hash(given["algorithm"])
     if check:
         return _check(paths, quiet, as_json, given["algorithm"])
-    sums = ((path, _sum(path, quiet, given)) for path in paths)
+    results = []
+    for path in paths:
+        found = _sum(path, quiet, given)
+        results.append({"path": path, **found})
+        if "error" in found:
+            _app.warn(found["error"])
+        elif not as_json:
+            _output.raw(os.fsencode(_sum_line(found["digest"], path)))
     if as_json:
-        _output.emit([{"path": path, **found} for path, found in sums])
-        return 0
-    for path, found in sums:
-        click.echo(f"{found['digest']}  {_output.safe(path)}")
-    return 0
+        _output.emit(results)
+    return int(any("error" in each for each in results))
 
 
 def _sum(path: str, quiet: bool, given: dict[str, Any]) -> dict[str, Any]:
+    """What `as_dict()` has, or an "error": the other files have their sums all the same."""
     if path == "-":
         return _sum_of_stdin(given)
-    with _output.progress(path, quiet=quiet) as progress:
-        return files.checksum(path, progress=progress, **given).as_dict()
+    try:
+        with _output.progress(path, quiet=quiet) as progress:
+            return files.checksum(path, progress=progress, **given).as_dict()
+    except namedmap.Error as error:
+        return {"error": error.message}
 
 
 def _sum_of_stdin(given: dict[str, Any]) -> dict[str, Any]:
     if given["offset"] or given["size"] is not None:
         raise click.UsageError("--offset and --size are for files, not for stdin")
-    try:
-        summed = hashlib.new(given["algorithm"])
-        done = 0
-        while piece := sys.stdin.buffer.read(_PIECE):
-            summed.update(piece)
-            done += len(piece)
-        return {"algorithm": given["algorithm"], "digest": summed.hexdigest(), "size": done}
-    except (ValueError, TypeError):
-        raise click.BadParameter(f"hashlib has no {given['algorithm']!r} of a fixed length") from None
+    summed, done, stream = new_hash(given["algorithm"]), 0, stdin()
+    while piece := stream.read(_PIECE):
+        summed.update(piece)
+        done += len(piece)
+    return {"algorithm": given["algorithm"], "digest": summed.hexdigest(), "size": done}
 
 
 def _check(lists: tuple[str, ...], quiet: bool, as_json: bool, algorithm: str) -> int:
     """Whether each file of the lists still has its sum."""
     results = []
-    for path, wanted in _listed(lists):
-        try:
-            found = _sum(path, quiet, {"algorithm": algorithm, "offset": 0, "size": None})["digest"]
-            result = "ok" if found == wanted.lower() else "differs"
-        except namedmap.Error as error:
-            result = error.message
+    for path, wanted in itertools.chain.from_iterable(map(_listed, lists)):
+        found = _sum(path, quiet, {"algorithm": algorithm, "offset": 0, "size": None})
+        result = found["error"] if "error" in found else "ok" if found["digest"] == wanted.lower() else "differs"
         results.append({"path": path, "result": result})
         if not as_json:
-            click.echo(f"{_output.safe(path)}: {result}")
+            click.echo(f"{_output.safe(path)}: {_output.safe(result)}")
     if as_json:
         _output.emit(results)
     if not results:
@@ -247,13 +250,35 @@ def _check(lists: tuple[str, ...], quiet: bool, as_json: bool, algorithm: str) -
     return int(any(each["result"] != "ok" for each in results))
 
 
-def _listed(lists: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for each in lists:
-        with click.open_file(each, errors="surrogateescape") as lines:
-            for line in lines:
-                match = re.fullmatch(r"([0-9a-fA-F]+) [ *](.+)", line.rstrip("\n"))
-                if match:
-                    yield match[2], match[1]
+# A name with a backslash or the end of a line in it is written with backslashes, and one before the sum says so.
+_ESCAPES: dict[str, str | int | None] = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+
+
+def _sum_line(digest: str, path: str) -> str:
+    """As sha256sum writes it: the very bytes of the name, but not to a terminal."""
+    escaped = path.translate(str.maketrans(_ESCAPES))
+    mark = "\\" if escaped != path else ""
+    return f"{mark}{digest}  {_output.safe(escaped) if _output.is_terminal() else escaped}\n"
+
+
+def _listed(path: str) -> Iterator[tuple[str, str]]:
+    """(path, sum) of each line. What is no such line is not passed over in silence."""
+    others = 0
+    with contextlib.ExitStack() as stack:
+        lines = stdin() if path == "-" else stack.enter_context(open(path, "rb"))
+        for line in map(os.fsdecode, lines):
+            match = re.fullmatch(r"(\\?)([0-9a-fA-F]+) [ *](.+)", line.rstrip("\n"))
+            if match:
+                yield _unescaped(match[3]) if match[1] else match[3], match[2]
+            elif line.strip() and not line.startswith("#"):
+                others += 1
+    if others:
+        _app.warn(f"{path!r} has {others:,} lines that are no sums, and were passed over")
+
+
+def _unescaped(text: str) -> str:
+    plain = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    return re.sub(r"\\.", lambda match: plain.get(match[0], match[0]), text)
 
 
 # -- compare, patch ----------------------------------------------------------------------------------------------------
@@ -308,14 +333,23 @@ def patch(
         raise click.UsageError("say what to put there: TEXT, - or --hex, one of them")
     if expect is not None and expect_hex is not None:
         raise click.UsageError("--expect and --expect-hex exclude each other")
-    data = wanted if wanted is not None else sys.stdin.buffer.read() if text == "-" else _encoded(text or "")
+    data = wanted if wanted is not None else stdin().read() if text == "-" else _encoded(text or "")
     before = expect_hex if expect is None else _encoded(expect)
     done = files.patch(path, offset, data, expect=before)
     if as_json:
         _output.emit(done.as_dict())
         return
     click.echo(f"{len(done.after):,} bytes at {offset:,} were {_digits(done.before)}, are {_digits(done.after)}")
-    undo = ["namedmap", "patch", path, str(offset), "--hex", done.before.hex(), "--expect-hex", done.after.hex()]
+    undo = [
+        "namedmap",
+        "patch",
+        f"./{path}" if path.startswith("-") else path,
+        str(offset),
+        "--hex",
+        done.before.hex(),
+        "--expect-hex",
+        done.after.hex(),
+    ]
     click.echo(f"to undo it: {_output.safe(shlex.join(undo))}")
 
 

@@ -131,7 +131,7 @@ def _limits() -> Iterator[Finding]:
     locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if locked != resource.RLIM_INFINITY:
         yield NOTE, f"{locked:,} bytes of memory may be locked (View.lock)", "ulimit -l, or LimitMEMLOCK= of its unit"
-    for most, available, remedy in commitment._limits():
+    for most, available, remedy in commitment.limits():
         if available < most // 20:
             yield WARNING, f"{max(available, 0):,} of {most:,} bytes of memory are free", remedy
     if _setting("/proc/sys/vm/overcommit_memory") == 2:
