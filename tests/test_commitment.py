@@ -25,7 +25,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(1 << 39)
-    monkeypatch.setattr(commitment, "_limits", found.limits)
+    monkeypatch.setattr(commitment, "limits", found.limits)
     monkeypatch.setattr(commitment, "_committed", 0)
     monkeypatch.setattr(commitment, "_credit", commitment.LEAST_CREDIT)
     return found
