@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
+import namedmap
 from cli_support import COMMAND, call, environment
+from namedmap import inspection
 from support import WATCHDOG
 
 ODD = ["with\nnewline", "with\rreturn", "back\\slash", "\\n", "-dash", " space ", os.fsdecode(b"\xff\xfe"), "übergröße"]
@@ -113,3 +116,41 @@ class TestNames:
         assert (directory / "-x").read_bytes() == b"after!"
         call(*shlex.split(undo)[1:])
         assert (directory / "-x").read_bytes() == b"before"
+
+
+class TestTerminals:
+    def screen(self, columns: int, *words: str, **more: str) -> str:
+        """What a command says on a terminal of so many columns."""
+        variables = environment(**more)
+        del variables["COLUMNS"]
+        child = pexpect.spawn(
+            COMMAND[0], [*COMMAND[1:], *words], env=variables, timeout=WATCHDOG, dimensions=(24, columns)
+        )
+        try:
+            child.expect(pexpect.EOF)
+            return bytes(child.before).decode()
+        finally:
+            child.close(force=True)
+
+    @pytest.mark.parametrize("columns", [20, 80])
+    def test_nothing_is_cut_out_of_a_table(self, columns: int) -> None:
+        """Where a terminal has no room for a table, its lines go on in the next one."""
+        name = "a-rather-long-name-of-an-object-indeed"
+        with namedmap.create(name, 5000):
+            text = self.screen(columns, "ls")
+        for word in (name, "section", "live", "4.9 KiB", "HOLDERS", f"{os.getpid()} ("):
+            assert word in text
+
+    def test_no_color(self) -> None:
+        """NO_COLOR is obeyed; without it there are colours."""
+        assert "\x1b" in self.screen(80, "doctor")
+        assert "\x1b" not in self.screen(80, "doctor", NO_COLOR="1")
+
+    def test_pictures_of_very_many_runs(self) -> None:
+        """The shares of a picture are right however scattered the pages are, and soon there."""
+        runs = tuple((index * 8192, 4096) for index in range(200_000))
+        found = inspection.Residency("x", 200_000 * 8192, 4096, 400_000, 200_000, None, None, runs)
+        cells = found.cells(64 * 256)
+        assert sum(cells) / len(cells) == pytest.approx(0.5)
+        assert found.cells(200_000) == [0.5] * 200_000
+        assert found.cells(1) == [0.5]

@@ -290,11 +290,10 @@ class Residency(Data):
         found = []
         for index in range(number):
             start, stop = self.size * index // number, self.size * (index + 1) // number
-            there = 0
-            for offset, size in self.runs[bisect.bisect_right(ends, start) :]:
-                if offset >= stop:
-                    break
-                there += min(offset + size, stop) - max(offset, start)
+            there, at = 0, bisect.bisect_right(ends, start)
+            while at < len(self.runs) and self.runs[at][0] < stop:
+                there += min(ends[at], stop) - max(self.runs[at][0], start)
+                at += 1
             found.append(there / (stop - start) if stop > start else 0.0)
         return found
 

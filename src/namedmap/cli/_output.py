@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -10,6 +12,8 @@ import click
 
 Progress = Callable[[int, int], None]
 
+#: Columns that the last one of a table has at least.
+_NARROW = 16
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -50,6 +54,10 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def terminal_width() -> int:
+    return shutil.get_terminal_size().columns
+
+
 def safe(text: str, keep: str = "") -> str:
     """Text of others, without characters that a terminal would obey; `keep`: such as "\\n\\t"."""
     if text.isprintable():
@@ -79,13 +87,19 @@ def span(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
+def styled(text: str, **style: Any) -> str:
+    """Text in colour, on a terminal whose user has nothing against it. Source: no-color.org."""
+    return click.style(text, **style) if is_terminal() and not os.environ.get("NO_COLOR") else text
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns; on a terminal the last one is folded to its width, in a pipe every row is one line."""
     lines = [[safe(cell) for cell in row] for row in rows]
-    if is_terminal():
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+    # Where the last column has no room, the terminal may fold the line: nothing of a row is left out.
+    if is_terminal() and sum(widths[:-1]) + 2 * len(widths) + min(widths[-1], _NARROW) <= terminal_width():
         _draw(columns, lines)
         return
-    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
     for row in (columns, *lines):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

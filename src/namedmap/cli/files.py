@@ -177,8 +177,7 @@ def _readable(data: bytes) -> str:
 
 
 def _marked(data: bytes) -> str:
-    text = _readable(data)
-    return click.style(text, fg="red", bold=True) if _output.is_terminal() else text
+    return _output.styled(_readable(data), fg="red", bold=True)
 
 
 # -- checksum ----------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def doctor(quiet: bool, as_json: bool) -> int:
         _output.emit([each.as_dict() for each in found])
     else:
         for each in found:
-            click.echo(f"{click.style(f'{each.level:<7}', _COLOURS[each.level])}  {_output.safe(each.what)}")
+            click.echo(f"{_output.styled(f'{each.level:<7}', fg=_COLOURS[each.level])}  {_output.safe(each.what)}")
             if each.remedy:
                 click.echo(f"         → {_output.safe(each.remedy)}")
     return int(any(each.level == "problem" for each in found))

@@ -1,6 +1,5 @@
 """residency: which pages are in memory, as numbers, in the terminal, or as a picture."""
 
-import shutil
 from typing import Any
 
 import click
@@ -73,7 +72,7 @@ def _summary(found: Residency) -> str:
 
 def _draw_here(found: Residency) -> None:
     """A line or some of cells; each is as high as the share of its pages that is there."""
-    width = max(shutil.get_terminal_size().columns - 14, 10)
+    width = max(_output.terminal_width() - 14, 10)
     cells = found.cells(min(width * _ROWS, max(found.pages, 1)))
     for start in range(0, len(cells), width):
         offset = found.size * start // len(cells)
