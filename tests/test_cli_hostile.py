@@ -13,7 +13,7 @@ import pytest
 import namedmap
 from cli_support import COMMAND, call, environment
 from namedmap import inspection
-from support import WATCHDOG
+from support import WATCHDOG, Spawn
 
 ODD = ["with\nnewline", "with\rreturn", "back\\slash", "\\n", "-dash", " space ", os.fsdecode(b"\xff\xfe"), "übergröße"]
 
@@ -154,3 +154,19 @@ class TestTerminals:
         assert sum(cells) / len(cells) == pytest.approx(0.5)
         assert found.cells(200_000) == [0.5] * 200_000
         assert found.cells(1) == [0.5]
+
+
+class TestOthers:
+    def test_pages_of_what_may_not_be_read(self, spawn: Spawn, second_user: int) -> None:
+        """Of another user's memory it is said that it is his, not that it is no memory."""
+        with namedmap.create("Global\\mine", 4096):
+            child = spawn()
+            child.run(f"""
+                from namedmap import inspection
+                os.setgroups([]); os.setgid({second_user}); os.setuid({second_user})
+                try:
+                    inspection.residency("Global\\\\mine")
+                except namedmap.AccessDeniedError as error:
+                    said = str(error)
+            """)
+            assert "it is user 0's" in child.value("said")

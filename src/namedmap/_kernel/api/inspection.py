@@ -233,6 +233,8 @@ def is_alive(found: Found) -> bool:
 def open_data(found: Found) -> tuple[int, int]:
     """A descriptor of a section's bytes, for reading, and how many there are; the caller closes it."""
     page = found.page
+    if found.status == CLOSED:
+        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{found.name!r} cannot be looked at: {found.problem}")
     if page is None or page.kind is not Kind.SECTION:
         raise KernelError(
             NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{found.name!r} is no shared memory, so it has no pages"
