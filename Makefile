@@ -24,8 +24,8 @@ lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy --strict $(CHECKED)
 
-bench: $(VENV)/installed-bench  ## measure against multiprocessing, posix_ipc and file locks
-	$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(VENV)/installed-bench  ## measure against the peers; writes docs/benchmarks.md and its pictures, unless ARGS say else
+	$(BIN)/python benchmarks/run.py $(or $(ARGS),--write docs/benchmarks.md)
 
 soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves
 	$(BIN)/python tests/soak.py $(ARGS)

@@ -1,265 +1,264 @@
-"""Big files: copied, searched and summed by namedmap.files, by the tools of the system, and as textbooks do it.
+"""The comparisons of big files: copied, searched and summed, by namedmap.files, by Python, by the tools of the system.
 
-    python benchmarks/files.py [--quick] [--only copy|search|checksum] [--directory DIR]
-
-Python's ways are measured within this process, the tools as what they are, processes. Every round removes the target
-before the clock starts. The peak of memory is that of a process of its own, which does it once. Nothing is kept.
+Every round removes the target before the clock starts. The peak of memory is that of a process of its own, which does
+it once. Nothing is kept.
 """
 
-import argparse
 import contextlib
-import hashlib
-import mmap
 import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import report
-from namedmap import files
-from report import Table, Target
+import machine
+from namedmap import inspection
+from report import Table, Target, number, omit
 from rounds import Series, interleaved
+from ways import COPIES, COPYFILE, CP, NAMEDMAP, NEEDLE, SEARCHES, SUMS, TEXTBOOK, Way
 
 MIB, GIB = 1 << 20, 1 << 30
 #: What copying 1 GiB is to reach: so many times as fast as each; and how much slower than cp at any size.
-FASTER = {"cp --reflink=never": 1.4, "shutil.copyfile": 1.2, "textbook: b[:] = a[:]": 5.0}
+FASTER = {CP: 1.4, COPYFILE: 1.2, TEXTBOOK: 5.0}
 SLOWER = 1.1
 #: Bytes of memory that a copy may take at most.
 PEAK = 100 * MIB
-NAMEDMAP = "namedmap"
-NEEDLE = b"needle in the haystack"
-PEAK_OF = """
-import os, sys
-pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
-print("", os.wait4(pid, 0)[2].ru_maxrss)
-"""
+#: Of a file that is to come from the disk, this share may be in memory.
+WARM = 0.01
 WORDS = "GET POST index html error warning window mapping file the and of 200 404 host user agent"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to do it: a function, or a command, of a source and a target (that searches do without)."""
+class Effort:
+    """What is copied, in bytes; of what size the other files are; rounds, and seconds at most for a table."""
 
-    name: str
-    function: Callable[[str, str], object] | None = None
-    command: Sequence[str] = ()
+    sizes: Sequence[int]
+    other: int
+    rounds: int
+    seconds: float
 
-    def once(self, source: str, target: str) -> float:
-        """Do it; the seconds that took."""
-        start = time.perf_counter()
-        if self.function is not None:
-            self.function(source, target)
-        else:
-            command = [part.format(source=source, target=target) for part in self.command]
-            # Not to /dev/null: grep sees that, and stops at the first match.
-            subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - start
-
-    def peak(self, source: str, target: str) -> int:
-        """The most memory that a process took to do it once, in bytes."""
-        command = [part.format(source=source, target=target) for part in self.command]
-        if self.function is not None:
-            command = [sys.executable, __file__, "--once", self.name, source, target]
-        # A process begins with the peak of the one that started it: a small one stands in between.
-        measured = [sys.executable, "-I", "-S", "-c", PEAK_OF, *command]
-        found = subprocess.run(measured, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
-        return int(found.split()[-1]) * 1024
+    def within(self, largest: int) -> "Effort":
+        """The same without files above a size."""
+        return Effort(
+            [size for size in self.sizes if size <= largest], min(self.other, largest), self.rounds, self.seconds
+        )
 
 
-def textbook(source: str, target: str) -> None:
-    """The showcase of mapped files: both files whole, one assignment."""
-    with open(source, "rb") as one, open(target, "w+b") as other:
-        other.truncate(os.path.getsize(source))
-        with (
-            mmap.mmap(one.fileno(), 0, access=mmap.ACCESS_READ) as a,
-            mmap.mmap(other.fileno(), 0) as b,
-        ):
-            b[:] = a[:]
+FULL = Effort((MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB), GIB, rounds=50, seconds=20.0)
+QUICK = Effort((MIB, 64 * MIB), 64 * MIB, rounds=5, seconds=2.0)
 
 
-def searched_by_textbook(source: str, target: str) -> None:
-    """mmap.find from one match to the next."""
-    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
-        at = memory.find(NEEDLE)
-        while at >= 0:
-            at = memory.find(NEEDLE, at + 1)
+def all_tables(quick: bool, directory: Path | None = None, largest: int | None = None) -> Iterator[Table]:
+    """Measure in a temporary directory on a disk, and yield one table after the other. `largest` is in bytes."""
+    effort = QUICK if quick else FULL
+    if largest is not None:
+        effort = effort.within(largest)
+    with _scratch(directory or place()) as scratch:
+        yield from copies(scratch, effort)
+        yield from search(scratch, effort)
+        yield from checksum(scratch, effort)
 
 
-def summed_by_hashlib(source: str, target: str) -> None:
-    """hashlib.file_digest."""
-    with open(source, "rb") as file:
-        hashlib.file_digest(file, "sha256")
+def place() -> Path:
+    """Where files are put unless told otherwise: not in /tmp, which is memory on many machines."""
+    return Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else Path(tempfile.gettempdir())
 
 
-COPIES = [
-    Way(NAMEDMAP, lambda source, target: files.copy(source, target, reflink=False)),
-    Way("shutil.copyfile", shutil.copyfile),
-    Way("textbook: b[:] = a[:]", textbook),
-    Way("cp --reflink=never", command=("cp", "--reflink=never", "{source}", "{target}")),
-    Way("dd bs=1M", command=("dd", "bs=1M", "if={source}", "of={target}")),
-    Way("rsync -W", command=("rsync", "-W", "--inplace", "{source}", "{target}")),
-]
-SEARCHES = [
-    Way(f"{NAMEDMAP}: count", lambda source, target: files.count(source, NEEDLE)),
-    Way("textbook: mmap.find", searched_by_textbook),
-    Way("grep -c", command=("grep", "-c", NEEDLE.decode(), "{source}")),
-    Way("rg -c", command=("rg", "-c", NEEDLE.decode(), "{source}")),
-]
-SUMS = [
-    Way(f"{NAMEDMAP}: sha256", lambda source, target: files.checksum(source)),
-    Way("hashlib.file_digest: sha256", summed_by_hashlib),
-    Way("sha256sum", command=("sha256sum", "{source}")),
-    Way(f"{NAMEDMAP}: blake2b", lambda source, target: files.checksum(source, "blake2b")),
-    Way("b2sum", command=("b2sum", "{source}")),
-]
+# -- copying -----------------------------------------------------------------------------------------------------------
+
+_CACHED = "The source was just written, so that it is in memory: what is compared is the copying itself, not the disk."
+_COLD = (
+    "Before each copy the kernel was told to forget the source (`posix_fadvise`), so that it has to come from the "
+    "disk. The disk of a virtual machine may be in the memory of its host."
+)
+_HOLES = (
+    "Of each hundred pieces of 64 KiB of the source one is data, all else are holes. Who keeps them copies a hundredth; the others "
+    "write zeros, as their space on the disk shows. GB/s are of the whole size."
+)
+_TMPFS = "Source and target are in /dev/shm, that is, in memory."
+
+_SUM = "namedmap has the hashes of Python's hashlib, and reads ahead with a thread."
+
+_WHY_FASTER = (
+    "Nearly all of the time is the kernel's: taking pages for the target, and copying into them. All ways pay that; "
+    "threads spread it over as many cores as the machine has free."
+)
+_WHY_SLOWER = "What it does beside copying (allocating the target first, looking for holes) takes longer than it saves."
+_WHY_GREP = (
+    "`bytes.find` of the C library that Python brings looks at more bytes than `grep`, which skips ahead by the length "
+    "of the pattern with vector instructions; threads make up for it on as many cores as are free."
+)
+_WHY_SUM = "The hash is that of hashlib and takes nearly all of the time; two runs of it differ by as much."
 
 
-def present(ways: list[Way]) -> list[Way]:
-    """Those that this machine has."""
-    return [way for way in ways if way.function is not None or shutil.which(way.command[0])]
+@dataclass(frozen=True)
+class _Case:
+    """A kind of copy: its title behind the size, what to say of it, what makes the source and readies it."""
+
+    title: str
+    text: str
+    make: Callable[[Path, int], None]
+    prepare: Callable[[str], None] | None = None
+    space: bool = False
+    picture: str = "elsewhere"
 
 
-# -- tables ------------------------------------------------------------------------------------------------------------
-
-
-def all_tables(quick: bool, directory: Path | None = None, only: str | None = None) -> Iterator[Table]:
-    """Measure in a temporary directory on a disk, and yield one table after the other."""
-    with _scratch(directory) as scratch:
-        if only in (None, "copy"):
-            yield from copies(scratch, quick)
-        if only in (None, "search"):
-            yield search(scratch, quick)
-        if only in (None, "checksum"):
-            yield checksum(scratch, quick)
-
-
-def copies(scratch: Path, quick: bool) -> Iterator[Table]:
+def copies(scratch: Path, effort: Effort) -> Iterator[Table]:
     """Copies of several sizes, in the page cache and not, with holes, and in memory."""
-    for size in [MIB, 64 * MIB] if quick else [MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB]:
-        yield from _copies(scratch, size, quick, f"{_size(size)}, in the page cache", noise)
-    size = 64 * MIB if quick else GIB
-    yield from _copies(scratch, size, quick, f"{_size(size)}, not in the page cache", noise, prepare=forget)
-    yield from _copies(scratch, size, quick, f"{_size(size)}, of which 1 % is data", holes)
+    cached = _Case("in the page cache", _CACHED, noise, picture="copying")
+    for size in effort.sizes:
+        yield from _copies(scratch, size, effort, cached)
+    if _can_be_forgotten(scratch):
+        yield from _copies(scratch, effort.other, effort, _Case("not in the page cache", _COLD, noise, prepare=forget))
+    yield from _copies(scratch, effort.other, effort, _Case("of which 1 % is data", _HOLES, holes, space=True))
     with _scratch(Path("/dev/shm")) as memory:
-        yield from _copies(memory, size, quick, f"{_size(size)}, in tmpfs", noise)
+        yield from _copies(memory, effort.other, effort, _Case("in tmpfs", _TMPFS, noise))
 
 
-def _copies(
-    scratch: Path,
-    size: int,
-    quick: bool,
-    title: str,
-    make: Callable[[Path, int], None],
-    prepare: Callable[[str], None] | None = None,
-) -> Iterator[Table]:
-    """The table of one size, if the disk has room for it three times."""
-    if shutil.disk_usage(scratch).free < 3 * size:
-        print(f"Left out: copying {title}, for which {scratch} has no room.\n")
+def _copies(scratch: Path, size: int, effort: Effort, case: _Case) -> Iterator[Table]:
+    """The table of one size."""
+    title = f"Copying {in_words(size)}, {case.title}"
+    if not _has_room(scratch, title, size):
         return
-    source, target = scratch / "source", str(scratch / "target")
-    make(source, size)
-    ways = present(COPIES)
-    found = _measured(ways, str(source), target, size, quick, prepare)
-    table = _table(f"Copying {title}", COPY_TEXT, found, ways, str(source), target, size)
+    source, target = scratch / "source", scratch / "target"
+    case.make(source, size)
+    table = _table(title, case.text, COPIES, source, target, effort, case.prepare)
+    table.picture, table.size = case.picture, size
+    if case.space:
+        table.more["on the disk MiB"] = _space(source, target)
+    source.unlink()
+    _judge_copy(table, at_this_size=size == GIB and case.picture == "copying")
+    yield table
+
+
+def _judge_copy(table: Table, at_this_size: bool) -> None:
     rows = {row.name: row for row in table.rows}
-    for name in FASTER if size == GIB and make is noise and not prepare else ():
-        if name in rows:
-            least = FASTER[name]
-            text = f"target: at least {least}x as fast as {name}"
-            table.targets.append(Target(text, least, rows[name].ratio(rows[NAMEDMAP]), least=True))
-    cp = rows["cp --reflink=never"]
-    text = f"target: at most {SLOWER}x the time of cp"
-    table.targets.append(Target(text, SLOWER, rows[NAMEDMAP].ratio(cp)))
+    for name, least in FASTER.items() if at_this_size else ():
+        reached = rows[name].ratio(rows[NAMEDMAP])
+        table.targets.append(
+            Target(f"target: at least {least}x as fast as {name}", least, reached, "x", True, _WHY_FASTER)
+        )
+    if CP in rows:
+        reached = rows[NAMEDMAP].ratio(rows[CP])
+        table.targets.append(Target(f"target: at most {SLOWER}x the time of {CP}", SLOWER, reached, why=_WHY_SLOWER))
     taken = float(table.more["peak MiB"][NAMEDMAP].replace(",", ""))
     table.targets.append(Target(f"target: at most {PEAK >> 20} MiB of memory", PEAK >> 20, taken, " MiB"))
+
+
+def _space(source: Path, target: Path) -> dict[str, str]:
+    """What each way's copy takes of the disk."""
+    found = {}
+    for way in COPIES:
+        if way.present:
+            target.unlink(missing_ok=True)
+            way.once(str(source), str(target))
+            found[way.name] = number(target.stat().st_blocks * 512 / MIB)
+    target.unlink()
+    return found
+
+
+# -- searching and summing ---------------------------------------------------------------------------------------------
+
+
+def search(scratch: Path, effort: Effort) -> Iterator[Table]:
+    """Looking for bytes in a log."""
+    title = f"Searching {in_words(effort.other)} of text, in the page cache"
+    if not _has_room(scratch, title, effort.other):
+        return
+    source = scratch / "log"
+    log(source, effort.other)
+    text = (
+        f"How often `{NEEDLE.decode()}` is in a log in which it is twice. `grep` and `rg` count lines. The textbook's "
+        "program has the whole file mapped and calls `find` from one match to the next."
+    )
+    table = _table(title, text, SEARCHES, source, None, effort)
+    table.picture = "reading"
+    _at_least_as_fast(table, f"{NAMEDMAP}: count", "grep -c", _WHY_GREP)
     source.unlink()
     yield table
 
 
-def search(scratch: Path, quick: bool) -> Table:
-    """Looking for bytes in a log."""
-    size = 64 * MIB if quick else GIB
-    source = scratch / "log"
-    text(source, size)
-    ways = present(SEARCHES)
-    found = _measured(ways, str(source), "", size, quick)
-    table = _table(
-        f"Searching {_size(size)} of text, in the page cache", SEARCH_TEXT, found, ways, str(source), "", size
-    )
-    _at_least_as_fast(table, ways[0].name, "grep -c")
-    source.unlink()
-    return table
-
-
-def checksum(scratch: Path, quick: bool) -> Table:
+def checksum(scratch: Path, effort: Effort) -> Iterator[Table]:
     """Hashing a file."""
-    size = 64 * MIB if quick else GIB
+    title = f" of {in_words(effort.other)}, in the page cache"
+    if not _has_room(scratch, f"Checksums{title}", effort.other):
+        return
     source = scratch / "source"
-    noise(source, size)
-    ways = present(SUMS)
-    found = _measured(ways, str(source), "", size, quick)
-    title = f"Checksums of {_size(size)}, in the page cache"
-    table = _table(title, CHECKSUM_TEXT, found, ways, str(source), "", size)
-    _at_least_as_fast(table, f"{NAMEDMAP}: sha256", "sha256sum")
-    _at_least_as_fast(table, f"{NAMEDMAP}: blake2b", "b2sum")
+    noise(source, effort.other)
+    for algorithm, ways in SUMS.items():
+        table = _table(f"{algorithm}{title}", _SUM, ways, source, None, effort)
+        table.picture = "reading"
+        _at_least_as_fast(table, ways[0].name, ways[-1].name, _WHY_SUM)
+        yield table
     source.unlink()
-    return table
 
 
-COPY_TEXT = (
-    "To a target that does not exist. `cp`, `dd` and `rsync` are processes of their own, as they are for whoever calls "
-    "them; namedmap, `shutil` and the textbook's two mapped files are called in a process that runs. Reflinks are "
-    "switched off. The peak of memory is that of a whole process; mapped pages of files count."
-)
-SEARCH_TEXT = f"How often `{NEEDLE.decode()}` is in a log in which it is twice. `grep` counts lines."
-CHECKSUM_TEXT = "namedmap has the hashes of Python's hashlib, and reads ahead with a thread."
-
-
-def _at_least_as_fast(table: Table, name: str, peer: str) -> None:
+def _at_least_as_fast(table: Table, name: str, peer: str, why: str) -> None:
     rows = {row.name: row for row in table.rows}
     if peer in rows:
-        table.targets.append(
-            Target(f"target: {name} at most 1.0x the time of {peer}", 1.0, rows[name].ratio(rows[peer]))
-        )
+        reached = rows[name].ratio(rows[peer])
+        table.targets.append(Target(f"target: {name} at most 1.0x the time of {peer}", 1.0, reached, why=why))
 
 
-def _measured(
-    ways: list[Way],
-    source: str,
-    target: str,
-    size: int,
-    quick: bool,
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def _table(
+    title: str,
+    text: str,
+    ways: Sequence[Way],
+    source: Path,
+    target: Path | None,
+    effort: Effort,
     prepare: Callable[[str], None] | None = None,
-) -> list[Series]:
-    """Interleaved rounds; in milliseconds."""
-    found = {way.name: Series(way.name) for way in ways}
-    rounds = 5 if quick else max(7, min(50, 4 * GIB // size))
-    for way in interleaved(ways, rounds=rounds, seconds=3.0 if quick else 90.0):
-        if target:
-            Path(target).unlink(missing_ok=True)
+) -> Table:
+    """Interleaved rounds, in milliseconds; then once more for the memory that it takes."""
+    here = [way for way in ways if way.present]
+    found = {way.name: Series(way.name) for way in here}
+    for way in interleaved(here, rounds=effort.rounds, seconds=effort.seconds):
+        if target is not None:
+            target.unlink(missing_ok=True)
         if prepare is not None:
-            prepare(source)
-        found[way.name].samples.append(way.once(source, target) * 1e3)
-    return list(found.values())
+            prepare(str(source))
+        found[way.name].samples.append(way.once(str(source), str(target)) * 1e3)
+    rows, size = list(found.values()), source.stat().st_size
+    rates = {row.name: f"{size / row.median / 1e6:.2f}" for row in rows}
+    peaks = {}
+    for way in here:
+        if target is not None:
+            target.unlink(missing_ok=True)
+        peaks[way.name] = number(way.peak(str(source), str(target)) / MIB)
+    if target is not None:
+        target.unlink()
+    peers = [(row.name.split()[0], row) for row in rows if row.name in (CP, "grep -c", "sha256sum", "b2sum")]
+    return Table(title, text, rows, [(NAMEDMAP, rows[0]), *peers], unit="ms", more={"GB/s": rates, "peak MiB": peaks})
 
 
-def _table(title: str, text: str, rows: list[Series], ways: list[Way], source: str, target: str, size: int) -> Table:
-    rates, peaks = {}, {}
-    for row, way in zip(rows, ways, strict=True):
-        rates[row.name] = f"{size / row.median / 1e6:.2f}"
-        if target:
-            Path(target).unlink(missing_ok=True)
-        peaks[row.name] = report.number(way.peak(source, target) / MIB)
-    if target:
-        Path(target).unlink(missing_ok=True)
-    more = {"GB/s": rates, "peak MiB": peaks}
-    return Table(title, text, rows, [(NAMEDMAP, rows[0])], unit="ms", more=more)
+def _has_room(scratch: Path, title: str, size: int) -> bool:
+    """Whether the disk has room for source and target, and the memory for both and the textbook's third copy."""
+    free, available = shutil.disk_usage(scratch).free, machine.available()
+    if free < 2 * size + 16 * MIB:
+        omit(f"{title}: {scratch.parent} has room for {free >> 20:,} MiB, and it takes twice the size.")
+    elif available < 4 * size:
+        omit(f"{title}: {available >> 20:,} MiB of memory are available, and it takes four times the size.")
+    else:
+        return True
+    return False
+
+
+def _can_be_forgotten(scratch: Path) -> bool:
+    """Whether the kernel drops a file from the page cache when told so: not in tmpfs, which is nothing else."""
+    probe = scratch / "probe"
+    noise(probe, MIB)
+    forget(str(probe))
+    found = inspection.residency(str(probe))
+    probe.unlink()
+    good = found.resident <= found.pages * WARM
+    if not good:
+        omit(f"Copying what is not in the page cache: files in {scratch.parent} stay in it.")
+    return good
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -269,20 +268,21 @@ def noise(path: Path, size: int) -> None:
     """Bytes that no filesystem makes smaller."""
     block = os.urandom(MIB)
     with path.open("wb") as file:
-        for number in range(size // MIB):
-            file.write(number.to_bytes(8, "little") + block[8:])
+        for at in range(size // MIB):
+            file.write(at.to_bytes(8, "little") + block[8:])
 
 
 def holes(path: Path, size: int) -> None:
-    """A file of which every hundredth mebibyte (at least one) is data."""
+    """A file of which one piece of 64 KiB in a hundred (at least one) is data."""
+    piece = os.urandom(1 << 16)
     with path.open("wb") as file:
         file.truncate(size)
-        for number in range(0, size // MIB, 100):
-            file.seek(number * MIB)
-            file.write(os.urandom(MIB))
+        for at in range(0, size, 100 * len(piece)):
+            file.seek(at)
+            file.write(piece)
 
 
-def text(path: Path, size: int) -> None:
+def log(path: Path, size: int) -> None:
     """Lines of words, with the needle in the middle and at the end."""
     words = WORDS.split()
     chance = random.Random(1)
@@ -290,8 +290,8 @@ def text(path: Path, size: int) -> None:
     with path.open("wb") as file:
         while file.tell() < size:
             file.write(lines)
-        for place in (size // 2, size - 100):
-            file.seek(place)
+        for at in (size // 2, size - 100):
+            file.seek(at)
             file.write(b"\n" + NEEDLE + b"\n")
         file.truncate(size)
 
@@ -304,38 +304,14 @@ def forget(source: str) -> None:
 
 
 @contextlib.contextmanager
-def _scratch(directory: Path | None) -> Iterator[Path]:
-    """A temporary directory; not in /tmp, which is memory on many machines."""
-    place = directory or (Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else None)
-    found = Path(tempfile.mkdtemp(prefix="namedmap-bench-files-", dir=place))
+def _scratch(directory: Path) -> Iterator[Path]:
+    found = Path(tempfile.mkdtemp(prefix="namedmap-bench-files-", dir=directory))
     try:
         yield found
     finally:
         shutil.rmtree(found, ignore_errors=True)
 
 
-def _size(size: int) -> str:
+def in_words(size: int) -> str:
+    """A size as people write it."""
     return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
-
-
-# -- by itself ---------------------------------------------------------------------------------------------------------
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure namedmap.files against the tools of the system.")
-    parser.add_argument("--quick", action="store_true", help="small files, few rounds")
-    parser.add_argument("--only", choices=["copy", "search", "checksum"], help="only the tables of these")
-    parser.add_argument("--directory", type=Path, help="where to put the files; otherwise /var/tmp")
-    parser.add_argument("--once", nargs=3, metavar=("WAY", "SOURCE", "TARGET"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.once:
-        name, source, target = arguments.once
-        next(way for way in COPIES + SEARCHES + SUMS if way.name == name).once(source, target)
-        return 0
-    for table in all_tables(arguments.quick, arguments.directory, arguments.only):
-        print(report.as_text(table), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

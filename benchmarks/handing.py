@@ -10,7 +10,7 @@ from multiprocessing.pool import Pool
 from typing import TYPE_CHECKING, Any
 
 import namedmap
-from report import Table, Target
+from report import Table, Target, omit
 from rounds import Subject
 from tables import Effort, compared
 
@@ -87,7 +87,7 @@ def handing(effort: Effort, mebibytes: int) -> Iterator[Table]:
     try:
         import numpy
     except ImportError:
-        print("Left out: handing an array to processes, which needs numpy.\n")
+        omit("handing an array to processes, which needs numpy.")
         return
     array = numpy.ones(mebibytes << 17)
     with contextlib.ExitStack() as stack:
@@ -111,6 +111,7 @@ def handing(effort: Effort, mebibytes: int) -> Iterator[Table]:
         title = f"an array of {mebibytes:,} MiB to {PROCESSES} processes"
         bases = {"pickled": _PICKLED}
         table = compared(title, text, subjects, effort, bases)
+    table.picture = "handing"
     found = {row.name: row for row in table.rows}
     for base in (_PICKLED, _JOBLIB):
         if base in found:

@@ -11,14 +11,19 @@ import crowd
 import handing
 import namedmap
 import readers
-from report import Table, Target
+from report import Table, Target, omit
 from rounds import Series, Subject, subject
-from tables import FULL, FULL_SLOW, QUICK, QUICK_SLOW, SHARED, Effort, compared
+from tables import FULL, FULL_SLOW, QUICK, QUICK_SLOW, SHARED, WHY_NAMING, Effort, compared
 
 SIZES = {"4 KiB": 4096, "1 MiB": 1 << 20}
 #: How many times as long as the standard library: named blocks, slices.
 BLOCKS, SLICES = 1.2, 1.3
 SLICE = 4096
+QUICK_READERS = 20
+_WHY_SLICES = (
+    "`mmap` and `memoryview` are C. A view is a Python class: a call of one of its methods comes on top of the "
+    "copying, which takes about as long as that."
+)
 _NAMEDMAP, _ALLOCATED = "namedmap.FileMapping", f"{SHARED} + fallocate"
 
 
@@ -31,7 +36,7 @@ def all_tables(root: Path, quick: bool, mebibytes: int) -> Iterator[Table]:
         yield _open(root, words, size, effort)
     yield _slices(effort)
     yield from handing.handing(QUICK_SLOW if quick else FULL_SLOW, mebibytes)
-    yield from _readers()
+    yield from _readers(QUICK_READERS if quick else readers.READERS)
 
 
 # -- named blocks ------------------------------------------------------------------------------------------------------
@@ -75,8 +80,9 @@ def _create(words: str, size: int, effort: Effort) -> Table:
     )
     bases = {"shared_memory": SHARED, "+ fallocate": _ALLOCATED}
     table = compared(f"FileMapping: create + view + touch + close, {words}", text, subjects, effort, bases)
+    table.picture = "library"
     for base in bases.values():
-        table.targets.append(_target(table, _NAMEDMAP, base, BLOCKS))
+        table.targets.append(_target(table, _NAMEDMAP, base, BLOCKS, WHY_NAMING))
     return table
 
 
@@ -98,13 +104,14 @@ def _open(root: Path, words: str, size: int, effort: Effort) -> Table:
         text = "`namedmap.open`, `view`, one store, both closed, of memory that another process holds."
         title = f"FileMapping: open + view + touch + close, {words}"
         table = compared(title, text, subjects, effort, {"shared_memory": SHARED})
-    table.targets.append(_target(table, _NAMEDMAP, SHARED, BLOCKS))
+    table.picture = "library"
+    table.targets.append(_target(table, _NAMEDMAP, SHARED, BLOCKS, WHY_NAMING))
     return table
 
 
-def _target(table: Table, row: str, base: str, limit: float) -> Target:
+def _target(table: Table, row: str, base: str, limit: float, why: str) -> Target:
     found = {each.name: each for each in table.rows}
-    return Target(f"target: {row} at most {limit}x {base}", limit, found[row].ratio(found[base]))
+    return Target(f"target: {row} at most {limit}x {base}", limit, found[row].ratio(found[base]), why=why)
 
 
 # -- slices ------------------------------------------------------------------------------------------------------------
@@ -157,9 +164,10 @@ def _slices(effort: Effort) -> Table:
         )
         bases = {"mmap, read": "read, mmap", "mmap, write": "write, mmap"}
         table = compared("slices of 4 KiB", text, subjects, effort, bases)
+    table.picture = "library"
     for what in ("read", "write"):
         for who in ("mmap", "shared_memory.buf"):
-            table.targets.append(_target(table, f"{what}, View", f"{what}, {who}", SLICES))
+            table.targets.append(_target(table, f"{what}, View", f"{what}, {who}", SLICES, _WHY_SLICES))
     return table
 
 
@@ -172,21 +180,21 @@ def _one_of(name: str, loop: Callable[[], None], times: int) -> Subject:
 # -- many readers ------------------------------------------------------------------------------------------------------
 
 
-def _readers() -> Iterator[Table]:
+def _readers(count: int) -> Iterator[Table]:
     """Attaching as the first call of a process; what all processes need before and after the readers look."""
     try:
         import numpy
     except ImportError:
-        print("Left out: many readers of an array, which need numpy.\n")
+        omit("many readers of an array, which need numpy.")
         return
     with contextlib.ExitStack() as stack:
         groups = {}
         for words, size in readers.SIZES.items():
             block = stack.enter_context(namedmap.publish(words, numpy.ones(size, "u1")))
             block.value.sum()  # the publisher has touched every page as well
-            groups[f"an array of {words}"] = stack.enter_context(readers.readers(words))
+            groups[f"an array of {words}"] = stack.enter_context(readers.readers(words, count))
         rows = [Series(name) for name in groups]
-        for index in range(readers.READERS):
+        for index in range(count):
             for row in rows:
                 row.samples.append(groups[row.name].attach(index))
         memory = {}
@@ -195,9 +203,9 @@ def _readers() -> Iterator[Table]:
             group.touch()
             memory[name] = f"{before:,} → {group.memory():,}"
     text = (
-        f"`namedmap.attach` as the first named call of each of {readers.READERS} processes that know nothing of each "
+        f"`namedmap.attach` as the first named call of each of {count} processes that know nothing of each "
         "other, one after the other. Memory is the PSS of all readers and the publisher together, before and after "
         "every reader has touched every page of the array: it is there once."
     )
-    title = f"{readers.READERS} readers of one array: attach"
+    title = f"{count} readers of one array: attach"
     yield Table(title, text, rows, [("1 MiB", rows[0])], more={"MiB of all processes": memory})

@@ -44,8 +44,12 @@ def _read(name: str) -> None:
 
 
 def _serve() -> None:
-    for module in ("namedmap", "numpy"):
-        importlib.import_module(module)  # once for all
+    # Once for all: namedmap loads what its names stand for when they are first used.
+    importlib.import_module("numpy")
+    import namedmap
+
+    for name in namedmap.__all__:
+        getattr(namedmap, name)
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
@@ -63,12 +67,12 @@ def _serve() -> None:
 class Readers:
     """So many readers of a name, at the first stop."""
 
-    def __init__(self, server: "subprocess.Popen[str]", name: str) -> None:
+    def __init__(self, server: "subprocess.Popen[str]", name: str, count: int) -> None:
         self._server = server
         stream = server.stdin
         assert stream is not None
         self.pids = []
-        for _ in range(READERS):
+        for _ in range(count):
             stream.write(f"{name}\n")
             stream.flush()
             self.pids.append(int(self._line()))
@@ -104,13 +108,13 @@ class Readers:
 
 
 @contextlib.contextmanager
-def readers(name: str) -> Iterator[Readers]:
+def readers(name: str, count: int) -> Iterator[Readers]:
     """They are killed at the end."""
     server = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
     )
     try:
-        yield Readers(server, name)
+        yield Readers(server, name, count)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.communicate()

@@ -8,24 +8,36 @@ from rounds import Series
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio, or another number, to be reached, and what it is: at most the limit, or at `least`."""
+    """A ratio, or another number, to be reached, and what it is: at most the limit, or at `least`.
+
+    `why` says what stands in the way of it, for a run that misses it.
+    """
 
     text: str
     limit: float
     reached: float
     unit: str = "x"
     least: bool = False
+    why: str = ""
+
+    @property
+    def good(self) -> bool:
+        return self.reached >= self.limit if self.least else self.reached <= self.limit
 
     def __str__(self) -> str:
-        good = self.reached >= self.limit if self.least else self.reached <= self.limit
-        return f"{self.text}; this run: {self.reached:.2f}{self.unit}, {'reached' if good else 'MISSED'}"
+        return f"{self.text}; this run: {self.value}, {'reached' if self.good else 'MISSED'}"
+
+    @property
+    def value(self) -> str:
+        return f"{self.reached:.2f}{self.unit}"
 
 
 @dataclass
 class Table:
     """One comparison: rows of series, with the ratio of each to one or two of them.
 
-    `more` gives further columns: for each of their names, what stands in it for each row.
+    `more` gives further columns: for each of their names, what stands in it for each row. `picture` names the picture
+    that shows it, if one does; `size` is what one time handles, in bytes, where rates are of interest.
     """
 
     title: str
@@ -35,6 +47,8 @@ class Table:
     targets: list[Target] = field(default_factory=list)
     unit: str = "µs"
     more: dict[str, dict[str, str]] = field(default_factory=dict)
+    picture: str = ""
+    size: int = 0
 
     def cells(self) -> list[list[str]]:
         ratios = [f"× {label}" for label, _ in self.bases]
@@ -68,38 +82,27 @@ def as_text(table: Table) -> str:
 
 def as_markdown(table: Table) -> str:
     head, *rows = table.cells()
-    lines = [f"## {table.title}", "", textwrap.fill(table.text, 120, break_on_hyphens=False), ""]
+    lines = [f"### {table.title}", "", filled(table.text), ""]
     lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if table.targets:
         lines += ["", *(f"- {target}" for target in table.targets)]
+    reasons = dict.fromkeys(target.why for target in table.targets if target.why and not target.good)
+    for reason in reasons:
+        lines += ["", filled(f"Why: {reason}")]
     return "\n".join(lines) + "\n"
 
 
-_INTRODUCTION = """\
-# Benchmarks
-
-One run of `make bench`, written by `benchmarks/run.py --write docs/benchmarks.md`. Numbers of another machine will be
-others; the ratios are what to look at, and to compare on one's own machine.
-
-- All rows of a table are measured in the same run, in interleaved rounds; a sample is the mean of one round. Medians,
-  minima and maxima are over the rounds; a ratio is the median of the ratios within each round.
-- Everything is called from Python, as its users call it: namedmap and the peers alike.
-- "touch" stores one byte. Sizes are 64 KiB unless said otherwise. The garbage collector runs as usual.
-- The *floor* is the sequence of system calls that namedmap makes for the same thing, written out straight-line in
-  Python with all arguments prepared (`benchmarks/floor.py`; of locks, semaphores and events
-  `benchmarks/lockpeers.py`). It is what namedmap's rules cost in the kernel; the rest of its time is its Python code.
-  `benchmarks/run.py --check-floor` compares the two with strace.
-- namedmap allocates the memory of a section when it is created (`posix_fallocate`), so that a store into it cannot end
-  in SIGBUS. The peers allocate at the first touch of each page. The rows "+ fallocate" make them do the same; the rows
-  `SEC_RESERVE` make namedmap do without.
-- Locks and semaphores are used with the defaults of their packages. filelock and portalocker look again every 50 and
-  250 ms while they wait (portalocker with a limit of 60 s, not 5); the others sleep until they are woken, namedmap
-  after it has looked again for 0.1 ms.
-"""
+def filled(text: str) -> str:
+    """A paragraph in lines."""
+    return textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False)
 
 
-def document(machine: list[tuple[str, str]], circumstances: str, tables: list[Table]) -> str:
-    facts = "\n".join(f"| {what} | {value} |" for what, value in machine)
-    parts = [_INTRODUCTION, f"## The machine\n\n| | |\n|---|---|\n{facts}\n\n{circumstances}\n"]
-    return "\n".join([*parts, *map(as_markdown, tables)])
+#: What this run could not measure, and why.
+omitted: list[str] = []
+
+
+def omit(text: str) -> None:
+    """Note something that is left out: on the terminal now, on the page later."""
+    print(f"Left out: {text}\n")
+    omitted.append(text)

@@ -1,14 +1,14 @@
-"""Measure namedmap against what people use instead: python benchmarks/run.py [--quick] [--write FILE]
+"""Measure namedmap against what people use instead: python benchmarks/run.py [--quick] [--only PART] [--write FILE]
 
-Creating and opening named blocks against multiprocessing.shared_memory, posix_ipc and the bare system calls; growth
-with 10,000 live objects; large sections. Locks, semaphores and events against multiprocessing, posix_ipc, filelock and
-portalocker: alone, between processes, idle, and when their owner dies. Everything happens in a directory of its own in
-/dev/shm, which is removed.
+Big files, copied, searched and summed, against the tools of the system. Creating and opening named blocks against
+multiprocessing.shared_memory, posix_ipc and the bare system calls; growth with 10,000 live objects; large sections; the
+Python library. Locks, semaphores and events against multiprocessing, posix_ipc, filelock and portalocker: alone,
+between processes, idle, and when their owner dies. Everything happens in directories of its own in /dev/shm and, for
+files, /var/tmp, which are removed.
 """
 
 import argparse
 import contextlib
-import itertools
 import os
 import shutil
 import signal
@@ -23,12 +23,16 @@ _SHM = Path("/dev/shm")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure namedmap against what people use instead.")
-    parser.add_argument("--quick", action="store_true", help="a glance, about 45 s; otherwise about 5 min")
-    parser.add_argument("--only", choices=["sections", "waiting", "library"], help="only the tables of these")
+    parser.add_argument("--quick", action="store_true", help="a glance, about a minute; otherwise about 8 minutes")
+    parser.add_argument("--only", choices=["files", "sections", "library", "waiting"], help="only the tables of these")
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="where the files are put (/var/tmp)")
+    parser.add_argument("--largest", type=int, metavar="MIB", help="the largest file (4096; with --quick 64)")
     parser.add_argument(
         "--array", type=int, metavar="MIB", help="the array that is handed to processes (1024; with --quick 64)"
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the tables there, as Markdown")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="also write a page, and pictures into a directory of its name"
+    )
     parser.add_argument("--check-floor", action="store_true", help="only compare the floor with namedmap by strace")
     return parser.parse_args()
 
@@ -57,34 +61,31 @@ def main() -> int:
 
 
 def _run(root: Path, arguments: argparse.Namespace) -> int:
-    import library
+    import files
     import machine
+    import parts
     import report
-    import tables
-    import waittables
+    import ways
 
     started = time.monotonic()
-    facts = machine.describe(_SHM)
-    circumstances = f"Ran with {machine.raise_priority()}."
+    facts = machine.describe(_SHM, arguments.directory or files.place(), ways.TOOLS)
+    priority = machine.raise_priority()
     for what, value in facts:
         print(f"{what}: {value}")
-    print(circumstances + "\n")
+    print(f"with {priority}\n")
     done = []
-    parts = []
-    if arguments.only in (None, "sections"):
-        parts.append(tables.all_tables(root, _root, arguments.quick))
-    if arguments.only in (None, "library"):
-        parts.append(library.all_tables(root, arguments.quick, arguments.array or (64 if arguments.quick else 1024)))
-    if arguments.only in (None, "waiting"):
-        parts.append(waittables.all_tables(root, arguments.quick))
-    for table in itertools.chain.from_iterable(parts):
-        print(report.as_text(table), flush=True)
-        done.append(table)
-    print(f"{time.monotonic() - started:.0f} s")
-    target: Path | None = arguments.write
-    if target is not None:
-        target.write_text(report.document(facts, circumstances, done), encoding="utf-8")
-        print(f"written to {target}")
+    for part, tables in parts.all_parts(root, _root, arguments):
+        for table in tables:
+            print(report.as_text(table), flush=True)
+            part.tables.append(table)
+        done.append(part)
+    took = f"{time.monotonic() - started:.0f} s"
+    print(took)
+    if arguments.write is not None:
+        glance = " This is a glance (`--quick`): few rounds, small files." if arguments.quick else ""
+        text = f"Ran for {took} with {priority}.{glance} Load at the end: {machine.load()}."
+        parts.write(arguments.write, facts, text, done)
+        print(f"written to {arguments.write}")
     return 0
 
 

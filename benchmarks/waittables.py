@@ -13,7 +13,7 @@ from typing import Any
 import lockpeers
 import partners
 from lockpeers import EVENT, FILELOCK, FLOOR, MULTIPROCESSING, MUTEX, PORTALOCKER, POSIX_IPC, SEMAPHORE, Peer
-from report import Table, Target, number
+from report import Table, Target, number, omit
 from rounds import Series, Subject, interleaved, measure, subject
 
 #: An uncontended mutex through the Python class: this many times faster than filelock, and at most so many µs.
@@ -28,6 +28,12 @@ CONTENDERS = 8
 PATIENCE = 2.0
 #: Objects in one wait, and waiting tasks in one program.
 MANY_OBJECTS, MANY_TASKS = 64, 100
+
+_WHY_TRIPS = (
+    "A semaphore of posix_ipc is a word in memory that the C library counts up and down without a system call. "
+    "namedmap's words are changed from Python and under a lock that the kernel drops with its owner, which is two system "
+    "calls each time. On a busy machine who waits, and looks again before he sleeps, may lose his time slice by that."
+)
 
 SURVIVES = "survives the death of an owner"
 #: The locks whose waiters are compared when idle.
@@ -86,16 +92,17 @@ def _bases(names: dict[str, str], found: dict[str, Series]) -> list[tuple[str, S
     return [(label, found[name]) for label, name in names.items() if name in found]
 
 
-def _judge(table: Table, row: str, base: str, limit: float, *, faster: bool = False) -> None:
+def _judge(table: Table, row: str, base: str, limit: float, *, faster: bool = False, why: str = "") -> None:
     """A target of a row against a peer, if that is installed: at most `limit` times its time, or so much faster."""
     found = {each.name: each for each in table.rows}
     if base not in found:
         return
     if faster:
         text = f"target: {row} at least {limit:g}x faster than {base}"
-        table.targets.append(Target(text, limit, found[base].ratio(found[row]), least=True))
+        table.targets.append(Target(text, limit, found[base].ratio(found[row]), least=True, why=why))
     else:
-        table.targets.append(Target(f"target: {row} at most {limit:g}x {base}", limit, found[row].ratio(found[base])))
+        reached = found[row].ratio(found[base])
+        table.targets.append(Target(f"target: {row} at most {limit:g}x {base}", limit, reached, why=why))
 
 
 def _pairs(peers: Sequence[Peer], effort: Effort, *, give_first: bool = False) -> dict[str, Series]:
@@ -125,6 +132,7 @@ def lock_pair(root: Path, effort: Effort, survivors: dict[str, str]) -> Table:
         f"(SIGKILL) in this run: the lock survives that if another process gets it within {PATIENCE:g} s."
     )
     table = Table("acquire + release of a free lock", text, list(found.values()), [], more={SURVIVES: survivors})
+    table.picture = "waiting"
     table.bases = _bases({MUTEX: MUTEX, "floor": FLOOR}, found)
     _judge(table, MUTEX, FILELOCK, FASTER, faster=True)
     limit = f"target: {MUTEX} at most {PAIR_TIME:g} µs"
@@ -171,7 +179,7 @@ def ping_pong(effort: Effort) -> Iterator[Table]:
         with _bound(usable[:1]):
             yield _ping_pong(f"{title}, each on its own core", own, effort, partner_on=usable[1:2])
     else:
-        print("Left out: ping-pong between two cores, of which this machine has one.\n")
+        omit("ping-pong between two cores, of which this machine has one.")
     busy = f"{text}On each core another process computes without end, with the same priority."
     with contextlib.ExitStack() as stack:
         for core in usable:
@@ -199,8 +207,9 @@ def _ping_pong(title: str, text: str, effort: Effort, partner_on: Sequence[int] 
             subjects = [_round_trips(stack, ping, pong) for ping, pong in zip(pings, pongs, strict=True)]
         found = measure(subjects, rounds=effort.rounds, repeat=effort.trips, seconds=effort.seconds)
     table = Table(title, text, list(found.values()), _bases({"posix_ipc": POSIX_IPC}, found))
+    table.picture = "waiting"
     for row in (EVENT, SEMAPHORE):
-        _judge(table, row, POSIX_IPC, ROUND_TRIP)
+        _judge(table, row, POSIX_IPC, ROUND_TRIP, why=_WHY_TRIPS)
     return table
 
 
@@ -257,7 +266,7 @@ def contention(root: Path, effort: Effort, survivors: dict[str, str]) -> Table:
     title = f"{CONTENDERS} processes contending for one lock"
     bases = _bases({MUTEX: MUTEX}, found)
     more = {"fewest – most of a process /s": fairness, SURVIVES: survivors}
-    return Table(title, text, list(found.values()), bases, unit="/s", more=more)
+    return Table(title, text, list(found.values()), bases, unit="/s", more=more, picture="fighting")
 
 
 def _fight(processes: list[partners.Partner], name: str, seconds: float, counter: Path) -> list[tuple[int, float]]:
@@ -304,7 +313,7 @@ def idle(root: Path, effort: Effort) -> Table:
         f"A process that waits {effort.idle:g} s for an event that nobody sets, or a lock that another one keeps: its "
         "processor time, user and system, of all its threads, in percent of a core. All rows wait at the same time."
     )
-    table = Table("an idle waiter", text, list(rows.values()), [], unit="% of a core")
+    table = Table("an idle waiter", text, list(rows.values()), [], unit="% of a core", picture="waiting")
     for row in [name for name in rows if name.startswith("namedmap")]:
         waiters = MANY_TASKS if row == many_tasks else 1
         limit = f"target: {row}: at most {IDLE:g} % of a core{' for each of them' if waiters > 1 else ''}"
