@@ -74,8 +74,8 @@ _COLD = (
     "disk. The disk of a virtual machine may be in the memory of its host."
 )
 _HOLES = (
-    "Of each hundred pieces of 64 KiB of the source one is data, all else are holes. Who keeps them copies a hundredth; the others "
-    "write zeros, as their space on the disk shows. GB/s are of the whole size."
+    "Of each hundred pieces of 64 KiB of the source one is data, all else are holes. Who keeps them copies a "
+    "hundredth; the others write zeros, as their space on the disk shows. GB/s are of the whole size."
 )
 _TMPFS = "Source and target are in /dev/shm, that is, in memory."
 

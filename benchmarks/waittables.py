@@ -31,8 +31,9 @@ MANY_OBJECTS, MANY_TASKS = 64, 100
 
 _WHY_TRIPS = (
     "A semaphore of posix_ipc is a word in memory that the C library counts up and down without a system call. "
-    "namedmap's words are changed from Python and under a lock that the kernel drops with its owner, which is two system "
-    "calls each time. On a busy machine who waits, and looks again before he sleeps, may lose his time slice by that."
+    "namedmap's words are changed from Python and under a lock that the kernel drops with its owner, which is two "
+    "system calls each time. On a busy machine who waits, and looks again before he sleeps, may lose his time slice "
+    "by that."
 )
 
 SURVIVES = "survives the death of an owner"
