@@ -16,6 +16,8 @@ from rounds import Series, Subject, subject
 from tables import FULL, FULL_SLOW, QUICK, QUICK_SLOW, SHARED, WHY_NAMING, Effort, compared
 
 SIZES = {"4 KiB": 4096, "1 MiB": 1 << 20}
+#: The size that the picture shows.
+PICTURED = 4096
 #: How many times as long as the standard library: named blocks, slices.
 BLOCKS, SLICES = 1.2, 1.3
 SLICE = 4096
@@ -80,7 +82,7 @@ def _create(words: str, size: int, effort: Effort) -> Table:
     )
     bases = {"shared_memory": SHARED, "+ fallocate": _ALLOCATED}
     table = compared(f"FileMapping: create + view + touch + close, {words}", text, subjects, effort, bases)
-    table.picture = "library"
+    table.picture = "library" if size == PICTURED else ""
     for base in bases.values():
         table.targets.append(_target(table, _NAMEDMAP, base, BLOCKS, WHY_NAMING))
     return table
@@ -104,7 +106,7 @@ def _open(root: Path, words: str, size: int, effort: Effort) -> Table:
         text = "`namedmap.open`, `view`, one store, both closed, of memory that another process holds."
         title = f"FileMapping: open + view + touch + close, {words}"
         table = compared(title, text, subjects, effort, {"shared_memory": SHARED})
-    table.picture = "library"
+    table.picture = "library" if size == PICTURED else ""
     table.targets.append(_target(table, _NAMEDMAP, SHARED, BLOCKS, WHY_NAMING))
     return table
 

@@ -6,6 +6,7 @@ is white also where the page is dark, so that one picture serves both.
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ _BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#009
 #: For each way of copying in turn, namedmap first.
 _LINES = [(_BLUE, "o"), (_GREEN, "s"), (_PURPLE, "D"), (_VERMILION, "^"), (_ORANGE, "v"), ("#000000", "P")]
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -31,8 +31,9 @@ _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "figure.facecolor": "white",
-    # Outlines of letters, since the reader need not have the font; the same file from the same numbers.
-    "svg.fonttype": "path",
+    # Letters, not their outlines, which take some times the room. Readers who lack matplotlib's own font have a narrower
+    # one, which fits into its place. And the same numbers give the same file.
+    "svg.fonttype": "none",
     "svg.hashsalt": "namedmap",
 }
 _WIDTH = 9.0
@@ -64,28 +65,26 @@ def draw(part: Part, directory: Path, page: Path) -> Iterator[Picture]:
     for name in dict.fromkeys(table.picture for table in part.tables if table.picture):
         shown = [table for table in part.tables if table.picture == name]
         paint: Callable[[Sequence[Table]], Figure] = _rates if name == "copying" else _panels
-        yield _saved(paint(shown), directory / f"{name}.svg", page, _TEXTS[name])
+        yield _saved(partial(paint, shown), directory / f"{name}.svg", page, _TEXTS[name])
     if part.judged:
         text = f"Targets and aims, {part.title[0].lower()}{part.title[1:]}: left of the line they were reached."
-        yield _saved(_targets(part.judged), directory / f"targets-{part.key}.svg", page, text)
+        yield _saved(partial(_targets, part.judged), directory / f"targets-{part.key}.svg", page, text)
 
 
-def _saved(figure: "Figure", path: Path, page: Path, text: str) -> Picture:
+def _saved(paint: "Callable[[], Figure]", path: Path, page: Path, text: str) -> Picture:
     import matplotlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(path, metadata={"Date": None})
+        paint().savefig(path, metadata={"Date": None})
     return Picture(path.relative_to(page.parent).as_posix(), text)
 
 
 def _figure(height: float, rows: int = 1, heights: Sequence[float] = (1,)) -> "tuple[Figure, list[Axes]]":
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        grid = figure.subplots(rows, 1, squeeze=False, height_ratios=heights)
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    grid = figure.subplots(rows, 1, squeeze=False, height_ratios=heights)
     return figure, list(grid[:, 0])
 
 
@@ -138,7 +137,7 @@ def _panels(tables: Sequence[Table]) -> "Figure":
     """The tables one below the other, with a line for each row."""
     rows = [len(table.rows) for table in tables]
     figure, panels = _figure(
-        sum(0.27 * count + 0.95 for count in rows) + 0.35, len(tables), [each + 2.2 for each in rows]
+        sum(0.27 * count + 1.05 for count in rows) + 0.35, len(tables), [each + 2.2 for each in rows]
     )
     for axes, table in zip(panels, tables, strict=True):
         _panel(axes, table)
@@ -162,22 +161,27 @@ def _panel(axes: "Axes", table: Table) -> None:
     unit = table.unit
     if min(lows) > 0 and max(medians) / min(medians) > _WIDE:
         axes.set_xscale("log")
-        unit += ", logarithmic"
+        unit += " (logarithmic)"
         _whole_decades(axes, min(lows), max(highs))
     else:
         axes.set_xlim(0, max(highs) * 1.05 or 1)
+        axes.xaxis.set_major_formatter("{x:,.10g}")
     axes.set_yticks(list(places), [textwrap.fill(row.name, 48) for row in table.rows])
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(f"{table.title}  [{unit}]")
+    axes.set_title(table.title)
+    axes.set_xlabel(unit, loc="right", fontsize=9)
 
 
 def _whole_decades(axes: "Axes", low: float, high: float) -> None:
     """Limits and ticks of a logarithmic axis, with numbers as people write them."""
     axes.set_xlim(low / 1.3, high * 1.3)
-    powers = [10.0**power for power in range(-4, 10) if low / 1.3 <= 10.0**power <= high * 1.3]
-    axes.set_xticks(powers, [f"{power:,.12g}" for power in powers])
+    steps = (1, 2, 5) if high / low < 1000 else (1,)
+    ticks = [step * 10.0**power for power in range(-4, 10) for step in steps]
+    ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
+    axes.set_xticks(ticks, [f"{tick:,.12g}" for tick in ticks])
+    axes.minorticks_off()
 
 
 def _is_floor(name: str) -> bool:

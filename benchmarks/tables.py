@@ -221,7 +221,6 @@ def large(effort: Effort) -> Table:
     text = "The same cycle for 64 MiB, where taking and zeroing memory is nearly everything."
     bases = {"+ fallocate": f"{SHARED} + fallocate", "all written": f"{SHARED}, all bytes written"}
     table = compared("create + map + touch + unmap + close, 64 MiB", text, subjects, effort, bases)
-    table.picture = "naming"
     _aim(table, "namedmap, one byte touched", f"{SHARED} + fallocate")
     _aim(table, "namedmap, all bytes written", f"{SHARED}, all bytes written")
     return table

@@ -208,7 +208,7 @@ def _ping_pong(title: str, text: str, effort: Effort, partner_on: Sequence[int] 
             subjects = [_round_trips(stack, ping, pong) for ping, pong in zip(pings, pongs, strict=True)]
         found = measure(subjects, rounds=effort.rounds, repeat=effort.trips, seconds=effort.seconds)
     table = Table(title, text, list(found.values()), _bases({"posix_ipc": POSIX_IPC}, found))
-    table.picture = "waiting"
+    table.picture = "" if partner_on else "waiting"
     for row in (EVENT, SEMAPHORE):
         _judge(table, row, POSIX_IPC, ROUND_TRIP, why=_WHY_TRIPS)
     return table
