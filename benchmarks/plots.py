@@ -177,7 +177,8 @@ def _panel(axes: "Axes", table: Table) -> None:
 def _whole_decades(axes: "Axes", low: float, high: float) -> None:
     """Limits and ticks of a logarithmic axis, with numbers as people write them."""
     axes.set_xlim(low / 1.3, high * 1.3)
-    steps = (1, 2, 5) if high / low < 1000 else (1,)
+    # As many as have room for their digits.
+    steps = (1, 2, 5) if high / low < 1000 and high < 10_000 else (1,)
     ticks = [step * 10.0**power for power in range(-4, 10) for step in steps]
     ticks = [tick for tick in ticks if low / 1.3 <= tick <= high * 1.3]
     axes.set_xticks(ticks, [f"{tick:,.12g}" for tick in ticks])

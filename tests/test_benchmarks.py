@@ -77,7 +77,7 @@ class TestRun:
         text = page.read_text("utf-8")
         assert "| rsync | not installed |" in text
         assert re.search(r"Not installed on this machine, and so without rows: .*`cp`", text)
-        assert not re.search(r"^\| cp ", text, re.MULTILINE)
+        assert not re.search(r"^\| cp --reflink", text, re.MULTILINE)
 
     def test_no_room(self, tmp_path: Path, modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
         """A size for which the disk has no room is left out, and the reason is kept for the page."""
