@@ -46,7 +46,7 @@ class Effort:
         )
 
 
-FULL = Effort((MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB), GIB, rounds=50, seconds=20.0)
+FULL = Effort((MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB), GIB, rounds=50, seconds=15.0)
 QUICK = Effort((MIB, 64 * MIB), 64 * MIB, rounds=5, seconds=2.0)
 
 
@@ -124,6 +124,7 @@ def _copies(scratch: Path, size: int, effort: Effort, case: _Case) -> Iterator[T
         return
     source, target = scratch / "source", scratch / "target"
     case.make(source, size)
+    _settle(source)
     table = _table(title, case.text, COPIES, source, target, effort, case.prepare)
     table.picture, table.size = case.picture, size
     if case.space:
@@ -169,6 +170,7 @@ def search(scratch: Path, effort: Effort) -> Iterator[Table]:
         return
     source = scratch / "log"
     log(source, effort.other)
+    _settle(source)
     text = (
         f"How often `{NEEDLE.decode()}` is in a log in which it is twice. `grep` and `rg` count lines. The textbook's "
         "program has the whole file mapped and calls `find` from one match to the next."
@@ -182,11 +184,14 @@ def search(scratch: Path, effort: Effort) -> Iterator[Table]:
 
 def checksum(scratch: Path, effort: Effort) -> Iterator[Table]:
     """Hashing a file."""
-    title = f" of {in_words(effort.other)}, in the page cache"
-    if not _has_room(scratch, f"Checksums{title}", effort.other):
+    # What hashing takes is as long as the file; less of it says as much.
+    size = max(effort.other // 4, MIB)
+    title = f" of {in_words(size)}, in the page cache"
+    if not _has_room(scratch, f"Checksums{title}", size):
         return
     source = scratch / "source"
-    noise(source, effort.other)
+    noise(source, size)
+    _settle(source)
     for algorithm, ways in SUMS.items():
         table = _table(f"{algorithm}{title}", _SUM, ways, source, None, effort)
         table.picture = "reading"
@@ -252,6 +257,7 @@ def _can_be_forgotten(scratch: Path) -> bool:
     """Whether the kernel drops a file from the page cache when told so: not in tmpfs, which is nothing else."""
     probe = scratch / "probe"
     noise(probe, MIB)
+    _settle(probe)
     forget(str(probe))
     found = inspection.residency(str(probe))
     probe.unlink()
@@ -296,10 +302,15 @@ def log(path: Path, size: int) -> None:
         file.truncate(size)
 
 
+def _settle(source: Path) -> None:
+    """Have the file written to the disk, which the kernel would else do in the middle of the rounds."""
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def forget(source: str) -> None:
     """Have the kernel drop the file from the page cache, as far as it wants to."""
     with open(source, "rb") as file:
-        os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
