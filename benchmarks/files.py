@@ -10,7 +10,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import machine
@@ -41,12 +41,11 @@ class Effort:
 
     def within(self, largest: int) -> "Effort":
         """The same without files above a size."""
-        return Effort(
-            [size for size in self.sizes if size <= largest], min(self.other, largest), self.rounds, self.seconds
-        )
+        sizes = [size for size in self.sizes if size <= largest]
+        return replace(self, sizes=sizes, other=min(self.other, largest))
 
 
-FULL = Effort((MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB), GIB, rounds=50, seconds=15.0)
+FULL = Effort((MIB, 16 * MIB, 64 * MIB, GIB, 4 * GIB), GIB, rounds=40, seconds=20.0)
 QUICK = Effort((MIB, 64 * MIB), 64 * MIB, rounds=5, seconds=2.0)
 
 
@@ -110,6 +109,8 @@ def copies(scratch: Path, effort: Effort) -> Iterator[Table]:
     cached = _Case("in the page cache", _CACHED, noise, picture="copying")
     for size in effort.sizes:
         yield from _copies(scratch, size, effort, cached)
+    # The kinds beside it get half of the time.
+    effort = replace(effort, seconds=effort.seconds / 2)
     if _can_be_forgotten(scratch):
         yield from _copies(scratch, effort.other, effort, _Case("not in the page cache", _COLD, noise, prepare=forget))
     yield from _copies(scratch, effort.other, effort, _Case("of which 1 % is data", _HOLES, holes, space=True))
@@ -192,6 +193,7 @@ def checksum(scratch: Path, effort: Effort) -> Iterator[Table]:
     source = scratch / "source"
     noise(source, size)
     _settle(source)
+    effort = replace(effort, seconds=effort.seconds / 2)
     for algorithm, ways in SUMS.items():
         table = _table(f"{algorithm}{title}", _SUM, ways, source, None, effort)
         table.picture = "reading"

@@ -31,8 +31,8 @@ _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "figure.facecolor": "white",
-    # Letters, not their outlines, which take some times the room. Readers who lack matplotlib's own font have a narrower
-    # one, which fits into its place. And the same numbers give the same file.
+    # Letters, not their outlines, which take some times the room. Readers who lack matplotlib's own font have a
+    # narrower one, which fits into its place. And the same numbers give the same file.
     "svg.fonttype": "none",
     "svg.hashsalt": "namedmap",
 }
