@@ -225,3 +225,31 @@ def test_beyond_the_end(mapping: namedmap.FileMapping) -> None:
     with pytest.raises(namedmap.BadValueError) as caught:
         mapping.view(1 << 70)
     assert "-" not in caught.value.message.replace("edge-", "")
+
+
+class _Inner(ctypes.Structure):
+    _fields_: Any = [("held", ctypes.py_object * 2)]
+
+
+class _Outer(_Inner):
+    _fields_: Any = [("number", ctypes.c_int)]
+
+
+class _Either(ctypes.Union):
+    _fields_: Any = [("number", ctypes.c_int), ("inner", _Inner)]
+
+
+@pytest.mark.parametrize("layout", [ctypes.py_object, ctypes.py_object * 3, _Inner, _Outer, _Either, _Either * 2])
+def test_python_objects_are_no_overlay(mapping: namedmap.FileMapping, layout: Any) -> None:
+    """Whoever looks at an address that another process has written would crash; addresses as numbers are no harm."""
+    with mapping.view() as view:
+        with pytest.raises(TypeError, match="Python objects"):
+            view.overlay(layout)
+        assert not view.overlay(ctypes.c_void_p)
+
+
+def test_a_file_that_cannot_grow_is_named(tmp_path: Path) -> None:
+    """The message of a failed extension says which file it is of."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    with namedmap.map_file(tmp_path / "file", access="write") as mapping, pytest.raises(namedmap.Error, match="/file'"):
+        mapping.extend(1 << 62)

@@ -148,8 +148,10 @@ class FileMapping:
         if self._path is not None and not self._access.file & int(c.GENERIC_WRITE):
             message = f'{self!r} cannot be extended: map it with access="write"'
             raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
-        with errors.translated():
+        try:
             return platform.extend_section(handle, size)
+        except platform.KernelError as error:
+            raise errors.of(error.winerror, f"{self!r}: {error.detail}") from None
 
     def close(self) -> None:
         """Close the handle; without effect the second time. Views stay as they are."""

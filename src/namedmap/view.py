@@ -299,9 +299,11 @@ class View:
         """A ctypes structure, union, array or number that lies on the memory; it keeps the memory.
 
         On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
-        not follow the others' changes any more.
+        not follow the others' changes any more. Raises TypeError for a layout with Python objects.
         """
         at, length = self._range(offset, ctypes.sizeof(layout))
+        if _has_objects(layout):
+            raise TypeError(f"{layout.__name__} has Python objects, which other processes cannot use")
         kind: Any = layout
         memory = self.buf[at : at + length] if self._access.writable else self._copied(at, length)
         found: Layout = kind.from_buffer(memory)
@@ -434,6 +436,14 @@ def _view_again(mapping: "FileMapping", offset: int, size: int, access: str) -> 
     # Perhaps nobody else knows the mapping that came with it: it goes with the view, without a warning.
     mapping.came_with_view = True
     return mapping.view(offset, size, access)
+
+
+def _has_objects(layout: Any) -> bool:
+    """Whether a type of ctypes is an address of a Python object, or has one in it."""
+    kinds = [field[1] for each in layout.__mro__ for field in vars(each).get("_fields_", ())]
+    if issubclass(layout, ctypes.Array):
+        kinds.append(layout._type_)
+    return issubclass(layout, ctypes.py_object) or any(map(_has_objects, kinds))
 
 
 def _as_bytes(data: Any) -> bytes | memoryview:
