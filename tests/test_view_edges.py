@@ -7,7 +7,7 @@ import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -228,15 +228,15 @@ def test_beyond_the_end(mapping: namedmap.FileMapping) -> None:
 
 
 class _Inner(ctypes.Structure):
-    _fields_: Any = [("held", ctypes.py_object * 2)]
+    _fields_: ClassVar[Any] = [("held", ctypes.py_object * 2)]
 
 
 class _Outer(_Inner):
-    _fields_: Any = [("number", ctypes.c_int)]
+    _fields_: ClassVar[Any] = [("number", ctypes.c_int)]
 
 
 class _Either(ctypes.Union):
-    _fields_: Any = [("number", ctypes.c_int), ("inner", _Inner)]
+    _fields_: ClassVar[Any] = [("number", ctypes.c_int), ("inner", _Inner)]
 
 
 @pytest.mark.parametrize("layout", [ctypes.py_object, ctypes.py_object * 3, _Inner, _Outer, _Either, _Either * 2])
