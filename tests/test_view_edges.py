@@ -5,6 +5,7 @@ import gc
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -253,3 +254,12 @@ def test_a_file_that_cannot_grow_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(100))
     with namedmap.map_file(tmp_path / "file", access="write") as mapping, pytest.raises(namedmap.Error, match="/file'"):
         mapping.extend(1 << 62)
+
+
+def test_streams_that_are_no_archive(mapping: namedmap.FileMapping) -> None:
+    """A seek before the beginning is an OSError, as of a file, and a ValueError, as of memory."""
+    with mapping.view(0, 10) as view, view.stream() as stream:
+        assert not zipfile.is_zipfile(stream)
+        for kind in (OSError, ValueError):
+            with pytest.raises(kind, match="no byte"):
+                stream.seek(-1)

@@ -6,6 +6,9 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
+from namedmap import constants as c
+from namedmap import errors
+
 if TYPE_CHECKING:
     from namedmap.view import View
 
@@ -61,7 +64,8 @@ class ViewStream(io.RawIOBase):
             raise ValueError(f"whence is 0, 1 or 2, not {whence}")
         target = base + operator.index(offset)
         if target < 0:
-            raise ValueError(f"there is no byte {target}")
+            # An OSError as well, as of files: zipfile looks for the end of an archive in this way.
+            raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"there is no byte {target:,} in a view")
         self._at = target
         return target
 
