@@ -16,7 +16,8 @@ with bytes as hexadecimal digits.
 
 No function here touches the memory of a mapped file. Another program may cut a file off at any time, and a touch of
 what is gone is SIGBUS, which ends the interpreter; read(2) and write(2) say so instead, and on the kernels measured
-they are as fast. `namedmap.map_file(path).windows()` gives windows that are the file itself.
+they are as fast. A file that does not know its size, as in /proc and /sys, is read to its end when it is opened, up to
+64 MiB, and `copy` takes one of any length. `namedmap.map_file(path).windows()` gives windows that are the file itself.
 """
 
 from .checksums import Checksum, checksum
