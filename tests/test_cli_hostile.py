@@ -170,3 +170,14 @@ class TestOthers:
                     said = str(error)
             """)
             assert "it is user 0's" in child.value("said")
+
+
+class TestCompletion:
+    @pytest.mark.parametrize("words", ["dump", "residency", "checksum"], ids=str)
+    def test_of_paths(self, words: str) -> None:
+        """Where the path of a file can stand, the shell completes paths; where a name can, names as well."""
+        variables = environment(_NAMEDMAP_COMPLETE="bash_complete", COMP_WORDS=f"namedmap {words} t", COMP_CWORD="2")
+        with namedmap.create("telemetry", 10):
+            found = subprocess.run(COMMAND, env=variables, capture_output=True, timeout=WATCHDOG, check=False).stdout
+        assert b"file,t\n" in found
+        assert (b"plain,telemetry\n" in found) == (words != "checksum")

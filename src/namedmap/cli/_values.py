@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 FORMS = ("text", "bytes", "hex", "json", "fields")
 
@@ -51,6 +52,12 @@ def live_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) 
         return [each for each in inspection.names() if each.startswith(incomplete)]
     except Error:
         return []
+
+
+def paths_and_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The paths of files and the names of live objects, for completion."""
+    names = map(CompletionItem, live_names(ctx, parameter, incomplete))
+    return [CompletionItem(incomplete, type="file"), *names]
 
 
 def seconds(value: str | float) -> float:

@@ -14,7 +14,7 @@ import click
 import namedmap
 from namedmap import files, inspection
 from namedmap.cli import _app, _output
-from namedmap.cli._values import octets, path_or_name, size, stdin
+from namedmap.cli._values import octets, path_or_name, paths_and_names, size, stdin
 from namedmap.files.checksums import new_hash
 
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
@@ -64,7 +64,7 @@ def copy(src: str, dst: str, quiet: bool, as_json: bool, **how: Any) -> None:
     "namedmap dump telemetry --offset 4K --size 64     # shared memory\n"
     "head -c 100 /dev/urandom | namedmap dump -"
 )
-@click.argument("source", metavar="PATH|NAME|-")
+@click.argument("source", metavar="PATH|NAME|-", shell_complete=paths_and_names)
 @_offset
 @_size
 @click.option("--width", type=click.IntRange(1, 1024), default=16, show_default=True, help="Bytes in a line.")
@@ -187,7 +187,7 @@ def _marked(data: bytes) -> str:
     example="namedmap checksum *.iso > SUMS\nnamedmap checksum --check SUMS\n"
     "namedmap checksum -a blake2b disk.img --json"
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(allow_dash=True))
 @click.option("--algorithm", "-a", default="sha256", show_default=True, metavar="HASH", help="One that hashlib has.")
 @click.option("--check", is_flag=True, help="Each PATH is a list of sums, as this command prints it: verify them.")
 @_offset

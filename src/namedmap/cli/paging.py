@@ -6,7 +6,7 @@ import click
 
 from namedmap import inspection
 from namedmap.cli import _app, _output
-from namedmap.cli._values import path_or_name
+from namedmap.cli._values import path_or_name, paths_and_names
 from namedmap.inspection import Residency
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -20,7 +20,7 @@ _PICTURE_ROWS = 64
     "namedmap residency big.db --plot big.png --evict\n"
     "namedmap residency telemetry --json"
 )
-@click.argument("source", metavar="PATH|NAME")
+@click.argument("source", metavar="PATH|NAME", shell_complete=paths_and_names)
 @click.option("--term", is_flag=True, help="Draw it here.")
 @click.option("--plot", type=click.Path(dir_okay=False), metavar="FILE", help="Draw it into a .png, .svg or .pdf file.")
 @click.option("--prefetch", is_flag=True, help="Read all of it into memory; before and after are shown.")
