@@ -217,6 +217,22 @@ class TestWhatCannotBe:
         assert (tmp_path / "precious").read_bytes() == b"precious" * 100
 
 
+class TestOtherWriters:
+    @pytest.mark.parametrize("way", [{}, {"verify": "md5"}, {"sparse": False}], ids=str)
+    def test_a_copy_that_is_cut_off_is_not_filled_with_zeros(self, tmp_path: Path, way: dict[str, Any]) -> None:
+        """A target that another program made shorter is no copy; holes at the end are no reason to think so."""
+        content = build(tmp_path / "a", [(3 << 20, False), (1 << 20, True)])
+        assert files.copy(tmp_path / "a", tmp_path / "b", reflink=False, **way).size == len(content)
+
+        def cut(done: int, total: int) -> None:
+            if done >= 3 << 20:
+                os.truncate(tmp_path / "b", 1000)
+
+        with pytest.raises(files.ChangedError, match="cut the copy off"):
+            files.copy(tmp_path / "a", tmp_path / "b", reflink=False, threads=1, window=1 << 20, progress=cut, **way)
+        assert names(tmp_path) == ["a"]
+
+
 class TestInterrupts:
     """Ctrl-C at the moments at which something has just been made."""
 

@@ -217,7 +217,10 @@ def _finished(source: Source, target: Target, *, preserve: bool, durable: bool) 
 
 def _complete(source: Source, target: Target) -> None:
     """The size of what ends with a hole; and whether what was read is one state of the source."""
-    if source.size and os.fstat(target.fd).st_size < source.size:
+    written = os.fstat(target.fd).st_size
+    if source.size > written:
+        if next(source.data(written, source.size), None) is not None:
+            raise ChangedError(f"{target.asked}: another program cut the copy off at {written:,} bytes; do it again")
         os.ftruncate(target.fd, source.size)
     now = os.fstat(source.fd)
     if now.st_size < source.size:
