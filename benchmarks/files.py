@@ -84,7 +84,10 @@ _WHY_FASTER = (
     "Nearly all of the time is the kernel's: taking pages for the target, and copying into them. All ways pay that; "
     "threads spread it over as many cores as the machine has free."
 )
-_WHY_SLOWER = "What it does beside copying (allocating the target first, looking for holes) takes longer than it saves."
+_WHY_SLOWER = (
+    "What it does beside copying (allocating the target first, looking for holes) takes longer than it saves; and "
+    "above the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not who copies."
+)
 _WHY_GREP = (
     "`bytes.find` of the C library that Python brings looks at more bytes than `grep`, which skips ahead by the length "
     "of the pattern with vector instructions; threads make up for it on as many cores as are free."
