@@ -657,10 +657,11 @@ class TestEndsOfLoops:
         """asyncio.run cancels them; nothing is said."""
         result = run_python(
             """
-            import asyncio, namedmap
+            import asyncio
+            from namedmap import Event  # loaded here: in the loop it would be a slow callback to development mode
 
             async def main():
-                event = namedmap.Event()
+                event = Event()
                 tasks = [asyncio.ensure_future(event.wait_async()) for _ in range(5)]
                 await asyncio.sleep(0.01)
                 raise SystemExit(7)
