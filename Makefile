@@ -17,9 +17,8 @@ help:  ## this list
 demo: $(VENV)/installed  ## run the examples in real processes and check them
 	@$(BIN)/python examples/demo.py $(ARGS)
 
-# Two processes, each with a place of its own for objects: many tests wait for others. A file's tests stay together.
 test: lint  ## ruff, mypy --strict, then the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 	$(BIN)/ruff check $(CHECKED)

@@ -623,7 +623,13 @@ class TestIdleness:
                     assert {self.CALLS[call].format(ms=seconds * 1000)} == win32.WAIT_TIMEOUT
                     return time.process_time() - before
                 """)
-            child.start("value", "cost()")
-        costs = {call: child.finish() for call, child in children.items()}
-        assert {call: cost for call, cost in costs.items() if cost >= 0.005 * seconds} == {}
+        costly = list(children)
+        for _ in range(3):  # what else the machine does can only add to it
+            for call in costly:
+                children[call].start("value", "cost()")
+            costs = {call: children[call].finish() for call in costly}
+            costly = [call for call, cost in costs.items() if cost >= 0.005 * seconds]
+            if not costly:
+                break
+        assert costly == [], costs
         close(owned)
