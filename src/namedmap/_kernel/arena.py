@@ -41,7 +41,7 @@ class Arena:
         """mmap at an address of the arena's choice."""
         if length >= HUGE:
             return self._map_huge(length, prot, flags, fd, offset)
-        slot = -(-length // GRANULARITY) * GRANULARITY
+        slot = round_up(length)
         if self._freed is not None and self._freed[1] >= slot:
             base, self._freed = self._freed[0], None
             if map_at(base, length, prot, flags, fd, offset):
@@ -76,7 +76,7 @@ class Arena:
 
     def unmap(self, base: int, length: int) -> None:
         libc.munmap(base, length)
-        self._freed = base, -(-length // GRANULARITY) * GRANULARITY
+        self._freed = base, round_up(length)
 
 
 def map_at(base: int, length: int, prot: int, flags: int, fd: int, offset: int) -> bool:

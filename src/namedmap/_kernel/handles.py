@@ -61,10 +61,6 @@ def denied(granted: int, needed: int) -> KernelError:
     )
 
 
-def _closed_meanwhile(value: int) -> KernelError:
-    return KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
-
-
 class HandleTable:
     """Values to handles. All methods are safe between threads."""
 
@@ -126,8 +122,7 @@ class HandleTable:
             entry = self._expected(value, cls)
         found: Any = entry.object
         with self.lock:
-            if self._entries.get(value & ~3) is not entry:
-                raise _closed_meanwhile(value)
+            self._check(value & ~3, entry)
             found.retain()
         return found, entry.access
 
@@ -156,7 +151,7 @@ class HandleTable:
 
     def _check(self, value: int, entry: Handle) -> None:
         if self._entries.get(value) is not entry:
-            raise _closed_meanwhile(value)
+            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
 
     def close(self, value: int) -> None:
         """Close a handle. Pseudo handles close without effect."""
@@ -165,8 +160,7 @@ class HandleTable:
         entry = self._entries.get(value) or self.get(value)
         value &= ~3
         with self.lock:
-            if self._entries.get(value) is not entry:
-                raise _closed_meanwhile(value)
+            self._check(value, entry)
             if entry.flags & FLAG_PROTECT:
                 raise KernelError(
                     NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"

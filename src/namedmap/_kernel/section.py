@@ -243,7 +243,7 @@ def _check_attributes(attributes: int, has_file: bool) -> None:
 
 
 def _memory_page(size: int, protect: int, attributes: int) -> Control:
-    length = -(-size // PAGE) * PAGE
+    length = round_to_page(size)
     if length >= LARGEST:
         raise KernelError(NTSTATUS.STATUS_SECTION_TOO_BIG, f"no address space holds {size:,} bytes")
     reserve = bool(attributes & SEC_RESERVE)

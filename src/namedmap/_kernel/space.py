@@ -113,10 +113,9 @@ class View(Region):
     type = MAPPED
 
     def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
-        # Every attribute of a region, without a call: this is done for each view.
-        self.base, self.length, self.protect = base, -(-length // PAGE) * PAGE, protect
-        self.runs = [Run(0, self.length, protect, protection.TABLE[protect].copies)]
-        self.nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
+        size = round_to_page(length)
+        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
+        super().__init__(base, size, protect, [Run(0, size, protect, protection.TABLE[protect].copies)], nocache)
         self.section = section
         self.offset = offset  # into the section, in bytes
 
@@ -272,9 +271,7 @@ class AddressSpace:
             view = View(found, length, protect, section, offset)
             if section.reserve:
                 reserve.guard.register(found, view.length)
-            # As `insert` does it, and for the same reason in this order.
-            self._regions[found] = view
-            bisect.insort(self._bases, found)
+            self.insert(view)
         return view
 
     def unmap_view(self, address: int) -> None:
