@@ -21,6 +21,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._platform import data as platform
 from namedmap._platform import functions
+from namedmap.passages import Passable
 from namedmap.sharing import attributes
 from namedmap.types import SECURITY_ATTRIBUTES
 from namedmap.view import View
@@ -29,10 +30,8 @@ _SHARE = int(c.FILE_SHARE_READ | c.FILE_SHARE_WRITE | c.FILE_SHARE_DELETE)
 _NO_FILE, _RESERVE, _EXISTED = int(c.INVALID_HANDLE_VALUE), int(c.SEC_RESERVE), int(c.ERROR_ALREADY_EXISTS)
 
 
-class FileMapping:
+class FileMapping(Passable):
     """A section: memory that any process can map, over the paging file or over a file. Made by the functions here."""
-
-    _handle: int | None = None
 
     #: Whether a view that was sent here brought it along: then nobody is bound to close it.
     came_with_view = False
@@ -41,7 +40,6 @@ class FileMapping:
         """Take over a handle. Use create, open, open_or_create or map_file."""
         self._handle = handle
         self._name, self._path, self._access, self._created = name or None, path, access, created
-        self._passage: int | None = None
         try:
             #: The size if it is constant; and whether a touch of the memory can be a signal: then views copy with care.
             self._constant_size, self.may_vanish = platform.traits(handle)
@@ -74,8 +72,11 @@ class FileMapping:
     def handle(self) -> int:
         """The handle, for the functions of namedmap.win32; closed with this object."""
         if self._handle is None:
-            raise ValueError(f"this {type(self).__name__} is closed")
+            raise self._is_closed()
         return self._handle
+
+    def _is_closed(self) -> ValueError:
+        return ValueError(f"this {type(self).__name__} is closed")
 
     @property
     def closed(self) -> bool:
@@ -155,12 +156,7 @@ class FileMapping:
 
     def close(self) -> None:
         """Close the handle; without effect the second time. Views stay as they are."""
-        handle, self._handle = self._handle, None
-        passage, self._passage = self._passage, None
-        if passage is not None:
-            os.close(passage)
-        if handle is not None:
-            functions.CloseHandle(handle)
+        self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -181,15 +177,13 @@ class FileMapping:
 
     def __reduce__(self) -> tuple[object, ...]:
         """By name; without one by a descriptor, while a child process is started or through a queue to one."""
-        handle = self.handle
+        if self._handle is None:
+            raise self._is_closed()
         if self._name is not None:
             return _open_again, (self._name, self.access)
         from multiprocessing.reduction import DupFd
 
-        if self._passage is None:
-            with errors.translated():
-                self._passage = platform.hand_over(handle)
-        return _receive, (DupFd(self._passage), self.access, self._path)
+        return _receive, (DupFd(self._open_passage()), self.access, self._path)
 
 
 def create(

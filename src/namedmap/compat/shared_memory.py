@@ -25,6 +25,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._platform import data as platform
 from namedmap._platform import functions
+from namedmap.passages import Passable
 
 __all__ = ["ShareableList", "SharedMemory"]
 
@@ -84,7 +85,7 @@ class SharedMemory:
             return type(self), arguments
         from multiprocessing.reduction import DupFd
 
-        return _attach_passed, (type(self), arguments, DupFd(self._mmap.open_passage()))
+        return _attach_passed, (type(self), arguments, DupFd(self._mmap._open_passage()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"
@@ -116,7 +117,7 @@ class SharedMemory:
         if self._mmap.in_use():
             self._buf = memoryview(self._mmap)
             raise BufferError(f"cannot close {self!r}: exported pointers exist, release the memoryviews of it first")
-        self._mmap.let_go()
+        self._mmap._let_go()
         # Not closed: an array may have it without a buffer, and would be left with an address that is no longer mapped.
         self._buf = self._mmap = None
 
@@ -124,11 +125,8 @@ class SharedMemory:
         """Nothing: the block ends with the last who has it open."""
 
 
-class _Memory(mmap.mmap):
+class _Memory(Passable, mmap.mmap):
     """The bytes of a section, and the handle to it, which goes with the last buffer."""
-
-    _handle: int | None = None
-    _passage: int | None = None
 
     def __new__(cls, handle: int) -> Self:
         try:
@@ -156,25 +154,9 @@ class _Memory(mmap.mmap):
             pass
         return False
 
-    def open_passage(self) -> int:
-        """A descriptor that keeps the block alive, and stays open as long as the handle."""
-        if self._passage is None:
-            with errors.translated():
-                self._passage = platform.hand_over(self._handle or 0)
-        return self._passage
-
-    def let_go(self) -> None:
-        """Close the handle; the memory stays as it is."""
-        handle, self._handle = self._handle, None
-        passage, self._passage = self._passage, None
-        if passage is not None:
-            os.close(passage)
-        if handle is not None:
-            functions.CloseHandle(handle)
-
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
-            self.let_go()
+            self._let_go()
 
 
 def _object_name(name: str) -> str:
