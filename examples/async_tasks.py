@@ -14,22 +14,6 @@ import sys
 import threading
 
 import namedmap
-from namedmap.win32 import (
-    FILE_MAP_WRITE,
-    INVALID_HANDLE_VALUE,
-    PAGE_READWRITE,
-    CreateFileMapping,
-    MapViewOfFile,
-)
-
-
-def counter() -> ctypes.c_int64:
-    """A number in shared memory, made or found; it is held until the process ends."""
-    hMap = CreateFileMapping(INVALID_HANDLE_VALUE, None, PAGE_READWRITE, 0, 8, "Turns")
-    address = None if hMap is None else MapViewOfFile(hMap, FILE_MAP_WRITE, 0, 0, 0)
-    if address is None:
-        raise namedmap.errors.last(by_name=True)
-    return ctypes.c_int64.from_address(address)
 
 
 async def take_a_turn(number: ctypes.c_int64, ready: namedmap.Semaphore, go: namedmap.Event) -> None:
@@ -41,8 +25,8 @@ async def take_a_turn(number: ctypes.c_int64, ready: namedmap.Semaphore, go: nam
         number.value = value + 1
 
 
-async def take_turns(tasks: int, starter: bool) -> None:
-    number, ready, go = counter(), namedmap.Semaphore("Turns.ready", 0), namedmap.Event("Turns.go")
+async def take_turns(number: ctypes.c_int64, tasks: int, starter: bool) -> None:
+    ready, go = namedmap.Semaphore("Turns.ready", 0), namedmap.Event("Turns.go")
     async with asyncio.TaskGroup() as group:
         for _ in range(tasks):
             group.create_task(take_a_turn(number, ready, go))
@@ -55,14 +39,15 @@ async def take_turns(tasks: int, starter: bool) -> None:
 
 
 def main(tasks: int, role: str) -> int:
-    if role == "other":
-        asyncio.run(take_turns(tasks, False))
-        return 0
-    number = counter()
-    with subprocess.Popen([sys.executable, __file__, str(tasks), "other"]):
-        asyncio.run(take_turns(tasks, True))
-    print(f"{number.value} of {2 * tasks} turns were counted")
-    return 0 if number.value == 2 * tasks else 1
+    with namedmap.open_or_create("Turns", 8) as mapping:
+        number = mapping.view().overlay(ctypes.c_int64)
+        if role == "other":
+            asyncio.run(take_turns(number, tasks, False))
+            return 0
+        with subprocess.Popen([sys.executable, __file__, str(tasks), "other"]):
+            asyncio.run(take_turns(number, tasks, True))
+        print(f"{number.value} of {2 * tasks} turns were counted")
+        return 0 if number.value == 2 * tasks else 1
 
 
 if __name__ == "__main__":

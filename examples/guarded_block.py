@@ -16,13 +16,6 @@ import time
 import warnings
 
 import namedmap
-from namedmap.win32 import (
-    FILE_MAP_WRITE,
-    INVALID_HANDLE_VALUE,
-    PAGE_READWRITE,
-    CreateFileMapping,
-    MapViewOfFile,
-)
 
 TOTAL = 1000
 
@@ -31,15 +24,6 @@ class ACCOUNTS(ctypes.Structure):
     """Their sum is TOTAL, whenever nobody holds the mutex."""
 
     _fields_ = [("first", ctypes.c_int64), ("second", ctypes.c_int64), ("transfers", ctypes.c_int64)]
-
-
-def accounts() -> ACCOUNTS:
-    """The block, made or found; it is held until the process ends."""
-    hMap = CreateFileMapping(INVALID_HANDLE_VALUE, None, PAGE_READWRITE, 0, ctypes.sizeof(ACCOUNTS), "Accounts")
-    address = None if hMap is None else MapViewOfFile(hMap, FILE_MAP_WRITE, 0, 0, 0)
-    if address is None:
-        raise namedmap.errors.last(by_name=True)
-    return ACCOUNTS.from_address(address)
 
 
 def acquired(mutex: namedmap.Mutex, block: ACCOUNTS) -> None:
@@ -82,15 +66,17 @@ def direct(block: ACCOUNTS, mutex: namedmap.Mutex, stop: namedmap.Event) -> None
 
 
 def main(role: str = "direct") -> None:
-    block, mutex, stop = accounts(), namedmap.Mutex("Accounts.mutex"), namedmap.Event("Accounts.stop")
+    mutex, stop = namedmap.Mutex("Accounts.mutex"), namedmap.Event("Accounts.stop")
     # `acquired` looks at it; otherwise the warning would tell.
     warnings.simplefilter("ignore", namedmap.AbandonedMutexWarning)
-    if role == "work":
-        work(block, mutex, stop)
-    elif role == "die":
-        die(block, mutex)
-    else:
-        direct(block, mutex, stop)
+    with namedmap.open_or_create("Accounts", ctypes.sizeof(ACCOUNTS)) as mapping:
+        block = mapping.view().overlay(ACCOUNTS)
+        if role == "work":
+            work(block, mutex, stop)
+        elif role == "die":
+            die(block, mutex)
+        else:
+            direct(block, mutex, stop)
 
 
 if __name__ == "__main__":

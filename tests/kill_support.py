@@ -95,8 +95,8 @@ def semaphore(name: str, initial: int, maximum: int) -> int:
     return handle(win32.CreateSemaphore(None, initial, maximum, name), f"semaphore {name}")
 
 
-def auto_event(name: str, signalled: bool) -> int:
-    return handle(win32.CreateEvent(None, False, signalled, name), f"event {name}")
+def auto_event(name: str, signaled: bool) -> int:
+    return handle(win32.CreateEvent(None, False, signaled, name), f"event {name}")
 
 
 def count_of(value: int) -> int:

@@ -65,18 +65,18 @@ def semaphore(initial: int, maximum: int, name: str | None = None, security: str
     return had(win32.CreateSemaphore(_attributes(security), initial, maximum, name))
 
 
-def event(manual: bool, signalled: bool, name: str | None = None, security: str | None = None) -> int:
-    return had(win32.CreateEvent(_attributes(security), manual, signalled, name))
+def event(manual: bool, signaled: bool, name: str | None = None, security: str | None = None) -> int:
+    return had(win32.CreateEvent(_attributes(security), manual, signaled, name))
 
 
-def auto(signalled: bool = False, name: str | None = None) -> int:
+def auto(signaled: bool = False, name: str | None = None) -> int:
     """An auto-reset event."""
-    return event(False, signalled, name)
+    return event(False, signaled, name)
 
 
-def manual(signalled: bool = False, name: str | None = None) -> int:
+def manual(signaled: bool = False, name: str | None = None) -> int:
     """A manual-reset event."""
-    return event(True, signalled, name)
+    return event(True, signaled, name)
 
 
 def _attributes(security: str | None) -> win32.SECURITY_ATTRIBUTES | None:

@@ -101,8 +101,8 @@ async def finished(tasks: "Sequence[asyncio.Task[Any]]", number: int) -> None:
     assert sum(task.done() for task in tasks) == number
 
 
-def auto(signalled: bool = False) -> Event:
-    return Event(manual=False, signalled=signalled)
+def auto(signaled: bool = False) -> Event:
+    return Event(manual=False, signaled=signaled)
 
 
 def notifiers() -> int:

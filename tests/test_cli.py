@@ -404,8 +404,8 @@ class TestWaiting:
             call("signal", "e", "--clear")
             assert inspection.info("e").state["set"] is False
 
-    def test_what_cannot_be_signalled(self) -> None:
-        """Mutexes and memory are not signalled, and say why."""
+    def test_what_cannot_be_signaled(self) -> None:
+        """Mutexes and memory are not signaled, and say why."""
         with namedmap.create("memory", 1), held("mutex", "--kind", "mutex"):
             assert "only its owner" in call("signal", "mutex", status=1).complaint
             assert "shared memory" in call("signal", "memory", status=1).complaint

@@ -98,13 +98,6 @@ class TestTree:
             builtin = (*cls.__bases__, OSError)[1]
             assert re.search(rf"^ +{cls.__name__} +{builtin.__name__}\b", str(errors.__doc__), re.MULTILINE)
 
-    def test_the_last_error(self) -> None:
-        """`last` makes one of what the last Win32 function said."""
-        assert win32.OpenMutex(win32.SYNCHRONIZE, False, "nowhere") is None
-        found = errors.last(by_name=True)
-        assert isinstance(found, FileNotFoundError)
-        assert "nowhere" in str(found)
-
 
 class TestRaised:
     @each_class

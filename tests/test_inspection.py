@@ -53,7 +53,7 @@ class TestObjects:
     def test_states_of_what_can_be_waited_for(self) -> None:
         """Mutex, semaphore and event tell their state."""
         mutex, semaphore = namedmap.Mutex("m"), namedmap.Semaphore("Global\\s", 2, 5)
-        auto, manual = namedmap.Event("auto", manual=False), namedmap.Event("manual", signalled=True)
+        auto, manual = namedmap.Event("auto", manual=False), namedmap.Event("manual", signaled=True)
         with contextlib.closing(mutex), contextlib.closing(semaphore), contextlib.closing(auto):
             assert only("m").state == {"owned": False, "abandoned": False}
             with mutex:

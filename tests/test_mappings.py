@@ -20,7 +20,7 @@ import namedmap
 from namedmap import win32
 from namedmap._kernel.space import space
 from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
-from namedmap.sharing import Sharing
+from namedmap.permissions import Sharing
 from support import Spawn
 
 NAME = "mappings"

@@ -277,11 +277,11 @@ class TestAbandonment:
         assert wait(made) == ABANDONED
 
     def test_signal_and_wait_reports(self, helpers: Helpers) -> None:
-        made, signalled = mutex(), manual()
+        made, signaled = mutex(), manual()
         (owner,) = helpers(1)
         assert owner.do(wait, made) == TAKEN
         owner.end()
-        assert sigwait(signalled, made) == ABANDONED
+        assert sigwait(signaled, made) == ABANDONED
 
     def test_closing_a_handle_abandons_nothing(self, spawn: Spawn, helpers: Helpers) -> None:
         """The object lives on through another process; its owner is still a thread here, and releases it when it has

@@ -77,7 +77,7 @@ def raised(call: Callable[[], object]) -> type[Exception] | None:
 
 def make(cls: Class) -> Mutex | Semaphore | Event:
     """An unnamed object that can be taken."""
-    return Event(signalled=True) if cls is Event else cls()
+    return Event(signaled=True) if cls is Event else cls()
 
 
 def take(held: object, timeout: float | None = 0) -> bool:
@@ -114,11 +114,18 @@ class TestVerbs:
 
     @each_class
     def test_names_are_optional(self, cls: Class) -> None:
-        """None and the empty name make an object of one's own."""
-        objects = [cls(), cls.create(), cls.open_or_create(), cls(None), cls.create(None), cls("")]
+        """None, the default, makes an object of one's own."""
+        objects = [cls(), cls.create(), cls.open_or_create(), cls(None), cls.create(None)]
         assert all(each.name is None and each.created for each in objects)
         assert len({each.handle for each in objects}) == len(objects)
         assert object_files() == []
+
+    @each_class
+    def test_the_empty_name_is_an_error(self, cls: Class) -> None:
+        """A name that is missing by mistake turns no lock off."""
+        for make in (cls, cls.create, cls.open_or_create, cls.open):
+            with pytest.raises(ValueError, match="empty"):
+                make("")
 
     @each_class
     def test_one_name_space_with_win32(self, cls: Class) -> None:
@@ -132,7 +139,7 @@ class TestVerbs:
 
     def test_the_first_decides(self) -> None:
         """Later ones keep the values, the kind of event and the owner of the first."""
-        semaphore, event, mutex = Semaphore("s", 1, 2), Event("e", manual=False, signalled=True), Mutex("m")
+        semaphore, event, mutex = Semaphore("s", 1, 2), Event("e", manual=False, signaled=True), Mutex("m")
         assert (Semaphore("s", 5, 9).value, Semaphore("s", 5, 9).maximum) == (1, 2)
         assert not Event("e", manual=True).manual
         assert Event("e").is_set()
@@ -470,7 +477,7 @@ class TestEvent:
 
     def test_is_set_takes_nothing(self) -> None:
         for manual in (False, True):
-            event = Event(manual=manual, signalled=True)
+            event = Event(manual=manual, signaled=True)
             assert [event.is_set() for _ in range(3)] == [True] * 3
             assert event.wait(0)
             assert event.is_set() == manual
@@ -521,8 +528,8 @@ class TestEvent:
 TIMED: tuple[tuple[str, Callable[[], Callable[[Any], bool]]], ...] = (
     ("mutex", lambda: Mutex().acquire),
     ("semaphore", lambda: Semaphore().acquire),
-    ("manual event", lambda: Event(signalled=True).wait),
-    ("automatic event", lambda: Event(manual=False, signalled=True).wait),
+    ("manual event", lambda: Event(signaled=True).wait),
+    ("automatic event", lambda: Event(manual=False, signaled=True).wait),
 )
 
 

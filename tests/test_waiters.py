@@ -443,7 +443,7 @@ class TestStoppedAndDeadWaiters:
 
     @pytest.mark.parametrize("kind", [SEMAPHORE, EVENT], ids=lambda kind: kind.noun)
     def test_all_waiters_are_killed(self, pair: list[Child], kind: SyncKind) -> None:
-        """What is signalled then stays for who comes, once."""
+        """What is signaled then stays for who comes, once."""
         made = kind.make(NAME)
         self.begin(pair, kind)
         for child in pair:
@@ -514,7 +514,7 @@ class TestForkDuringWaits:
         assert taken_by(threads) == [TAKEN] * 2
 
     def test_a_child_that_lives_on(self, helpers: Helpers) -> None:
-        """What is signalled while nobody waits any more stays, though the child was forked in the middle of a wait."""
+        """What is signaled while nobody waits any more stays, though the child was forked in the middle of a wait."""
         made, go_on = auto(), auto()
         (thread,) = waiters(helpers, 1, wait, made, SHORT)
 

@@ -132,10 +132,10 @@ class TestEvent:
         assert wait(made) == TIMEOUT
 
     @pytest.mark.parametrize("type_", [auto, manual])
-    @pytest.mark.parametrize("signalled", [False, True])
-    def test_a_pulse_without_waiters(self, type_: Callable[[bool], int], signalled: bool) -> None:
+    @pytest.mark.parametrize("signaled", [False, True])
+    def test_a_pulse_without_waiters(self, type_: Callable[[bool], int], signaled: bool) -> None:
         """It leaves the event not set."""
-        made = type_(signalled)
+        made = type_(signaled)
         assert win32.PulseEvent(made)
         assert query_event(made)[1] == 0
         assert wait(made, 20) == TIMEOUT
@@ -303,7 +303,7 @@ class TestWaitAny:
         assert [query_event(made[0])[1], query_semaphore(made[1])[0]] == [0, 0]
 
     def test_what_is_not_taken_is_for_others(self, helpers: Helpers) -> None:
-        """Two objects are signalled for one waiter of both: one remains, and is not lost."""
+        """Two objects are signaled for one waiter of both: one remains, and is not lost."""
         for _ in range(20):
             made = [auto(), auto()]
             (waiter,) = waiters(helpers, 1, wait_any, made, LONG)
@@ -581,7 +581,7 @@ class TestSignalAndWait:
     """SignalObjectAndWait."""
 
     @each_sync_kind
-    def test_what_can_be_signalled(self, kind: SyncKind) -> None:
+    def test_what_can_be_signaled(self, kind: SyncKind) -> None:
         made, there = kind.make(), manual(True)
         if kind is MUTEX:
             assert wait(made) == TAKEN
@@ -608,7 +608,7 @@ class TestSignalAndWait:
         assert query_event(there) == (1, 1)
 
     def test_nothing_to_wait_for(self) -> None:
-        """Nothing is signalled either."""
+        """Nothing is signaled either."""
         made = auto()
         for second, error in ((None, 6), (GARBAGE, 6), (create(None), 5)):
             assert sigwait(made, second) == f"FAILED {error}"
@@ -683,7 +683,7 @@ class TestOtherObjects:
     """Waits for what is no mutex, semaphore or event."""
 
     def test_a_process(self, spawn: Spawn, helpers: Helpers) -> None:
-        """A handle to a process is signalled when the process has ended, and stays so."""
+        """A handle to a process is signaled when the process has ended, and stays so."""
         child, nothing = spawn(), auto()
         process = had(win32.OpenProcess(win32.SYNCHRONIZE, False, child.pid))
         assert wait(process, 20) == TIMEOUT

@@ -600,10 +600,10 @@ def _creation(kind: str, name: str | None, state: int, access: int | None) -> tu
     if kind == SEMAPHORE:
         counted = ("CreateSemaphore", None, state, 2, name)
         return counted if access is None else ("CreateSemaphoreEx", *counted[1:], 0, access)
-    manual, signalled = kind == MANUAL, state > 0
+    manual, signaled = kind == MANUAL, state > 0
     if access is None:
-        return "CreateEvent", None, manual, signalled, name
-    return "CreateEventEx", None, name, manual | signalled << 1, access
+        return "CreateEvent", None, manual, signaled, name
+    return "CreateEventEx", None, name, manual | signaled << 1, access
 
 
 @pytest.fixture

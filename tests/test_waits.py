@@ -42,8 +42,8 @@ MOST = 64
 each_wait = pytest.mark.parametrize("wait", [wait_any, wait_all])
 
 
-def auto(signalled: bool = False) -> Event:
-    return Event(manual=False, signalled=signalled)
+def auto(signaled: bool = False) -> Event:
+    return Event(manual=False, signaled=signaled)
 
 
 class TestAny:
@@ -56,7 +56,7 @@ class TestAny:
 
     def test_every_kind(self, helpers: Helpers) -> None:
         """Mutexes are owned by the thread, semaphores counted down, automatic events cleared, manual ones not."""
-        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 1), auto(True), Event(signalled=True)
+        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 1), auto(True), Event(signaled=True)
         (other,) = helpers(1)
         assert wait_any([mutex, semaphore, automatic, manual]) == 0
         assert mutex.owned()
@@ -92,7 +92,7 @@ class TestAny:
 
     def test_duplicates(self) -> None:
         """The same object more than once, or two objects of one name: the first index."""
-        event, again = Event(NAME, manual=False, signalled=True), Event(NAME)
+        event, again = Event(NAME, manual=False, signaled=True), Event(NAME)
         assert wait_any([auto(), event, event, again], 0) == 1
         assert wait_any([event] * MOST, 0) is None
         again.set()
@@ -123,7 +123,7 @@ class TestAny:
 class TestAll:
     def test_takes_all(self, helpers: Helpers) -> None:
         """Of every kind, at once."""
-        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 2), auto(True), Event(signalled=True)
+        mutex, semaphore, automatic, manual = Mutex(), Semaphore(None, 2), auto(True), Event(signaled=True)
         (other,) = helpers(1)
         assert other.do(wait_all, [mutex, semaphore, automatic, manual])
         assert (mutex.locked(), semaphore.value, automatic.is_set(), manual.is_set()) == (True, 1, False, True)
@@ -162,7 +162,7 @@ class TestAll:
 
     def test_duplicates_are_refused(self) -> None:
         """The same object twice, or twice by name, is a ValueError, and takes nothing."""
-        event, again, other = Event(NAME, manual=False, signalled=True), Event(NAME), auto(True)
+        event, again, other = Event(NAME, manual=False, signaled=True), Event(NAME), auto(True)
         for objects in ([event, event], [other, event, again], [event, other, event]):
             with pytest.raises(ValueError, match="twice"):
                 wait_all(objects)
@@ -269,18 +269,20 @@ class TestArguments:
     @each_wait
     def test_one_without_the_right_to_wait(self, wait: Callable[..., object]) -> None:
         """A handle that has no SYNCHRONIZE is a PermissionError."""
-        event = Event(signalled=True)
-
-        class Weak:
-            handle = win32.CreateEventEx(None, None, win32.CREATE_EVENT_INITIAL_SET, win32.EVENT_MODIFY_STATE)
-
-            def note(self, result: int) -> None:
-                raise AssertionError
-
-        assert Weak.handle
+        event, weak, this, new = Event(signaled=True), Event(signaled=True), win32.GetCurrentProcess(), win32.HANDLE()
+        rights, close_source = win32.EVENT_MODIFY_STATE, win32.DUPLICATE_CLOSE_SOURCE
+        assert win32.DuplicateHandle(this, weak.handle, this, new, rights, False, close_source)
+        assert new.value == weak.handle
         with pytest.raises(PermissionError):
-            wait([event, Weak()], 0)
-        assert win32.CloseHandle(Weak.handle)
+            wait([event, weak], 0)
+
+    @each_wait
+    def test_what_cannot_be_waited_for(self, wait: Callable[..., object]) -> None:
+        """A mapping, or something else altogether, is a TypeError that names what can be."""
+        with namedmap.create(None, 10) as mapping:
+            for other in (mapping, "x", 5):
+                with pytest.raises(TypeError, match="Mutex, Semaphore and Event"):
+                    wait([Event(), other], 0)
 
 
 class TestAbandoned:

@@ -7,7 +7,7 @@ FileMapping, View            a mapping, and a range of it: bytes, arrays, struct
 Mutex, Semaphore, Event      locks and signals between processes, by name
 wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
 Error and what it leads to   see errors
-mode=, group=, security=     who else may use an object: see sharing
+mode=, group=, security=     who else may use an object: see permissions
 
 files       big files: copy, search, checksum, compare, dump, patch (imported apart)
 win32       the functions by their Win32 names: CreateFileMapping, MapViewOfFile, ...
@@ -29,8 +29,10 @@ __all__ = [
     "Event",
     "ExistsError",
     "FileMapping",
+    "IsDirectoryError",
     "LimitError",
     "Mutex",
+    "NotDirectoryError",
     "NotFoundError",
     "NotOwnerError",
     "PageError",
@@ -63,7 +65,9 @@ if TYPE_CHECKING:
         ClosedError,
         Error,
         ExistsError,
+        IsDirectoryError,
         LimitError,
+        NotDirectoryError,
         NotFoundError,
         NotOwnerError,
         PageError,
@@ -78,7 +82,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = ("errors", "view", "mappings", "blocks", "primitives", "waits")
     _DATA = ("access", "constants", "nt", "ntstatus", "types", "win32", "winerror")
-    _MODULES = (*_HOMES, *_DATA, "files", "inspection", "sharing")
+    _MODULES = (*_HOMES, *_DATA, "files", "inspection", "permissions")
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

@@ -1,8 +1,8 @@
-"""The one place that asks which platform this is: it chooses who implements the contract.
+"""The one place that asks which platform this is: it chooses who implements the contract, and checks that it does.
 
-`functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names; `data` and `waits` have
-what the Python classes need beyond them, of sections and of what can be waited for; `inspection`, `health` and
-`pagecache` look at objects, at the system and at files without holding anything.
+`sections`, `files`, `memory`, `synchronization` and `waits` are what the Python classes stand on (`_contract`);
+`functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `inspection`, `health`
+and `pagecache` look at objects, at the system and at files without holding anything.
 """
 
 import sys
@@ -10,7 +10,29 @@ import sys
 if sys.platform != "linux":
     raise ImportError(f"namedmap {sys.platform!r}: this version runs on Linux only")
 
+from namedmap import _contract
 from namedmap._kernel.api import contract as functions
-from namedmap._kernel.api import data, health, inspection, pagecache, waits
+from namedmap._kernel.api import health, inspection, pagecache
+from namedmap._kernel.contract import files as _files
+from namedmap._kernel.contract import memory as _memory
+from namedmap._kernel.contract import sections as _sections
+from namedmap._kernel.contract import synchronization as _synchronization
+from namedmap._kernel.contract import waits as _waits
 
-__all__ = ["data", "functions", "health", "inspection", "pagecache", "waits"]
+sections: _contract.Sections = _sections
+files: _contract.Files = _files
+memory: _contract.Memory = _memory
+synchronization: _contract.Synchronization = _synchronization
+waits: _contract.Waits = _waits
+
+__all__ = [
+    "files",
+    "functions",
+    "health",
+    "inspection",
+    "memory",
+    "pagecache",
+    "sections",
+    "synchronization",
+    "waits",
+]

@@ -17,16 +17,15 @@ class Access(NamedTuple):
 
     word: str
     protection: int  # PAGE_* of a section, and of a view's pages
-    view: int  # FILE_MAP_* of a view
+    handle: int  # FILE_MAP_* of a section handle that such views can be mapped through: copies need to read
     file: int  # GENERIC_* of a file handle
-    handle: int  # FILE_MAP_* of a handle that such views can be mapped through: copies need to read
     writable: bool  # whether stores are allowed
 
 
 def _access(word: str, protection: int, view: int, file: int) -> Access:
     handle = view & ~int(c.FILE_MAP_COPY) | int(c.FILE_MAP_READ)
     # Plain ints: the bits of an IntFlag take microseconds to combine.
-    return Access(word, int(protection), int(view), int(file), handle, not word.startswith(("read", "execute")))
+    return Access(word, int(protection), int(handle), int(file), not word.startswith(("read", "execute")))
 
 
 _FILE_READ, _FILE_WRITE = int(c.GENERIC_READ), int(c.GENERIC_READ | c.GENERIC_WRITE)

@@ -39,7 +39,7 @@ from namedmap import mappings
 from namedmap.errors import BlockError
 from namedmap.formats import FORMATS, Format, format_of
 from namedmap.mappings import FileMapping
-from namedmap.sharing import Sharing
+from namedmap.permissions import Sharing
 from namedmap.view import View
 
 _MAGIC, _VERSION, _ALIGNMENT = b"NMBLOCK\0", 1, 64
@@ -114,7 +114,7 @@ def publish(name: str | None, value: Any, **who: Unpack[Sharing]) -> Block:
     """Copy an object into shared memory of this name. Raises ExistsError; TypeError for what cannot be shared.
 
     `block.value` is the copy: bytes as a writable memoryview, an array writable. Who else may use it: see
-    namedmap.sharing (`mode`, `group`, `security`).
+    namedmap.permissions (`mode`, `group`, `security`).
     Who changes it while others read needs a Mutex with them.
 
     >>> with publish("example.block", b"abc") as block:

@@ -3,9 +3,11 @@
     OSError
       Error                    winerror: the Win32 code; errno: the nearest one
         NotFoundError          FileNotFoundError: open, and there is none of this name
+          NotDirectoryError    NotADirectoryError: a part of a path is a file
         ExistsError            FileExistsError: create, and there is one of this name
         AccessDeniedError      PermissionError
           ReadOnlyError        TypeError: a store into a view that is read-only
+          IsDirectoryError     IsADirectoryError: the path of a file leads to a directory
         NotOwnerError          RuntimeError: release of a mutex that the caller does not own
         LimitError             ValueError: a semaphore above its maximum
         WrongKindError         ValueError: the name belongs to another kind of object
@@ -14,27 +16,28 @@
         BlockError             ValueError: no block of `publish`, or a damaged one
         PageError              OSError: memory of a view is gone: its file was cut off, its disk is full
 
-A closed object raises ValueError, as a closed file does. Timeouts are results, not errors.
+A closed object raises ValueError, as a closed file does. Timeouts are results, not errors. This module imports no
+platform: `translated` is the one place where what a platform raises becomes an error of Python.
 """
 
 import contextlib
 import errno
 from collections.abc import Iterator
 
-from namedmap._platform import functions, waits
-from namedmap.constants import FORMAT_MESSAGE_FROM_SYSTEM, WinError
+from namedmap._failure import Failure, reason
+from namedmap.winerror import WinError
 
 
 class Error(OSError):
-    """A call that failed. `winerror` is its Win32 code."""
+    """A call that failed. `winerror` is its Win32 code, `errno` the system's number or the nearest one to the code."""
 
-    def __init__(self, winerror: int, message: str) -> None:
-        super().__init__(_ERRNO.get(winerror, errno.EIO), message)
+    def __init__(self, winerror: int, message: str, code: int | None = None) -> None:
+        super().__init__(_ERRNO.get(winerror, errno.EIO) if code is None else code, message)
         self.winerror = int(winerror)
         self.message = message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.winerror, self.message)
+        return type(self), (self.winerror, self.message, self.errno)
 
     def __str__(self) -> str:
         return f"{self.message} [WinError {self.winerror}]"
@@ -42,6 +45,10 @@ class Error(OSError):
 
 class NotFoundError(Error, FileNotFoundError):
     """No object has this name."""
+
+
+class NotDirectoryError(NotFoundError, NotADirectoryError):
+    """A path goes on behind a file."""
 
 
 class ExistsError(Error, FileExistsError):
@@ -54,6 +61,10 @@ class AccessDeniedError(Error, PermissionError):
 
 class ReadOnlyError(AccessDeniedError, TypeError):
     """A store into a view that is read-only; a TypeError, as of a read-only memoryview."""
+
+
+class IsDirectoryError(AccessDeniedError, IsADirectoryError):
+    """There is a directory where a file is needed."""
 
 
 class NotOwnerError(Error, RuntimeError):
@@ -110,6 +121,33 @@ _ERRNO: dict[int, int] = {
     WinError.ERROR_NOT_SUPPORTED: errno.EOPNOTSUPP,
 }
 
+#: The Win32 code for a system call that failed.
+_WINERRORS: dict[int, WinError] = {
+    errno.ENOENT: WinError.ERROR_FILE_NOT_FOUND,
+    errno.ENOTDIR: WinError.ERROR_PATH_NOT_FOUND,
+    errno.EACCES: WinError.ERROR_ACCESS_DENIED,
+    errno.EPERM: WinError.ERROR_ACCESS_DENIED,
+    errno.EISDIR: WinError.ERROR_ACCESS_DENIED,
+    errno.ELOOP: WinError.ERROR_CANT_RESOLVE_FILENAME,
+    errno.ETXTBSY: WinError.ERROR_SHARING_VIOLATION,
+    errno.EMFILE: WinError.ERROR_TOO_MANY_OPEN_FILES,
+    errno.ENFILE: WinError.ERROR_TOO_MANY_OPEN_FILES,
+    errno.ENOMEM: WinError.ERROR_NOT_ENOUGH_MEMORY,
+    errno.ENOSPC: WinError.ERROR_DISK_FULL,
+    errno.EDQUOT: WinError.ERROR_DISK_FULL,
+    errno.EFBIG: WinError.ERROR_DISK_FULL,
+    errno.EROFS: WinError.ERROR_WRITE_PROTECT,
+    errno.ENAMETOOLONG: WinError.ERROR_FILENAME_EXCED_RANGE,
+    errno.EXDEV: WinError.ERROR_NOT_SAME_DEVICE,
+    errno.ENOTEMPTY: WinError.ERROR_DIR_NOT_EMPTY,
+    errno.EEXIST: WinError.ERROR_ALREADY_EXISTS,
+    errno.EFAULT: WinError.ERROR_NOACCESS,
+    errno.EIO: WinError.ERROR_IO_DEVICE,
+    errno.EOPNOTSUPP: WinError.ERROR_NOT_SUPPORTED,
+    errno.ENOSYS: WinError.ERROR_NOT_SUPPORTED,
+    errno.EINVAL: WinError.ERROR_INVALID_PARAMETER,
+}
+
 _CLASSES: dict[int, type[Error]] = {
     WinError.ERROR_FILE_NOT_FOUND: NotFoundError,
     WinError.ERROR_PATH_NOT_FOUND: BadValueError,
@@ -130,22 +168,33 @@ _CLASSES: dict[int, type[Error]] = {
 }
 
 
-def of(winerror: int, message: str) -> Error:
-    """The error for a Win32 code."""
-    return _CLASSES.get(winerror, Error)(winerror, message)
+#: What the operating system's number says better than the Win32 code.
+_BY_ERRNO: dict[int, type[Error]] = {errno.ENOTDIR: NotDirectoryError, errno.EISDIR: IsDirectoryError}
+
+
+def of(winerror: int, message: str, code: int | None = None) -> Error:
+    """The error for a Win32 code; `code` is the errno of the system call that failed, if one did."""
+    kind = _BY_ERRNO.get(code) if code is not None else None
+    return (kind or _CLASSES.get(winerror, Error))(winerror, message, code)
+
+
+def of_system_call(error: OSError, asked: str) -> Error:
+    """The error for a failed system call; `asked` says what was being done, e.g. "cannot open 'a.dat'"."""
+    code = error.errno or errno.EIO
+    return of(_WINERRORS.get(code, WinError.ERROR_GEN_FAILURE), f"{asked}: {reason(error)}", code)
+
+
+def translate(failure: Failure) -> Error:
+    """The error for what a platform has raised."""
+    if failure.wrong_kind:
+        return WrongKindError(failure.winerror, failure.detail)
+    return of(failure.winerror, failure.detail, failure.errno)
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turns what the object manager raises in a with-block into errors of this module."""
+    """Turns what a platform raises in a with-block into errors of this module."""
     try:
         yield
-    except waits.KernelError as error:
-        raise of(error.winerror, error.detail) from None
-
-
-def last(*, by_name: bool = False) -> Error:
-    """The error for the last Win32 call of this thread. `by_name`: it was to create or open an object by name."""
-    code = functions.GetLastError()
-    message = str(functions.FormatMessage(FORMAT_MESSAGE_FROM_SYSTEM, None, code)).strip()
-    return WrongKindError(code, message) if by_name and code == WinError.ERROR_INVALID_HANDLE else of(code, message)
+    except Failure as failure:
+        raise translate(failure) from None

@@ -7,7 +7,7 @@ import sys
 from typing import Any, ClassVar
 
 from namedmap import errors
-from namedmap._platform import data as platform
+from namedmap._platform import memory
 
 #: The types that NumPy itself writes as strings, without objects ("O") and what has a memory of its own ("T").
 _PLAIN_TYPE = re.compile(r"[<>|][biufcSUV][0-9]{1,10}|[<>][mM]8(\[[0-9]{0,10}[A-Za-z]{1,2}\])?")
@@ -130,7 +130,7 @@ def _fill(room: memoryview, content: memoryview) -> None:
         room[:] = content
         return
     with errors.translated():
-        platform.fill(ctypes.addressof(ctypes.c_char.from_buffer(room)), content)
+        memory.fill(ctypes.addressof(ctypes.c_char.from_buffer(room)), content)
 
 
 def _can_be_described(dtype: Any) -> bool:

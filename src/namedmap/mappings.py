@@ -10,6 +10,7 @@ it, through a mapping, a view, or an array or memoryview that was made from one.
 """
 
 import contextlib
+import errno
 import operator
 import os
 import warnings
@@ -19,15 +20,12 @@ from typing import Self
 from namedmap import access as words
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import functions
+from namedmap._contract import FileHandle, Permissions, SectionHandle
+from namedmap._failure import Failure
+from namedmap._platform import files, sections
 from namedmap.passages import Passable
-from namedmap.sharing import attributes
-from namedmap.types import SECURITY_ATTRIBUTES
+from namedmap.permissions import permissions
 from namedmap.view import View
-
-_SHARE = int(c.FILE_SHARE_READ | c.FILE_SHARE_WRITE | c.FILE_SHARE_DELETE)
-_NO_FILE, _RESERVE, _EXISTED = int(c.INVALID_HANDLE_VALUE), int(c.SEC_RESERVE), int(c.ERROR_ALREADY_EXISTS)
 
 
 class FileMapping(Passable):
@@ -36,15 +34,21 @@ class FileMapping(Passable):
     #: Whether a view that was sent here brought it along: then nobody is bound to close it.
     came_with_view = False
 
-    def __init__(self, handle: int, name: str | None, access: words.Access, *, created: bool, path: str | None = None):
+    def __init__(
+        self,
+        section: SectionHandle,
+        name: str | None,
+        access: words.Access,
+        *,
+        created: bool,
+        path: str | None = None,
+    ) -> None:
         """Take over a handle. Use create, open, open_or_create or map_file."""
-        self._handle = handle
-        self._name, self._path, self._access, self._created = name or None, path, access, created
-        try:
-            #: The size if it is constant; and whether a touch of the memory can be a signal: then views copy with care.
-            self._constant_size, self.may_vanish = platform.traits(handle)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+        self._section: SectionHandle | None = section
+        self._name, self._path, self._access, self._created = name, path, access, created
+        self._constant_size = section.constant_size
+        #: Whether a touch of the memory can be a signal: then views copy with care.
+        self.may_vanish = section.may_vanish
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -71,25 +75,26 @@ class FileMapping(Passable):
     @property
     def handle(self) -> int:
         """The handle, for the functions of namedmap.win32; closed with this object."""
-        if self._handle is None:
-            raise self._is_closed()
-        return self._handle
+        return self.opened_section().value
 
-    def _is_closed(self) -> ValueError:
-        return ValueError(f"this {type(self).__name__} is closed")
+    def opened_section(self) -> SectionHandle:
+        """The handle, as the platform knows it. Raises ValueError once it is closed."""
+        if self._section is None:
+            raise ValueError(f"this {type(self).__name__} is closed")
+        return self._section
 
     @property
     def closed(self) -> bool:
-        return self._handle is None
+        return self._section is None
 
     @property
     def size(self) -> int:
         """In bytes, as it was asked for by whoever created it; of a file mapping that was extended, the present one."""
-        handle = self.handle
+        section = self.opened_section()
         if self._constant_size is not None:
             return self._constant_size
         with errors.translated():
-            return platform.section_size(handle)
+            return section.size()
 
     def __len__(self) -> int:
         return self.size
@@ -110,8 +115,8 @@ class FileMapping(Passable):
         Raises BadValueError beyond the end, AccessDeniedError for more access than the mapping has.
         """
         wanted = self._access if access is None else words.parse(access)
-        present = self._constant_size
-        if present is None or self._handle is None:
+        section, present = self.opened_section(), self._constant_size
+        if present is None:
             present = self.size
         offset = operator.index(offset)
         length = present - offset if size is None else operator.index(size)
@@ -120,7 +125,7 @@ class FileMapping(Passable):
                 int(c.ERROR_INVALID_PARAMETER),
                 f"{self!r} has no {max(length, 0):,} bytes at offset {offset:,} to view",
             )
-        return View(self, wanted, offset, length)
+        return View(self, section, wanted, offset, length)
 
     def windows(self, size: int, overlap: int = 0, access: str | None = None) -> Iterator[View]:
         """Views of `size` bytes, one after the other (the last may be shorter), each beginning `overlap` bytes before
@@ -145,14 +150,14 @@ class FileMapping(Passable):
 
         Raises Error for memory, which cannot grow: reserve the largest size at creation, or create another one.
         """
-        handle, size = self.handle, operator.index(size)
+        section, size = self.opened_section(), operator.index(size)
         if self._path is not None and not self._access.file & int(c.GENERIC_WRITE):
             message = f'{self!r} cannot be extended: map it with access="write"'
             raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
         try:
-            return platform.extend_section(handle, size)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, f"{self!r}: {error.detail}") from None
+            return section.extend(size)
+        except Failure as failure:
+            raise errors.of(failure.winerror, f"{self!r}: {failure.detail}", failure.errno) from None
 
     def close(self) -> None:
         """Close the handle; without effect the second time. Views stay as they are."""
@@ -165,7 +170,7 @@ class FileMapping(Passable):
         self.close()
 
     def __del__(self) -> None:
-        if self._handle is None:
+        if self._section is None:
             return
         try:
             if not self.came_with_view:
@@ -177,8 +182,7 @@ class FileMapping(Passable):
 
     def __reduce__(self) -> tuple[object, ...]:
         """By name; without one by a descriptor, while a child process is started or through a queue to one."""
-        if self._handle is None:
-            raise self._is_closed()
+        self.opened_section()
         if self._name is not None:
             return _open_again, (self._name, self.access)
         from multiprocessing.reduction import DupFd
@@ -200,10 +204,10 @@ def create(
     """Create shared memory of `size` bytes, all zeros. Raises ExistsError if the name is taken.
 
     The space is allocated now: what does not fit is an error here, not a signal later. With `reserve` it is not: pages
-    are to be committed (`View.commit`) before they are used. Who else may use it is said as in namedmap.sharing; by
+    are to be committed (`View.commit`) before they are used. Who else may use it is said as in namedmap.permissions; by
     default nobody but the user. `inheritable`: children that are started with close_fds=False get the handle.
     """
-    found = _create(name, size, access, reserve, attributes(mode, group, security, inheritable=inheritable))
+    found = _create(name, size, access, reserve, permissions(mode, group, security), inheritable)
     if not found._created:
         found.close()
         raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"file mapping {name!r} exists: open or open_or_create it")
@@ -213,10 +217,9 @@ def create(
 def open(name: str, access: str = "write", *, inheritable: bool = False) -> FileMapping:
     """Open shared memory, or the mapping of a file, by its name. Raises NotFoundError."""
     wanted = words.parse(access)
-    handle = functions.OpenFileMapping(wanted.handle, inheritable, name)
-    if handle is None:
-        raise errors.last(by_name=True)
-    return FileMapping(handle, name, wanted, created=False)
+    with errors.translated():
+        section = sections.open(name, wanted, inheritable=inheritable)
+    return FileMapping(section, name, wanted, created=False)
 
 
 def open_or_create(
@@ -231,7 +234,7 @@ def open_or_create(
     inheritable: bool = False,
 ) -> FileMapping:
     """Open shared memory of this name, which keeps its own size, or create it; `created` tells which it was."""
-    return _create(name, size, access, reserve, attributes(mode, group, security, inheritable=inheritable))
+    return _create(name, size, access, reserve, permissions(mode, group, security), inheritable)
 
 
 def map_file(
@@ -254,44 +257,40 @@ def map_file(
     where = os.fsdecode(path)
     if size is not None:
         size = _file_size(where, size)
-    how = c.OPEN_ALWAYS if create else c.OPEN_EXISTING
-    file = functions.CreateFile(_Path(where), wanted.file, _SHARE, attributes(mode), how, 0, None)
-    if file == c.INVALID_HANDLE_VALUE:
-        raise _cannot_open(where)
-    made = create and functions.GetLastError() != c.ERROR_ALREADY_EXISTS
+    file, made = _open_file(where, wanted, create, permissions(mode))
     try:
         if size:
             _prepare(file, where, size, wanted, sparse)
-        handle = _section(file, name, size or 0, wanted.protection, attributes(inheritable=inheritable))
+        with errors.translated():
+            section, _ = file.create_section(name, size or 0, wanted, inheritable=inheritable)
     except BaseException:
         if made:
             with contextlib.suppress(OSError):
                 os.unlink(where)
         raise
     finally:
-        functions.CloseHandle(file)
-    return FileMapping(handle, name, wanted, created=made, path=where)
+        file.close()
+    return FileMapping(section, name, wanted, created=made, path=where)
 
 
 def _create(
-    name: str | None,
-    size: int,
-    access: str,
-    reserve: bool,
-    attributes: SECURITY_ATTRIBUTES | None,
+    name: str | None, size: int, access: str, reserve: bool, who: Permissions, inheritable: bool
 ) -> FileMapping:
     wanted = words.parse(access)
     size = operator.index(size)
     if size < 1:
         raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"shared memory has 1 byte or more, not {size}")
-    flags = wanted.protection | _RESERVE if reserve else wanted.protection
-    handle = _section(_NO_FILE, name, size, flags, attributes)
-    created = functions.GetLastError() != _EXISTED
-    return FileMapping(handle, name, wanted, created=created)
+    try:
+        section, created = sections.create(
+            name, size, wanted, reserve=reserve, permissions=who, inheritable=inheritable
+        )
+    except Failure as failure:
+        raise errors.translate(failure) from None
+    return FileMapping(section, name, wanted, created=created)
 
 
 class _Path:
-    """A path of the system. The Win32 functions take it as it is; in a str a backslash would be a separator."""
+    """A path of the system, which is taken as it is: in a str a backslash would be a separator."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -307,32 +306,30 @@ def _file_size(path: str, size: int) -> int:
     return size
 
 
-def _cannot_open(path: str) -> errors.Error:
-    error = errors.last()
-    if os.path.isdir(path):
-        return errors.of(error.winerror, f"{path!r} is a directory: only files can be mapped")
-    # Of names this is a value that cannot be; of files a directory that is not there.
-    return errors.NotFoundError(error.winerror, error.message) if error.winerror == c.ERROR_PATH_NOT_FOUND else error
+def _open_file(path: str, wanted: words.Access, create: bool, who: Permissions) -> tuple[FileHandle, bool]:
+    try:
+        return files.open(_Path(path), wanted, create=create, permissions=who)
+    except Failure as failure:
+        if os.path.isdir(path):
+            message = f"{path!r} is a directory: only files can be mapped"
+            raise errors.of(failure.winerror, message, errno.EISDIR) from None
+        if failure.winerror == c.ERROR_PATH_NOT_FOUND and failure.errno is None:
+            # Of names this is a value that cannot be; of files a directory that is not there.
+            raise errors.NotFoundError(failure.winerror, failure.detail, errno.ENOENT) from None
+        raise errors.translate(failure) from None
 
 
-def _prepare(file: int, path: str, size: int, wanted: words.Access, sparse: bool) -> None:
+def _prepare(file: FileHandle, path: str, size: int, wanted: words.Access, sparse: bool) -> None:
     """Make a shorter file as long as it has to be, if it is to be sparse; refuse what could not be done."""
     with errors.translated():
-        present = platform.file_size(file)
+        present = file.size()
         if present is None or size <= present:
             return
         if not wanted.file & int(c.GENERIC_WRITE):
             message = f'{path!r} has {present:,} bytes; only access="write" makes it longer, not {wanted.word!r}'
             raise errors.of(int(c.ERROR_ACCESS_DENIED), message)
         if sparse:
-            platform.grow_sparsely(file, size)
-
-
-def _section(file: int, name: str | None, size: int, flags: int, attributes: SECURITY_ATTRIBUTES | None) -> int:
-    handle: int | None = functions.CreateFileMapping(file, attributes, flags, size >> 32, size & 0xFFFFFFFF, name)
-    if handle is None:
-        raise errors.last(by_name=True)
-    return handle
+            file.grow_sparsely(size)
 
 
 def _open_again(name: str, access: str) -> FileMapping:
@@ -343,5 +340,5 @@ def _receive(passage: object, access: str, path: str | None) -> FileMapping:
     fd: int = operator.methodcaller("detach")(passage)
     wanted = words.parse(access)
     with errors.translated():
-        handle = platform.take_over(fd, wanted.handle)
-    return FileMapping(handle, None, wanted, created=False, path=path)
+        section = sections.take_over(fd, wanted)
+    return FileMapping(section, None, wanted, created=False, path=path)

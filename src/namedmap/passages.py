@@ -3,28 +3,29 @@
 import os
 
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import functions
+from namedmap._contract import SectionHandle
 
 
 class Passable:
     """Has a handle, and the descriptor by which others get the section: it stays open as long as the handle."""
 
-    _handle: int | None = None
+    _section: SectionHandle | None = None
     _passage: int | None = None
 
     def _open_passage(self) -> int:
         """A descriptor that keeps the section alive, to be sent."""
+        if self._section is None:
+            raise ValueError(f"this {type(self).__name__} is closed")
         if self._passage is None:
             with errors.translated():
-                self._passage = platform.hand_over(self._handle or 0)
+                self._passage = self._section.hand_over()
         return self._passage
 
     def _let_go(self) -> None:
         """Close both; without effect the second time."""
-        handle, self._handle = self._handle, None
+        section, self._section = self._section, None
         passage, self._passage = self._passage, None
         if passage is not None:
             os.close(passage)
-        if handle is not None:
-            functions.CloseHandle(handle)
+        if section is not None:
+            section.close()

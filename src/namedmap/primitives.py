@@ -11,17 +11,14 @@ import operator
 import warnings
 from typing import Self, Unpack
 
+from namedmap import _contract as contract
 from namedmap import errors, waits
-from namedmap._platform import functions
+from namedmap._contract import Owner
+from namedmap._failure import Failure
+from namedmap._platform import synchronization
 from namedmap._platform import waits as platform
-from namedmap.constants import (
-    ERROR_ALREADY_EXISTS,
-    ERROR_INVALID_NAME,
-    EVENT_ALL_ACCESS,
-    MUTEX_ALL_ACCESS,
-    SEMAPHORE_ALL_ACCESS,
-)
-from namedmap.sharing import Sharing, attributes
+from namedmap.constants import ERROR_ALREADY_EXISTS
+from namedmap.permissions import Sharing, permissions
 
 _MOST = 2**31 - 1
 
@@ -33,9 +30,22 @@ class AbandonedMutexWarning(RuntimeWarning):
 class Primitive:
     """A handle, and what the three classes do with it alike."""
 
-    _handle: int | None = None
     _name: str | None = None
     _created = False
+
+    @property
+    def _handle(self) -> contract.WaitableHandle | None:
+        """The handle, None once it is closed. Each class has its own kind."""
+        raise NotImplementedError
+
+    def _let_go(self) -> contract.Handle | None:
+        """Forget handle and object; returns the handle."""
+        raise NotImplementedError
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """Open the object of this name. Raises FileNotFoundError."""
+        raise NotImplementedError
 
     @property
     def name(self) -> str | None:
@@ -50,9 +60,14 @@ class Primitive:
     @property
     def handle(self) -> int:
         """The handle, for the functions of namedmap.win32; closed with this object."""
-        if self._handle is None:
+        return self.waited().value
+
+    def waited(self) -> contract.WaitableHandle:
+        """The handle, as the platform knows it. Raises ValueError once it is closed."""
+        handle = self._handle
+        if handle is None:
             raise self._is_closed()
-        return self._handle
+        return handle
 
     @property
     def closed(self) -> bool:
@@ -60,10 +75,9 @@ class Primitive:
 
     def close(self) -> None:
         """Close the handle; without effect the second time. The last handle of all takes the object away."""
-        handle, self._handle = self._handle, None
-        held = self._unbind()
-        if handle is not None and held is not None and platform.refers(handle, held):
-            functions.CloseHandle(handle)
+        handle = self._let_go()
+        if handle is not None:
+            handle.close()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
@@ -79,35 +93,16 @@ class Primitive:
             raise TypeError(f"an unnamed {type(self).__name__} cannot be sent to another process: give it a name")
         return type(self).open, (self._name,)
 
-    def _adopt(self, handle: int | None, name: str | None, *, new: bool = False, opened: bool = False) -> Self:
-        """Take over the handle from a Create or Open function; `new`: the object must not have existed."""
-        if handle is None:
-            if opened and not name:
-                raise errors.of(int(ERROR_INVALID_NAME), f"there is no {type(self).__name__.lower()} without a name")
-            raise errors.last(by_name=True)
-        existed = opened or functions.GetLastError() == ERROR_ALREADY_EXISTS
-        if new and existed:
-            functions.CloseHandle(handle)
-            raise errors.of(
-                int(ERROR_ALREADY_EXISTS), f"{type(self).__name__.lower()} {name!r} exists: open or open_or_create it"
-            )
-        self._handle, self._name, self._created = handle, name or None, not existed
-        self._bind(handle)
-        return self
-
-    @classmethod
-    def open(cls, name: str) -> Self:
-        """Open the object of this name. Raises FileNotFoundError."""
-        raise NotImplementedError
-
-    def _bind(self, handle: int) -> None:
-        raise NotImplementedError
-
-    def _unbind(self) -> platform.Dispatcher | None:
-        raise NotImplementedError
-
     def _is_closed(self) -> ValueError:
         return ValueError(f"this {type(self).__name__} is closed")
+
+    def _must_be_new(self) -> Self:
+        """What `create` returns: this object, unless another was found in its place."""
+        if not self._created:
+            self.close()
+            kind = type(self).__name__.lower()
+            raise errors.of(int(ERROR_ALREADY_EXISTS), f"{kind} {self._name!r} exists: open it, or use open_or_create")
+        return self
 
     def note(self, result: int) -> None:
         """What a wait that took the object said about it."""
@@ -115,7 +110,7 @@ class Primitive:
     def give_back(self) -> None:
         """Undo a wait that took the object."""
 
-    def _take(self, held: platform.Dispatcher | None, timeout: float | None) -> bool:
+    def _take(self, held: contract.Waitable | None, timeout: float | None) -> bool:
         """Take the object for the calling thread; `held` is its own."""
         if held is None:
             raise self._is_closed()
@@ -125,11 +120,9 @@ class Primitive:
         try:
             result = held.take(owner)
             if result is None and timeout != 0:
-                result = platform.glance((held,), owner)
-                if result is None:
-                    result = platform.sleep(self.handle, owner, timeout)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+                result = platform.wait_longer(self.waited(), owner, timeout)
+        except Failure as failure:
+            raise errors.translate(failure) from None
         if result is None:
             return False
         if result:
@@ -145,36 +138,47 @@ class Mutex(Primitive):
     (True, True, None)
     """
 
-    _held: platform.Mutant | None = None
+    _handle: contract.MutexHandle | None = None
+    _held: contract.Mutex | None = None
 
     #: Whether the last acquisition through this object took over an abandoned mutex.
     abandoned = False
 
     def __init__(self, name: str | None = None, **who: Unpack[Sharing]) -> None:
-        """Open the mutex of this name, or create it; without a name, create one. `who` may use it: namedmap.sharing."""
-        self._adopt(functions.CreateMutex(attributes(**who), False, name), name)
+        """Open the mutex of this name, or create it; without a name, create one. `who` else may use it: permissions."""
+        self._create(name, False, who)
 
     @classmethod
     def create(cls, name: str | None = None, *, owned: bool = False, **who: Unpack[Sharing]) -> Self:
         """Create a mutex, which the calling thread owns if asked. Raises FileExistsError."""
-        return cls.__new__(cls)._adopt(functions.CreateMutex(attributes(**who), owned, name), name, new=True)
+        return cls.__new__(cls)._create(name, owned, who)._must_be_new()
 
     @classmethod
     def open(cls, name: str) -> Self:
         """Open the mutex of this name. Raises FileNotFoundError."""
-        return cls.__new__(cls)._adopt(functions.OpenMutex(MUTEX_ALL_ACCESS, False, name), name, opened=True)
+        with errors.translated():
+            handle = synchronization.open_mutex(name)
+        return cls.__new__(cls)._adopt(handle, name, False)
 
     @classmethod
     def open_or_create(cls, name: str | None = None, **who: Unpack[Sharing]) -> Self:
         """As the constructor; `created` says which it was."""
         return cls(name, **who)
 
-    def _bind(self, handle: int) -> None:
-        self._held = platform.object_of(handle, platform.Mutant)
+    def _create(self, name: str | None, owned: bool, who: Sharing) -> Self:
+        try:
+            handle, created = synchronization.create_mutex(name, owned=owned, permissions=permissions(**who))
+        except Failure as failure:
+            raise errors.translate(failure) from None
+        return self._adopt(handle, name, created)
 
-    def _unbind(self) -> platform.Mutant | None:
-        held, self._held = self._held, None
-        return held
+    def _adopt(self, handle: contract.MutexHandle, name: str | None, created: bool) -> Self:
+        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
+        return self
+
+    def _let_go(self) -> contract.Handle | None:
+        handle, self._handle, self._held = self._handle, None, None
+        return handle
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Acquire for the calling thread; wait `timeout` seconds at most (0: only try, None: for ever).
@@ -193,13 +197,13 @@ class Mutex(Primitive):
         held = self._held
         if held is None:
             raise self._is_closed()
-        owner: platform.Owner = platform.thread.owner
+        owner: Owner = platform.thread.owner
         if held.owner != owner:
             owner = waits.running_task() or owner
         try:
             held.release_by(owner)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+        except Failure as failure:
+            raise errors.translate(failure) from None
 
     def locked(self) -> bool:
         """Whether anybody owns it."""
@@ -255,27 +259,28 @@ class Semaphore(Primitive):
     (True, False, 0)
     """
 
-    _held: platform.Semaphore | None = None
+    _handle: contract.SemaphoreHandle | None = None
+    _held: contract.Semaphore | None = None
 
     def __init__(
         self, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
     ) -> None:
         """Open the semaphore of this name, which keeps its own values, or create it."""
-        most = _MOST if maximum is None else maximum
-        self._adopt(functions.CreateSemaphore(attributes(**who), value, most, name), name)
+        self._create(name, value, maximum, who)
 
     @classmethod
     def create(
         cls, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
     ) -> Self:
         """Create a semaphore. Raises FileExistsError; ValueError unless 0 <= value <= maximum and maximum > 0."""
-        most = _MOST if maximum is None else maximum
-        return cls.__new__(cls)._adopt(functions.CreateSemaphore(attributes(**who), value, most, name), name, new=True)
+        return cls.__new__(cls)._create(name, value, maximum, who)._must_be_new()
 
     @classmethod
     def open(cls, name: str) -> Self:
         """Open the semaphore of this name. Raises FileNotFoundError."""
-        return cls.__new__(cls)._adopt(functions.OpenSemaphore(SEMAPHORE_ALL_ACCESS, False, name), name, opened=True)
+        with errors.translated():
+            handle = synchronization.open_semaphore(name)
+        return cls.__new__(cls)._adopt(handle, name, False)
 
     @classmethod
     def open_or_create(
@@ -284,14 +289,23 @@ class Semaphore(Primitive):
         """As the constructor; `created` says which it was."""
         return cls(name, value, maximum, **who)
 
-    def _bind(self, handle: int) -> None:
-        self._held = platform.object_of(handle, platform.Semaphore)
+    def _create(self, name: str | None, value: int, maximum: int | None, who: Sharing) -> Self:
+        value, most = operator.index(value), _MOST if maximum is None else operator.index(maximum)
+        try:
+            handle, created = synchronization.create_semaphore(name, value, most, permissions=permissions(**who))
+        except Failure as failure:
+            raise errors.translate(failure) from None
+        return self._adopt(handle, name, created)
 
-    def _unbind(self) -> platform.Semaphore | None:
-        held, self._held = self._held, None
-        return held
+    def _adopt(self, handle: contract.SemaphoreHandle, name: str | None, created: bool) -> Self:
+        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
+        return self
 
-    def _use(self) -> platform.Semaphore:
+    def _let_go(self) -> contract.Handle | None:
+        handle, self._handle, self._held = self._handle, None, None
+        return handle
+
+    def _use(self) -> contract.Semaphore:
         if self._held is None:
             raise self._is_closed()
         return self._held
@@ -314,8 +328,8 @@ class Semaphore(Primitive):
             raise self._is_closed()
         try:
             return held.add(count)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+        except Failure as failure:
+            raise errors.translate(failure) from None
 
     def give_back(self) -> None:
         self.release()
@@ -357,43 +371,54 @@ class Event(Primitive):
     (True, False)
     """
 
-    _held: platform.Event | None = None
+    _handle: contract.EventHandle | None = None
+    _held: contract.Event | None = None
 
     def __init__(
-        self, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+        self, name: str | None = None, *, manual: bool = True, signaled: bool = False, **who: Unpack[Sharing]
     ) -> None:
         """Open the event of this name, which keeps its kind and state, or create it."""
-        self._adopt(functions.CreateEvent(attributes(**who), manual, signalled, name), name)
+        self._create(name, manual, signaled, who)
 
     @classmethod
     def create(
-        cls, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+        cls, name: str | None = None, *, manual: bool = True, signaled: bool = False, **who: Unpack[Sharing]
     ) -> Self:
         """Create an event. Raises FileExistsError."""
-        return cls.__new__(cls)._adopt(
-            functions.CreateEvent(attributes(**who), manual, signalled, name), name, new=True
-        )
+        return cls.__new__(cls)._create(name, manual, signaled, who)._must_be_new()
 
     @classmethod
     def open(cls, name: str) -> Self:
         """Open the event of this name. Raises FileNotFoundError."""
-        return cls.__new__(cls)._adopt(functions.OpenEvent(EVENT_ALL_ACCESS, False, name), name, opened=True)
+        with errors.translated():
+            handle = synchronization.open_event(name)
+        return cls.__new__(cls)._adopt(handle, name, False)
 
     @classmethod
     def open_or_create(
-        cls, name: str | None = None, *, manual: bool = True, signalled: bool = False, **who: Unpack[Sharing]
+        cls, name: str | None = None, *, manual: bool = True, signaled: bool = False, **who: Unpack[Sharing]
     ) -> Self:
         """As the constructor; `created` says which it was."""
-        return cls(name, manual=manual, signalled=signalled, **who)
+        return cls(name, manual=manual, signaled=signaled, **who)
 
-    def _bind(self, handle: int) -> None:
-        self._held = platform.object_of(handle, platform.Event)
+    def _create(self, name: str | None, manual: bool, signaled: bool, who: Sharing) -> Self:
+        try:
+            handle, created = synchronization.create_event(
+                name, manual=bool(manual), signaled=bool(signaled), permissions=permissions(**who)
+            )
+        except Failure as failure:
+            raise errors.translate(failure) from None
+        return self._adopt(handle, name, created)
 
-    def _unbind(self) -> platform.Event | None:
-        held, self._held = self._held, None
-        return held
+    def _adopt(self, handle: contract.EventHandle, name: str | None, created: bool) -> Self:
+        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
+        return self
 
-    def _use(self) -> platform.Event:
+    def _let_go(self) -> contract.Handle | None:
+        handle, self._handle, self._held = self._handle, None, None
+        return handle
+
+    def _use(self) -> contract.Event:
         if self._held is None:
             raise self._is_closed()
         return self._held
@@ -410,8 +435,8 @@ class Event(Primitive):
             raise self._is_closed()
         try:
             held.set()
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+        except Failure as failure:
+            raise errors.translate(failure) from None
 
     def clear(self) -> None:
         """Let nobody pass any more; who was let pass goes on."""

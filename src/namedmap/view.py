@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar
 
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import functions
+from namedmap._contract import SectionHandle
+from namedmap._failure import Failure
+from namedmap._platform import memory
 from namedmap.access import Access
 from namedmap.access import parse as parse_access
 from namedmap.streams import ViewStream
@@ -43,8 +44,8 @@ class _Region:
         self.base = base
 
     def __del__(self) -> None:
-        if platform is not None:
-            platform.drop_view(self.base)
+        if memory is not None:
+            memory.drop(self.base)
 
     def bytes_at(self, start: int, size: int) -> Any:
         """Its bytes from `start` on as a ctypes array of characters, which keeps the region."""
@@ -53,22 +54,22 @@ class _Region:
         return array
 
 
-def _mapped(handle: int, access: int, offset: int, size: int) -> _Region:
-    platform.unmap_dropped()
-    base: int | None = functions.MapViewOfFile(handle, access, offset >> 32, offset & 0xFFFFFFFF, size)
-    if base is None:
-        raise errors.last()
-    return _Region(base)
+def _mapped(section: SectionHandle, access: Access, offset: int, size: int) -> _Region:
+    memory.unmap_dropped()
+    try:
+        return _Region(section.map(access, offset, size))
+    except Failure as failure:
+        raise errors.translate(failure) from None
 
 
 class View:
     """A range of a file mapping. Made by FileMapping.view; len(), indexing and slicing as of a bytearray."""
 
-    def __init__(self, mapping: "FileMapping", access: Access, offset: int, size: int) -> None:
+    def __init__(self, mapping: "FileMapping", section: SectionHandle, access: Access, offset: int, size: int) -> None:
         """Use FileMapping.view."""
         start = offset % _GRANULARITY
         self._mapping, self._access, self._offset, self._size = mapping, access, offset, size
-        region = _mapped(mapping.handle, access.view, offset - start, size + start)
+        region = _mapped(section, access, offset - start, size + start)
         self._address = region.base + start
         characters = region.bytes_at(start, size)
         self._memory: memoryview | None = memoryview(characters).cast("B")
@@ -77,7 +78,7 @@ class View:
         self._careful = mapping.may_vanish
         #: Where slices are copied from; None where that takes care.
         self._characters: Any = None if self._careful else characters
-        self._reader = platform.file_reader(self._address) if self._careful else None
+        self._reader = memory.reader(self._address) if self._careful else None
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -154,19 +155,19 @@ class View:
 
     def __setitem__(self, key: "SupportsIndex | slice", value: Any) -> None:
         """Store an int, or bytes of the same length as the slice."""
-        memory = self._memory
-        if memory is None or self._careful:
+        bytes_ = self._memory
+        if bytes_ is None or self._careful:
             self._set(key, value)
             return
         try:
-            memory[key] = value
+            bytes_[key] = value
         except (TypeError, ValueError):
             # Perhaps bytes of another format: an array of ints, another view.
-            if memory.readonly:
+            if bytes_.readonly:
                 raise self._is_read_only() from None
             if not isinstance(key, slice):
                 raise
-            memory[key] = _as_bytes(value)
+            bytes_[key] = _as_bytes(value)
 
     def _set(self, key: "SupportsIndex | slice", value: Any) -> None:
         if self._memory is None:
@@ -219,17 +220,17 @@ class View:
     def read(self, offset: int = 0, size: int | None = None) -> bytes:
         """Copy `size` bytes (None: the rest) from `offset` on. Raises BadValueError beyond the end, PageError."""
         at, length = self._range(offset, size)
-        memory, characters = self._memory, self._characters
+        mapped, characters = self._memory, self._characters
         if characters is not None:
             return bytes(characters[at : at + length])
-        if memory is None:  # which stays mapped as long as we have it, whoever closes the view now
+        if mapped is None:  # which stays mapped as long as we have it, whoever closes the view now
             raise self._is_closed()
         try:
             if self._reader is not None:
                 return self._reader(at, length)
-            return platform.read_memory(self._address + at, length)
-        except platform.KernelError as error:
-            raise errors.of(error.winerror, error.detail) from None
+            return memory.read(self._address + at, length)
+        except Failure as failure:
+            raise errors.translate(failure) from None
 
     def write(self, offset: int, data: Any) -> int:
         """Store bytes at an offset; returns how many. Raises BadValueError if they do not fit, PageError."""
@@ -240,10 +241,8 @@ class View:
         if not self._careful:
             self.buf[at : at + length] = content
         else:
-            try:
-                platform.write_memory(self._address + at, bytes(content))
-            except platform.KernelError as error:
-                raise errors.of(error.winerror, error.detail) from None
+            with errors.translated():
+                memory.write(self._address + at, bytes(content))
         return length
 
     def _range(self, offset: int, size: int | None) -> tuple[int, int]:
@@ -305,14 +304,15 @@ class View:
         if _has_objects(layout):
             raise TypeError(f"{layout.__name__} has Python objects, which other processes cannot use")
         kind: Any = layout
-        memory = self.buf[at : at + length] if self._access.writable else self._copied(at, length)
-        found: Layout = kind.from_buffer(memory)
+        found: Layout = kind.from_buffer(
+            self.buf[at : at + length] if self._access.writable else self._copied(at, length)
+        )
         return found
 
     def _copied(self, offset: int, size: int) -> memoryview:
-        platform.unmap_dropped()
+        memory.unmap_dropped()
         with errors.translated():
-            base, start = platform.copy_view(self._address + offset, size)
+            base, start = memory.copy(self._address + offset, size)
         return memoryview(_Region(base).bytes_at(start, size))
 
     def array(self, dtype: "DTypeLike" = "u1", shape: Any = None, offset: int = 0, order: str = "C") -> "NDArray[Any]":
@@ -332,8 +332,8 @@ class View:
         self._range(at, needed)
         make: Any = numpy.ndarray
         # NumPy asks the object below a memoryview whether it may write; below an array it asks the memoryview.
-        memory = numpy.frombuffer(self.buf, "u1")
-        found: NDArray[Any] = make(shape, kind, memory, at, order=order)
+        below = numpy.frombuffer(self.buf, "u1")
+        found: NDArray[Any] = make(shape, kind, below, at, order=order)
         return found
 
     def stream(self) -> ViewStream:
@@ -350,11 +350,11 @@ class View:
     def flush(self, offset: int = 0, size: int | None = None, *, durable: bool = False) -> None:
         """Have what was changed written to the file; `durable`: wait until the disk has it, and the file's length."""
         address, length = self._pages(offset, size)
-        if length and not functions.FlushViewOfFile(address, length):
-            raise errors.last()
-        if durable:
-            with errors.translated():
-                platform.write_through(self._address)
+        with errors.translated():
+            if length:
+                memory.flush(address, length)
+            if durable:
+                memory.write_through(self._address)
 
     def prefetch(self, offset: int = 0, size: int | None = None) -> None:
         """Have the kernel read pages ahead; returns at once."""
@@ -362,9 +362,9 @@ class View:
 
     def advise(self, advice: str, offset: int = 0, size: int | None = None) -> None:
         """Say how the memory will be used: "normal", "random", "sequential", "willneed", "dontneed"."""
-        if advice not in platform.ADVICE:
+        if advice not in memory.ADVICE:
             raise errors.BadValueError(
-                int(c.ERROR_INVALID_PARAMETER), f"{advice!r} is no advice: use one of {', '.join(platform.ADVICE)}"
+                int(c.ERROR_INVALID_PARAMETER), f"{advice!r} is no advice: use one of {', '.join(memory.ADVICE)}"
             )
         address, length = self._pages(offset, size)
         if self._access.word.startswith("copy") and advice == "dontneed":
@@ -372,17 +372,17 @@ class View:
                 int(c.ERROR_INVALID_PARAMETER), "what was written to a copy would be lost: it has no other place"
             )
         with errors.translated():
-            platform.advise(address, length, advice)
+            memory.advise(address, length, advice)
 
     def lock(self, offset: int = 0, size: int | None = None) -> None:
         """Keep pages in memory. Raises Error beyond the limit of locked memory (RLIMIT_MEMLOCK)."""
-        if not functions.VirtualLock(*self._pages(offset, size)):
-            raise errors.last()
+        with errors.translated():
+            memory.lock(*self._pages(offset, size))
 
     def unlock(self, offset: int = 0, size: int | None = None) -> None:
         """Let locked pages go again."""
-        if not functions.VirtualUnlock(*self._pages(offset, size)):
-            raise errors.last()
+        with errors.translated():
+            memory.unlock(*self._pages(offset, size))
 
     def protect(self, access: str, offset: int = 0, size: int | None = None) -> None:
         """Change what may be done with pages of the view; touching them otherwise is a signal.
@@ -390,24 +390,22 @@ class View:
         `access` as for views. The methods of this view raise PageError from now on; `buf` and arrays keep believing
         what they knew.
         """
-        old = ctypes.c_uint32()
-        address, length = self._pages(offset, size)
-        if not functions.VirtualProtect(address, length, parse_access(access).protection, old):
-            raise errors.last()
+        wanted = parse_access(access)
+        with errors.translated():
+            memory.protect(*self._pages(offset, size), wanted)
         # With care from now on, and not from the file, which does not know of pages that are private.
         self._careful, self._characters, self._reader = True, None, None
 
     def commit(self, offset: int = 0, size: int | None = None) -> None:
         """Give reserved pages their space, for all processes. Raises Error if there is none."""
-        address, length = self._pages(offset, size)
-        if not functions.VirtualAlloc(address, length, c.MEM_COMMIT, self._access.protection):
-            raise errors.last()
+        with errors.translated():
+            memory.commit(*self._pages(offset, size), self._access)
 
     def residency(self, offset: int = 0, size: int | None = None) -> bytes:
         """A byte for each page of the range: 1 if it is in memory, 0 if not."""
         address, length = self._pages(offset, size)
         with errors.translated():
-            return platform.resident(address, length) if length else b""
+            return memory.resident(address, length) if length else b""
 
     def _pages(self, offset: int, size: int | None) -> tuple[int, int]:
         at, length = self._range(offset, size)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from namedmap import errors
+from namedmap._contract import PendingWait, WaitableHandle
 from namedmap._platform import waits as platform
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ _MOST = 64
 class Waitable(Protocol):
     """A Mutex, a Semaphore, an Event."""
 
-    @property
-    def handle(self) -> int: ...
+    def waited(self) -> WaitableHandle: ...
 
     def note(self, result: int) -> None: ...
 
@@ -99,33 +99,29 @@ def note(objects: Sequence[Waitable], result: int) -> None:
 
 
 def _wait(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
-    handles = _handles(objects, every=every)
+    handles = _handles(objects)
     check(timeout)
     with errors.translated():
         return platform.wait(handles, platform.thread.owner, timeout, every=every)
 
 
 async def _wait_async(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
-    handles = _handles(objects, every=every)
+    handles = _handles(objects)
     check(timeout)
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     task = running_task()
     if task is None:
         raise RuntimeError("no asyncio task is running: await this in one, or use the method that blocks")
-    with (
-        errors.translated(),
-        platform.referenced(handles) as held,
-        platform.Wait(held, _ended_with(task), every=every) as waiting,
-    ):
+    with errors.translated(), platform.begin(handles, _ended_with(task), every=every) as pending:
         while True:
-            result = waiting.attempt()
+            result = pending.attempt()
             left = deadline - time.monotonic()
             if result is not None or left <= 0:
                 return result
-            await _changed(waiting, left)
+            await _changed(pending, left)
 
 
-async def _changed(waiting: platform.Wait, seconds: float) -> None:
+async def _changed(pending: PendingWait, seconds: float) -> None:
     """Until another attempt could succeed, or the time is over."""
     from asyncio import get_running_loop
 
@@ -141,7 +137,7 @@ async def _changed(waiting: platform.Wait, seconds: float) -> None:
             loop.call_soon_threadsafe(ring)
 
     timer = None if seconds == math.inf else loop.call_later(seconds, ring)
-    end = platform.watch(waiting.places(), ring_from_thread)
+    end = pending.when_changed(ring_from_thread)
     try:
         await future
     finally:
@@ -179,15 +175,13 @@ def check(timeout: float | None) -> None:
         raise ValueError(f"a timeout is a number of seconds from 0 on, or None, not {timeout!r}")
 
 
-def _handles(objects: Sequence[Waitable], *, every: bool) -> list[int]:
-    handles = [each.handle for each in objects]
-    if not 1 <= len(handles) <= _MOST:
-        raise ValueError(f"a wait is for 1 to {_MOST} objects, not {len(handles)}")
-    if every:
-        with errors.translated(), platform.referenced(handles) as held:
-            if len(set(held)) < len(held):
-                raise ValueError("the same object is there twice in a wait for all")
-    return handles
+def _handles(objects: Sequence[Waitable]) -> list[WaitableHandle]:
+    if not 1 <= len(objects) <= _MOST:
+        raise ValueError(f"a wait is for 1 to {_MOST} objects, not {len(objects)}")
+    for each in objects:
+        if not hasattr(each, "waited"):
+            raise TypeError(f"a wait is for Mutex, Semaphore and Event objects, not {type(each).__name__}")
+    return [each.waited() for each in objects]
 
 
 def stack_depth() -> int:

@@ -8,7 +8,6 @@ import contextlib
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from . import counts
@@ -25,13 +24,34 @@ FLAG_INHERIT, FLAG_PROTECT = 1, 2
 Kernel = TypeVar("Kernel", bound=KernelObject)
 
 
-@dataclass(slots=True)
-class Handle:
-    """An entry of the table."""
+class Handle(Generic[Kernel]):
+    """An entry of the table; also how its owner uses it, without a look at the table by its value."""
 
-    object: KernelObject
-    access: int
-    flags: int = 0
+    __slots__ = ("access", "flags", "object", "value")
+
+    def __init__(self, held: Kernel, access: int, flags: int = 0, value: int = 0) -> None:
+        self.object, self.access, self.flags, self.value = held, access, flags, value
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the value is still this handle's."""
+        return table.has(self)
+
+    def retained(self, access: int = 0) -> Kernel:
+        """The object, with a reference that the caller takes over, for a call that needs these rights."""
+        if access & ~self.access:
+            raise denied(self.access, access)
+        with table.lock:
+            table.check(self)
+            return self.object.retain()
+
+    def reference(self, access: int = 0) -> "Reference[Kernel]":
+        """The object for the length of a with-block, in a call that needs these rights."""
+        return Reference(self.retained(access), self.access)
+
+    def close(self) -> None:
+        """Close it; without effect if the value is not its own any more, or protected from closing."""
+        table.remove(self)
 
 
 class Reference(Generic[Kernel]):
@@ -67,7 +87,7 @@ class HandleTable:
     def __init__(self) -> None:
         # The objects' lock: a handle and the counts of its object change together.
         self.lock = counts.lock
-        self._entries: dict[int, Handle] = {}
+        self._entries: dict[int, Handle[Any]] = {}
         self._free: list[int] = []
         self._values = itertools.count(4, 4)
         #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
@@ -75,24 +95,34 @@ class HandleTable:
         #: Called after the set of inheritable handles has changed. Set by `processes`.
         self.inheritance_changed: Callable[[], None] = lambda: None
 
-    def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
-        """A new handle for one handle count of the object, which the table takes over."""
-        handle = Handle(entry, access, FLAG_INHERIT if inherit else 0)
+    def enter(self, handle: Handle[Any], *, inherit: bool = False) -> None:
+        """Give a new handle its value. It stands for one handle count of its object, which goes with it."""
         with self.lock:
             value = heapq.heappop(self._free) if self._free else next(self._values)
             while value in self._entries:  # adopted meanwhile, under a value that another process chose
                 value = next(self._values)
+            handle.value = value
             self._entries[value] = handle
         if inherit:
+            handle.flags = FLAG_INHERIT
             try:
                 self.inheritance_changed()
             except BaseException:
                 handle.flags = 0
-                self.close(value)
+                handle.close()
                 raise
-        return value
 
-    def get(self, value: int) -> Handle:
+    def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
+        """The value of a new handle for one handle count of the object, which the table takes over."""
+        handle = Handle(entry, access)
+        self.enter(handle, inherit=inherit)
+        return handle.value
+
+    def has(self, handle: Handle[Any]) -> bool:
+        """Whether a handle is open, under its value."""
+        return self._entries.get(handle.value) is handle
+
+    def get(self, value: int) -> Handle[Any]:
         """The entry for a handle value; the two low bits are ignored."""
         # A Win32 handle may come sign-extended or cut to 32 bits; ours are below 2**31 in either form.
         value &= ~3
@@ -120,22 +150,10 @@ class HandleTable:
         entry = self._entries.get(value)
         if entry is None or not isinstance(entry.object, cls):
             entry = self._expected(value, cls)
-        found: Any = entry.object
-        with self.lock:
-            self._check(value & ~3, entry)
-            found.retain()
+        found: Kernel = entry.retained()
         return found, entry.access
 
-    def expect(self, value: int, cls: type[Kernel]) -> Kernel:
-        """The object of a handle, without a reference: for a look at what never changes about it."""
-        entry = self._entries.get(value)
-        if entry is None or not isinstance(entry.object, cls):
-            entry = self._expected(value, cls)
-        untyped: Any = entry.object
-        found: Kernel = untyped
-        return found
-
-    def _expected(self, value: int, cls: type[KernelObject]) -> Handle:
+    def _expected(self, value: int, cls: type[KernelObject]) -> Handle[Any]:
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
@@ -149,30 +167,47 @@ class HandleTable:
             )
         return entry
 
-    def _check(self, value: int, entry: Handle) -> None:
-        if self._entries.get(value) is not entry:
-            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"handle {value:#x} was closed by another thread")
+    def check(self, handle: Handle[Any]) -> None:
+        """Refuse a handle that was closed since it was looked up; with the lock held."""
+        if self._entries.get(handle.value) is not handle:
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_HANDLE,
+                f"handle {handle.value:#x} was closed, by its number or by another thread",
+            )
 
     def close(self, value: int) -> None:
-        """Close a handle. Pseudo handles close without effect."""
+        """Close a handle by its value. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
         entry = self._entries.get(value) or self.get(value)
-        value &= ~3
         with self.lock:
-            self._check(value, entry)
+            self.check(entry)
             if entry.flags & FLAG_PROTECT:
                 raise KernelError(
                     NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"
                 )
-            del self._entries[value]
-            if value < FOREIGN:
-                heapq.heappush(self._free, value)
+            self._take_out(entry)
+        self._closed(entry)
+
+    def remove(self, handle: Handle[Any]) -> None:
+        """Close a handle unless its value is another's, or protected."""
+        with self.lock:
+            if self._entries.get(handle.value) is not handle or handle.flags & FLAG_PROTECT:
+                return
+            self._take_out(handle)
+        self._closed(handle)
+
+    def _take_out(self, handle: Handle[Any]) -> None:
+        del self._entries[handle.value]
+        if handle.value < FOREIGN:
+            heapq.heappush(self._free, handle.value)
+
+    def _closed(self, handle: Handle[Any]) -> None:
         try:
-            if entry.flags & FLAG_INHERIT:
+            if handle.flags & FLAG_INHERIT:
                 self.inheritance_changed()
         finally:
-            entry.object.drop_handle()
+            handle.object.drop_handle()
 
     def replace(self, value: int, access: int, *, inherit: bool) -> bool:
         """Make a handle its own duplicate, with other access and flags; False if it cannot be closed or gain access."""
@@ -187,24 +222,24 @@ class HandleTable:
     def set_flags(self, value: int, mask: int, flags: int) -> None:
         entry = self.get(value)
         with self.lock:
-            self._check(value & ~3, entry)
+            self.check(entry)
             before = entry.flags
             entry.flags = (before & ~mask) | (flags & mask)
             if entry.flags != before and (before | entry.flags) & FLAG_INHERIT:
                 self.inheritance_changed()
 
-    def inheritable(self) -> dict[int, Handle]:
+    def inheritable(self) -> dict[int, Handle[Any]]:
         with self.lock:
             return {value: entry for value, entry in self._entries.items() if entry.flags & FLAG_INHERIT}
 
-    def entries(self) -> list[Handle]:
+    def entries(self) -> list[Handle[Any]]:
         with self.lock:
             return list(self._entries.values())
 
     def adopt(self, value: int, entry: KernelObject, access: int, flags: int) -> None:
         """Enter a handle under a value that another process chose (inheritance, DuplicateHandle)."""
         with self.lock:
-            self._entries[value] = Handle(entry, access, flags)
+            self._entries[value] = Handle(entry, access, flags, value)
 
     def close_all(self) -> None:
         """At the end of the process: what is still open goes as if it had been closed."""

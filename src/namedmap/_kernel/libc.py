@@ -2,7 +2,7 @@
 
 Nothing here decides anything. Every function has its argtypes and restype; names are the C library's. Pages of source:
 mmap(2), mprotect(2), msync(2), madvise(2), mlock(2), process_vm_readv(2), userfaultfd(2), ioctl_userfaultfd(2),
-futex(2), fallocate(2).
+futex(2).
 """
 
 import ctypes
@@ -14,7 +14,6 @@ PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
 MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x4000, 0x100000
 MS_SYNC = 4
-FALLOC_FL_KEEP_SIZE = 1
 MADV_WILLNEED = 3
 MAP_FAILED = c_void_p(-1).value
 
@@ -55,10 +54,6 @@ pread = _libc.pread64
 pread.argtypes, pread.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
 pwrite = _libc.pwrite64
 pwrite.argtypes, pwrite.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
-fallocate = _libc.fallocate64
-fallocate.argtypes, fallocate.restype = (c_int, c_int, c_long, c_long), c_int
-memmem = _libc.memmem
-memmem.argtypes, memmem.restype = (c_void_p, c_size_t, c_char_p, c_size_t), c_void_p
 renameat2 = _libc.renameat2
 renameat2.argtypes, renameat2.restype = (c_int, c_char_p, c_int, c_char_p, ctypes.c_uint), c_int
 syscall = _libc.syscall

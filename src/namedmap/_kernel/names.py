@@ -79,6 +79,23 @@ def parse(name: str) -> ObjectName:
     return _leaf(name, is_global, rest)
 
 
+def of_new(name: str | None) -> ObjectName | None:
+    """The name for an object that the Python classes create; None for one without a name."""
+    return None if name is None else of_existing(name)
+
+
+def of_existing(name: str) -> ObjectName:
+    """The name of an object that the Python classes open."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of an object is a str, not {type(name).__name__}")
+    if not name:
+        raise KernelError(
+            NTSTATUS.STATUS_OBJECT_NAME_INVALID,
+            "the name of an object is empty: give it a name, or create it with None for one without a name",
+        )
+    return parse(name)
+
+
 def parse_native(name: str, *, ignore_case: bool = False) -> ObjectName:
     r"""A name as the native calls take it: relative to the session's directory, or an absolute path."""
     name = _cut(name)

@@ -366,6 +366,8 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
 class NameTakenError(KernelError):
     """The name belongs to an object of another kind."""
 
+    wrong_kind = True
+
 
 def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
     return NameTakenError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.noun}")

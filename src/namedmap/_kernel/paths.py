@@ -62,7 +62,8 @@ class Path:
         """The error of a system call on this path; `asked` is a verb: "cannot open"."""
         translated = from_oserror(error, f"{asked} {self}")
         if error.errno == errno.ENOTDIR:
-            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, f"{translated.detail} (on the way to it)")
+            detail = f"{translated.detail} (on the way to it)"
+            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, detail, errno=error.errno)
         if error.errno == errno.ENAMETOOLONG and any(len(os.fsencode(p)) > _NAME_MAX for p in self.name.split("/")):
             return KernelError(
                 NTSTATUS.STATUS_OBJECT_NAME_INVALID, f"{translated.detail}: a name may have {_NAME_MAX} bytes"

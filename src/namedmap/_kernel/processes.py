@@ -69,7 +69,7 @@ class Process(KernelObject):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
 
-    def signalled(self) -> bool:
+    def signaled(self) -> bool:
         """Whether the process has ended."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
@@ -88,7 +88,7 @@ class Thread(KernelObject):
     type_name: ClassVar[str] = "Thread"
     generic = (0x20048, 0x20037, 0x121800, 0x1FFFFF)
 
-    def signalled(self) -> bool:
+    def signaled(self) -> bool:
         """The calling thread has not ended."""
         return False
 
@@ -195,7 +195,7 @@ def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
 # -- handing over ------------------------------------------------------------------------------------------------------
 
 
-def _describe(entry: Handle, value: int, fd: int, backing: int) -> Record:
+def _describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
     """What a receiver needs to know of a handle, next to its descriptors."""
     held = entry.object
     record: Record = {"handle": value, "access": entry.access, "flags": entry.flags, "type": held.type_name}
@@ -238,6 +238,15 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
         os.close(fd)  # only now: its lock has kept the object alive
         if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
             os.close(backing)  # not needed: this process had the object already, or it is gone
+
+
+def receive_section(fd: int, *, writable: bool) -> Section:
+    """The section of a descriptor that keeps it alive, which is closed."""
+    held = receive_named(Section, {"writable": writable, "name": None, "path": None}, fd, -1)
+    if not isinstance(held, Section):
+        held.drop_handle()
+        raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the descriptor is not that of a section")
+    return held
 
 
 # -- inheritance through exec ------------------------------------------------------------------------------------------
@@ -386,7 +395,7 @@ def _close_inbox(path: str, pid: int) -> None:
             os.unlink(path)
 
 
-def send(entry: Handle, target: Process) -> int:
+def send(entry: Handle[Any], target: Process) -> int:
     """Duplicate a handle into another process; returns its value there."""
     value = FOREIGN + 4 * secrets.randbelow((LIMIT - FOREIGN) // 4)
     held = entry.object

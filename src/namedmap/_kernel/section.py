@@ -32,10 +32,20 @@ _NEVER = protection.NOACCESS | protection.GUARD | protection.NOCACHE | protectio
 
 QUERY, MAP_WRITE, MAP_READ, MAP_EXECUTE, EXTEND = 1, 2, 4, 8, 16
 ALL_ACCESS = 0xF001F
+_FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
 
 #: The end of user space: no section is larger.
 LARGEST = 1 << 47
 LARGEST_RESERVE = 8 << 40
+
+
+def access_of(access: int) -> int:
+    """SECTION_* for FILE_MAP_*, of which most are the same bits."""
+    if access == _FILE_MAP_COPY:
+        return MAP_READ
+    if access & _FILE_MAP_EXECUTE:
+        return access & ~_FILE_MAP_EXECUTE | MAP_EXECUTE
+    return access
 
 
 def round_to_page(size: int) -> int:
@@ -70,6 +80,21 @@ class Section(NamedObject):
     @property
     def file_backed(self) -> bool:
         return self.backing_fd >= 0
+
+    @property
+    def requested(self) -> int:
+        """The size that was asked for; `size` is a multiple of the page size."""
+        return self.control.requested or self.size
+
+    @property
+    def may_vanish(self) -> bool:
+        """Whether mapped memory can be gone when it is touched.
+
+        A program can cut off the file that the section stands on, or another user the object file; and reserved pages
+        are not there yet.
+        """
+        foreign = self.path is not None and (self.shared or self.owner != os.geteuid())
+        return self.backing_fd >= 0 or self.reserve or foreign
 
     # -- create ------------------------------------------------------------------------------------------------------
 

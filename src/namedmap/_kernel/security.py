@@ -9,9 +9,12 @@ Unix SIDs are those of Samba: S-1-22-1-<uid> is a user, S-1-22-2-<gid> a group. 
 Format" (Win32).
 """
 
+import grp
 import os
 import re
 from typing import NamedTuple
+
+from namedmap._contract import Permissions
 
 from .status import NTSTATUS, KernelError, from_oserror
 
@@ -51,6 +54,20 @@ class Security(NamedTuple):
 
 
 DEFAULT = Security()
+
+
+def of(wanted: Permissions) -> Security:
+    """The security for what the Python classes were given."""
+    mode, group, sddl = wanted
+    if mode is None:
+        return parse(sddl)
+    try:
+        gid = os.getegid() if group is None else grp.getgrnam(group).gr_gid if isinstance(group, str) else int(group)
+    except KeyError:
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_PARAMETER, f"there is no group {group!r} on this machine: see `getent group`"
+        ) from None
+    return Security(mode, -1, gid if mode & 0o070 else -1)
 
 
 def parse(sddl: str | None) -> Security:

@@ -27,6 +27,7 @@ from .status import NTSTATUS, KernelError
 from .waitable import TAKEN, Entry
 
 MANUAL = 1  # event: flags
+_MOST = 2**31 - 1
 
 
 class Counted(Dispatcher):
@@ -300,25 +301,25 @@ class Event(Counted):
 
     @under_guard
     def query(self) -> tuple[bool, bool]:
-        """(manual-reset, signalled)."""
+        """(manual-reset, signaled)."""
         self._settle()
         return self.manual, self.words[COUNT] > 0
 
 
 def create_semaphore(name: ObjectName | None, initial: int, maximum: int, security: Security) -> tuple[Semaphore, bool]:
     """A semaphore; counts are judged even when the name exists."""
-    if maximum <= 0 or not 0 <= initial <= maximum:
+    if not 0 < maximum <= _MOST or not 0 <= initial <= maximum:
         raise KernelError(
             NTSTATUS.STATUS_INVALID_PARAMETER,
-            f"a semaphore needs 0 <= initial <= maximum and a maximum above 0, not {initial} and {maximum}",
+            f"a semaphore needs a maximum from 1 to {_MOST:,} and a count from 0 to it, not {maximum} and {initial}",
         )
     page = Control(Kind.SEMAPHORE, state=(initial, maximum, 0))
     return objects.create(Semaphore, name, page, security, writing=True)
 
 
-def create_event(name: ObjectName | None, manual: bool, signalled: bool, security: Security) -> tuple[Event, bool]:
+def create_event(name: ObjectName | None, manual: bool, signaled: bool, security: Security) -> tuple[Event, bool]:
     """An event."""
-    page = Control(Kind.EVENT, state=(int(signalled), 1, MANUAL if manual else 0))
+    page = Control(Kind.EVENT, state=(int(signaled), 1, MANUAL if manual else 0))
     return objects.create(Event, name, page, security, writing=True)
 
 

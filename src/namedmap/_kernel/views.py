@@ -6,7 +6,7 @@ from . import libc, protection
 from .arena import GRANULARITY, HIGHEST
 from .handles import denied, table
 from .section import PAGE, Section, round_to_page
-from .space import View, space
+from .space import COMMIT, View, space
 from .status import NTSTATUS, KernelError, from_oserror
 
 
@@ -17,6 +17,21 @@ def map_view(value: int, offset: int, length: int, protect: int, base: int, *, c
             NTSTATUS.STATUS_INVALID_PARAMETER_3, f"{length:,} bytes at base {base:#x} reach beyond user space"
         )
     section, granted = table.retained(value, Section)
+    return map_section(section, granted, offset, length, protect, base, commit=commit, limit=limit)
+
+
+def map_section(
+    section: Section,
+    granted: int,
+    offset: int,
+    length: int,
+    protect: int,
+    base: int = 0,
+    *,
+    commit: int = 0,
+    limit: int = 0,
+) -> View:
+    """Map a view of a section through a handle of so much access; takes over the caller's reference."""
     try:
         if base % GRANULARITY or offset % GRANULARITY:
             raise KernelError(
@@ -40,6 +55,42 @@ def _commit(section: Section, offset: int, size: int, commit: int) -> None:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_5, f"{commit:,} bytes to commit are more than the view has")
     if section.reserve:
         section.commit(offset, commit)
+
+
+def lock(address: int, size: int) -> None:
+    """VirtualLock."""
+    start, length = accessible(address, size)
+    if libc.mlock(start, length):
+        accessible(start, length)  # another thread may have unmapped them meanwhile
+        raise KernelError(
+            NTSTATUS.STATUS_WORKING_SET_QUOTA, f"cannot lock {length:,} bytes: raise RLIMIT_MEMLOCK (ulimit -l)"
+        )
+
+
+def unlock(address: int, size: int) -> None:
+    """VirtualUnlock."""
+    start, length = accessible(address, size)
+    if libc.munlock(start, length):
+        raise KernelError(NTSTATUS.STATUS_INVALID_ADDRESS, f"another thread has unmapped the pages at {start:#x}")
+
+
+def accessible(address: int, size: int) -> tuple[int, int]:
+    """The committed, accessible pages of a range, as (start, length) in bytes."""
+    if size == 0:
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, "the length is 0")
+    region = space.find(address)
+    start, end = address // PAGE * PAGE, round_to_page(address + size)
+    if region is None or end > region.end:
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_ADDRESS, f"{size:,} bytes at {address:#x} are not within one view or allocation"
+        )
+    position = start
+    while position < end:
+        info = region.query(position)
+        if info.state != COMMIT or info.protect & 0xFF == protection.NOACCESS:
+            raise KernelError(NTSTATUS.STATUS_ACCESS_VIOLATION, f"the page at {info.base:#x} cannot be accessed")
+        position += info.size
+    return start, end - start
 
 
 def flush(address: int, length: int) -> int:

@@ -25,7 +25,7 @@ class Entry:
 class Waitable:
     """The part of a kernel object that waits use. All methods may be called from any thread."""
 
-    def signalled(self) -> bool:
+    def signaled(self) -> bool:
         """Whether a wait would pass, for objects that a wait does not change."""
         return True
 
@@ -35,7 +35,7 @@ class Waitable:
 
     def take(self, owner: Owner) -> int | None:
         """Take the object for somebody who has not waited: TAKEN, ABANDONED or None."""
-        return TAKEN if self.signalled() else None
+        return TAKEN if self.signaled() else None
 
     # -- waiting for any ----------------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ class Waitable:
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
         """Whether the object could be taken; if so `accept` or `revert` follows."""
-        return self.signalled()
+        return self.signaled()
 
     def accept(self, entry: Entry, owner: Owner) -> int:
         """Take what was claimed: TAKEN or ABANDONED."""
@@ -71,7 +71,7 @@ class Waitable:
         return False
 
     def descriptor(self) -> int | None:
-        """What becomes readable when the object is signalled, for an object without a word to sleep on."""
+        """What becomes readable when the object is signaled, for an object without a word to sleep on."""
         return None
 
     # -- sleeping -----------------------------------------------------------------------------------------------------

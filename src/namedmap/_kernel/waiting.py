@@ -16,6 +16,7 @@ import errno
 import select
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from . import futex, locks
 from .dispatcher import BRIEF, Busy, Dispatcher
@@ -46,7 +47,7 @@ class Wait:
         # Looking at many objects takes longer: so it is done less often.
         self._slice = SLICE * (1 + len(self.entries) / 32)
 
-    def __enter__(self) -> "Wait":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -53,7 +53,7 @@ def structure(form: str | None, fields: str | None) -> tuple[str, Structure | No
 @click.option("--value", type=click.IntRange(min=0), help="Of the semaphore at first; 1 if not said.")
 @click.option("--maximum", type=click.IntRange(min=1), help="Of the semaphore.")
 @click.option("--auto", is_flag=True, help="The event lets one pass each time it is set; else all.")
-@click.option("--set", "signalled", is_flag=True, help="The event is set at first.")
+@click.option("--set", "signaled", is_flag=True, help="The event is set at first.")
 @click.option("--or-open", is_flag=True, help="Hold the object also if it exists already.")
 @click.option("--hold", is_flag=True, help="Hold the object until Ctrl-C also after the command has ended.")
 @_app.as_json
@@ -89,14 +89,14 @@ def _made(name: str, given: dict[str, Any]) -> Any:
         return (namedmap.Semaphore if given["or_open"] else namedmap.Semaphore.create)(name, value, given["maximum"])
     if kind == "event":
         make = namedmap.Event if given["or_open"] else namedmap.Event.create
-        return make(name, manual=not given["auto"], signalled=given["signalled"])
+        return make(name, manual=not given["auto"], signaled=given["signaled"])
     return _memory(name, given)
 
 
 _BELONGING = {
     "memory": ("content", "size", "form", "fields", "mode"),
     "semaphore": ("value", "maximum"),
-    "event": ("auto", "signalled"),
+    "event": ("auto", "signaled"),
 }
 
 
@@ -105,7 +105,7 @@ def _refuse_strangers(kind: str, given: dict[str, Any]) -> None:
     for other, names in _BELONGING.items():
         for each in names:
             if other != kind and given[each] not in (None, False, ()):
-                option = {"content": "CONTENT", "form": "--as", "signalled": "--set"}.get(each, f"--{each}")
+                option = {"content": "CONTENT", "form": "--as", "signaled": "--set"}.get(each, f"--{each}")
                 raise click.UsageError(f"{option} is for --kind {other}, not for {kind}")
 
 

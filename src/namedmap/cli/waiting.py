@@ -27,7 +27,7 @@ def opened(name: str) -> Primitive:
             continue
         except namedmap.NotFoundError:  # says that there is no mutex
             raise click.ClickException(f"no object {name!r} exists: nobody holds a handle to it") from None
-    raise click.ClickException(f"{name!r} is shared memory, which cannot be waited for or signalled")
+    raise click.ClickException(f"{name!r} is shared memory, which cannot be waited for or signaled")
 
 
 @contextlib.contextmanager

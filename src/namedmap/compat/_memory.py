@@ -7,8 +7,8 @@ end the process. What an argument has room for is not exceeded.
 import ctypes
 
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import waits
+from namedmap._failure import Failure
+from namedmap._platform import memory
 
 _ERROR_NOACCESS = 998
 _PAGE = 4096
@@ -44,8 +44,8 @@ class Place(int):
         """Raises as `check` does; then nothing is stored."""
         if self.room is None:
             try:
-                platform.write_memory(self, content)
-            except waits.KernelError:
+                memory.write(self, content)
+            except Failure:
                 raise _violation("writing", self) from None
         else:
             self.check(len(content))
@@ -55,8 +55,8 @@ class Place(int):
 def read(where: int, size: int) -> bytes:
     """The bytes at an address. Raises OSError if they are not there."""
     try:
-        return platform.read_memory(where, size)
-    except waits.KernelError:
+        return memory.read(where, size)
+    except Failure:
         raise _violation("reading", where) from None
 
 

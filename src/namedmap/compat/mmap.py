@@ -23,8 +23,8 @@ from typing import Any, Self
 from namedmap import access as words
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import functions
+from namedmap._contract import SectionHandle
+from namedmap._platform import files, memory, sections
 
 _WORDS = {ACCESS_READ: "read", ACCESS_WRITE: "write", ACCESS_COPY: "copy", ACCESS_DEFAULT: "write"}
 
@@ -47,7 +47,7 @@ _files: dict[int, tuple[int, int]] = {}
 class mmap(_standard.mmap):
     """A mapped file or shared memory; the standard library's class, with `tagname`."""
 
-    _handle: int | None = None
+    _section: SectionHandle | None = None
     _sized_by_file = True
 
     def __new__(cls, fileno: int, length: int, *arguments: Any, **options: Any) -> Self:
@@ -70,10 +70,9 @@ class mmap(_standard.mmap):
     @classmethod
     def _anonymous(cls, length: int, **options: Any) -> Self:
         """Memory of a file without a name, so that it can grow. (Shared memory without a file cannot, on Linux.)"""
-        with errors.translated():
-            fd = platform.anonymous_file(1)
+        fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
         try:
-            # The rest takes no memory until it is used: a program may ask for far more than it will.
+            # It takes no memory until it is used: a program may ask for far more than it will.
             os.ftruncate(fd, length)
             return super().__new__(cls, fd, length, **options)
         finally:
@@ -82,27 +81,27 @@ class mmap(_standard.mmap):
     @classmethod
     def _tagged(cls, fileno: int, length: int, tagname: str, access: int, offset: int) -> Self:
         wanted = words.parse(_WORDS[access])
-        handle = _join(fileno, length + offset if length else 0, tagname, wanted)
+        section = _join(fileno, length + offset if length else 0, tagname, wanted)
         try:
             with errors.translated():
-                size = platform.section_size(handle)
+                size = section.size()
             if length + offset > size or (not length and offset >= size):
                 raise errors.of(
                     int(c.ERROR_ACCESS_DENIED),
                     f"the map {tagname!r} has {size:,} bytes: {length:,} at offset {offset:,} are more than that",
                 )
-            _allow(handle, wanted)
-            made = cls._view(handle, length or size - offset, access, offset)
+            _allow(section, wanted)
+            made = cls._view(section, length or size - offset, access, offset)
         except BaseException:
-            functions.CloseHandle(handle)
+            section.close()
             raise
-        made._handle, made._sized_by_file = handle, fileno != -1
+        made._section, made._sized_by_file = section, fileno != -1
         return made
 
     @classmethod
-    def _view(cls, handle: int, length: int, access: int, offset: int) -> Self:
+    def _view(cls, section: SectionHandle, length: int, access: int, offset: int) -> Self:
         with errors.translated():
-            fd = platform.open_data(handle)
+            fd = section.open_data()
         try:
             made = super().__new__(cls, fd, length, access=access, offset=offset)
             made._stands_on(fd)
@@ -121,10 +120,9 @@ class mmap(_standard.mmap):
 
     def _let_go(self) -> None:
         _files.pop(id(self), None)
-        # Taken out in one step: two threads that close at once must not close the number of somebody else.
-        handle = vars(self).pop("_handle", None)
-        if handle is not None:
-            functions.CloseHandle(handle)
+        section, self._section = self._section, None
+        if section is not None:
+            section.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -156,7 +154,7 @@ class mmap(_standard.mmap):
     def resize(self, newsize: int) -> None:
         """Make map and file longer or shorter; OSError for a tag name, 0, or less while other maps are of the file."""
         present = len(self)
-        if self._handle is not None:
+        if self._section is not None:
             raise errors.of(
                 int(c.ERROR_USER_MAPPED_FILE), "a map with a tag name keeps its size: others may have it mapped"
             )
@@ -188,37 +186,24 @@ def _as_on_windows(
     return tagname or None, access, offset
 
 
-def _join(fileno: int, size: int, tagname: str, wanted: words.Access) -> int:
+def _join(fileno: int, size: int, tagname: str, wanted: words.Access) -> SectionHandle:
     """A handle to the map of this name, new or there."""
     if size < 0:
         raise OverflowError("memory mapped length must be positive")
-    if fileno != -1:
-        os.fstat(fileno)  # OSError with EBADF, as the standard library's, for what is no descriptor
+    if fileno == -1:
         with errors.translated():
-            file = platform.file_handle(fileno, wanted.file)
-    else:
-        file = c.INVALID_HANDLE_VALUE
-        if not size:  # only a map that is there has a size
-            handle = functions.OpenFileMapping(wanted.handle, False, tagname)
-            return _checked(handle)
-    try:
-        return _checked(
-            functions.CreateFileMapping(file, None, wanted.protection, size >> 32, size & 0xFFFFFFFF, tagname)
-        )
-    finally:
-        if file != c.INVALID_HANDLE_VALUE:
-            functions.CloseHandle(file)
+            # Only a map that is there has a size.
+            return sections.create(tagname, size, wanted)[0] if size else sections.open(tagname, wanted)
+    os.fstat(fileno)  # OSError with EBADF, as the standard library's, for what is no descriptor
+    with errors.translated():
+        file = files.of_descriptor(fileno, wanted)
+        try:
+            return file.create_section(tagname, size, wanted)[0]
+        finally:
+            file.close()
 
 
-def _allow(handle: int, wanted: words.Access) -> None:
+def _allow(section: SectionHandle, wanted: words.Access) -> None:
     """Raise what Windows answers to a view that the section does not allow; its file would."""
-    view = functions.MapViewOfFile(handle, wanted.view, 0, 0, 1)
-    if view is None:
-        raise errors.last()
-    functions.UnmapViewOfFile(view)
-
-
-def _checked(handle: int | None) -> int:
-    if handle is None:
-        raise errors.last(by_name=True)
-    return handle
+    with errors.translated():
+        memory.drop(section.map(wanted, 0, 1))

@@ -23,8 +23,9 @@ from typing import Any, Self
 
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._platform import data as platform
-from namedmap._platform import functions
+from namedmap._contract import SectionHandle
+from namedmap._platform import sections
+from namedmap.access import parse
 from namedmap.passages import Passable
 
 __all__ = ["ShareableList", "SharedMemory"]
@@ -32,6 +33,7 @@ __all__ = ["ShareableList", "SharedMemory"]
 # The names that the standard library's users (and tests) reach for.
 _USE_POSIX = False
 _SHM_NAME_PREFIX = "/psm_"
+_ACCESS = parse("write")
 
 
 def _make_filename() -> str:
@@ -60,16 +62,16 @@ class SharedMemory:
         if name is None and not create:
             raise ValueError("'name' can only be None if create=True")
         if name is None:
-            handle = self._create_unnamed(size)
+            section = self._create_unnamed(size)
         else:
             # As the standard library has it: the slash is no part of the name that is shown.
             self._name = "/" + name
-            handle = _create(self._name, size) if create else _open(self._name)
-        self._mmap = _Memory(handle)
+            section = _create(self._name, size) if create else _open(self._name)
+        self._mmap = _Memory(section)
         self._size = len(self._mmap)
         self._buf = memoryview(self._mmap)
 
-    def _create_unnamed(self, size: int) -> int:
+    def _create_unnamed(self, size: int) -> SectionHandle:
         while True:
             self._name = _make_filename()
             with contextlib.suppress(FileExistsError):
@@ -128,19 +130,18 @@ class SharedMemory:
 class _Memory(Passable, mmap.mmap):
     """The bytes of a section, and the handle to it, which goes with the last buffer."""
 
-    def __new__(cls, handle: int) -> Self:
+    def __new__(cls, section: SectionHandle) -> Self:
         try:
             with errors.translated():
-                size = platform.section_size(handle)
-                fd = platform.open_data(handle)
+                size, fd = section.size(), section.open_data()
             try:
                 made = super().__new__(cls, fd, size)
             finally:
                 os.close(fd)
         except BaseException:
-            functions.CloseHandle(handle)
+            section.close()
             raise
-        made._handle = handle
+        made._section = section
         return made
 
     def in_use(self) -> bool:
@@ -167,23 +168,18 @@ def _object_name(name: str) -> str:
     return found
 
 
-def _create(name: str, size: int) -> int:
-    handle: int | None = functions.CreateFileMapping(
-        c.INVALID_HANDLE_VALUE, None, c.PAGE_READWRITE, size >> 32, size & 0xFFFFFFFF, _object_name(name)
-    )
-    if handle is None:
-        raise errors.last(by_name=True)
-    if functions.GetLastError() == c.ERROR_ALREADY_EXISTS:
-        functions.CloseHandle(handle)
+def _create(name: str, size: int) -> SectionHandle:
+    with errors.translated():
+        section, created = sections.create(_object_name(name), size, _ACCESS)
+    if not created:
+        section.close()
         raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"block {name.removeprefix('/')!r} exists: attach to it")
-    return handle
+    return section
 
 
-def _open(name: str) -> int:
-    handle: int | None = functions.OpenFileMapping(c.FILE_MAP_READ | c.FILE_MAP_WRITE, False, _object_name(name))
-    if handle is None:
-        raise errors.last(by_name=True)
-    return handle
+def _open(name: str) -> SectionHandle:
+    with errors.translated():
+        return sections.open(_object_name(name), _ACCESS)
 
 
 def _starts_process() -> bool:

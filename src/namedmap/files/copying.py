@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from namedmap._platform import data as platform
-
 from . import moving
 from .checksums import new_hash
 from .failures import Cancelled, ChangedError, VerifyError, bad
@@ -154,7 +152,7 @@ class _Work:
         with contextlib.suppress(OSError):
             os.posix_fadvise(source.fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         if not isinstance(target, Part) and not source.has_holes:
-            platform.allocate(target.fd, 0, source.size)
+            moving.allocate(target.fd, source.size)
         if self.hashed:
             return "checked", self._check(target.done)
         threads = self._threads()

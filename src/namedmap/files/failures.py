@@ -9,8 +9,7 @@ Error                of namedmap.errors
 import os
 
 from namedmap import errors
-from namedmap._platform import data
-from namedmap.constants import WinError
+from namedmap.winerror import WinError
 
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -45,10 +44,7 @@ class VerifyError(errors.Error):
         return type(self), (self.message,)
 
 
-def failure(error: OSError, asked: str) -> errors.Error:
-    """The error for a failed system call; `asked` says what was being done, e.g. "cannot open 'a.dat'"."""
-    known = data.from_oserror(error, asked)
-    return errors.of(known.winerror, known.detail)
+failure = errors.of_system_call
 
 
 def bad(message: str) -> errors.Error:

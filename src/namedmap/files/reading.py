@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from namedmap import errors
-from namedmap.constants import WinError
+from namedmap.winerror import WinError
 
 from .failures import ChangedError, bad, failure
 
@@ -152,7 +152,8 @@ def refuse_special(info: os.stat_result, path: str) -> None:
     """Raises AccessDeniedError for a directory, BadValueError for what else is no regular file."""
     kind = stat.S_IFMT(info.st_mode)
     if kind == stat.S_IFDIR:
-        raise errors.of(WinError.ERROR_ACCESS_DENIED, f"{path!r} is a directory: give the path of a file")
+        message = f"{path!r} is a directory: give the path of a file"
+        raise errors.of(WinError.ERROR_ACCESS_DENIED, message, errno.EISDIR)
     if kind != stat.S_IFREG:
         what = _KINDS.get(kind, "something special")
         raise bad(f"{path!r} is {what}, which has neither size nor offsets: give the path of a regular file")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from namedmap import errors
-from namedmap.constants import WinError
+from namedmap.winerror import WinError
 
 from .failures import bad
 from .reading import AnyPath, Source, refuse_special, system_calls

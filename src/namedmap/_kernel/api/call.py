@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError, is_ours, translated
 from namedmap.types import SECURITY_ATTRIBUTES
 
 Params = ParamSpec("Params")
@@ -46,12 +46,17 @@ def win32(failure: Failure) -> Callable[[Callable[Params, Result]], Callable[Par
     def decorate(function: Callable[Params, Result]) -> Callable[Params, Result | Failure]:
         @functools.wraps(function)
         def call(*args: Params.args, **kwargs: Params.kwargs) -> Result | Failure:
+            # The error is in no variable of this frame but `error`, which Python deletes: one that stayed would be in
+            # a cycle with this frame, and keep its callers' variables until the garbage collector runs.
             try:
                 return function(*args, **kwargs)
-            except (KernelError, OSError, MemoryError) as error:
-                cause = _translate(error)
-                set_last_error(int(cause.winerror), f"{function.__name__}: {cause.detail}")
-                return failure
+            except KernelError as error:
+                set_last_error(error.winerror, f"{function.__name__}: {error.detail}")
+            except (OSError, MemoryError) as error:
+                if not is_ours(error):
+                    raise
+                _report(function.__name__, error)
+            return failure
 
         return call
 
@@ -65,18 +70,19 @@ def native(function: Callable[Params, NTSTATUS | None]) -> Callable[Params, int]
     def call(*args: Params.args, **kwargs: Params.kwargs) -> int:
         try:
             return function(*args, **kwargs) or NTSTATUS.STATUS_SUCCESS
-        except (KernelError, OSError, MemoryError) as error:
-            return _translate(error).status
+        except KernelError as error:
+            return error.status
+        except (OSError, MemoryError) as error:
+            if not is_ours(error):
+                raise
+            return translated(error).status
 
     return call
 
 
-def _translate(error: KernelError | OSError | MemoryError) -> KernelError:
-    if isinstance(error, KernelError):
-        return error
-    if isinstance(error, OSError):
-        return from_oserror(error, "a system call failed")
-    return KernelError(NTSTATUS.STATUS_NO_MEMORY, "this process has no memory left")
+def _report(name: str, error: OSError | MemoryError) -> None:
+    known = translated(error)
+    set_last_error(known.winerror, f"{name}: {known.detail}")
 
 
 def invalid(detail: str) -> KernelError:

@@ -5,14 +5,13 @@ import functools
 import os
 import platform
 
-from namedmap._kernel import arena, libc, private, protection
+from namedmap._kernel import arena, libc, private, protection, views
 from namedmap._kernel.api.call import AnyAddress, AnyHandle, Out, address, dword, handle, invalid, size_t, target, win32
 from namedmap._kernel.handles import CURRENT_PROCESS, table
 from namedmap._kernel.mappings import MappedPages, foreign_pages
 from namedmap._kernel.section import PAGE, round_to_page
 from namedmap._kernel.space import PageInfo, space
 from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.views import flush, map_view
 from namedmap.types import DWORD, MEMORY_BASIC_INFORMATION, SYSTEM_INFO, WIN32_MEMORY_RANGE_ENTRY
 
 _COPY, _WRITE, _READ, _EXECUTE = 0x1, 0x2, 0x4, 0x20
@@ -38,7 +37,7 @@ def MapViewOfFileEx(
     offset = dword(dwFileOffsetHigh) << 32 | dword(dwFileOffsetLow)
     length, base = size_t(dwNumberOfBytesToMap), address(lpBaseAddress)
     protect = _view_protection(dword(dwDesiredAccess))
-    return map_view(handle(hFileMappingObject), offset, length, protect, base).base
+    return views.map_view(handle(hFileMappingObject), offset, length, protect, base).base
 
 
 @win32(None)
@@ -52,7 +51,7 @@ def MapViewOfFile(
     """Map a view of a section; see MapViewOfFileEx. Source: MapViewOfFile (Win32)."""
     offset = dword(dwFileOffsetHigh) << 32 | dword(dwFileOffsetLow)
     protect = _view_protection(dword(dwDesiredAccess))
-    return map_view(handle(hFileMappingObject), offset, size_t(dwNumberOfBytesToMap), protect, 0).base
+    return views.map_view(handle(hFileMappingObject), offset, size_t(dwNumberOfBytesToMap), protect, 0).base
 
 
 @functools.lru_cache(maxsize=256)
@@ -94,7 +93,7 @@ def FlushViewOfFile(lpBaseAddress: AnyAddress, dwNumberOfBytesToFlush: int) -> b
     The length is in bytes, 0 means to the end of the view. Returns True, or False: ERROR_INVALID_ADDRESS outside of a
     view; an error of the disk. Source: FlushViewOfFile (Win32).
     """
-    flush(address(lpBaseAddress), size_t(dwNumberOfBytesToFlush))
+    views.flush(address(lpBaseAddress), size_t(dwNumberOfBytesToFlush))
     return True
 
 
@@ -169,41 +168,15 @@ def VirtualFree(lpAddress: AnyAddress, dwSize: int, dwFreeType: int) -> bool:
 @win32(False)
 def VirtualLock(lpAddress: AnyAddress, dwSize: int) -> bool:
     """Keep pages in memory. ERROR_WORKING_SET_QUOTA above RLIMIT_MEMLOCK. Source: VirtualLock (Win32)."""
-    start, length = _pages(address(lpAddress), size_t(dwSize))
-    if libc.mlock(start, length):
-        _pages(start, length)  # another thread may have unmapped them meanwhile
-        raise KernelError(
-            NTSTATUS.STATUS_WORKING_SET_QUOTA, f"cannot lock {length:,} bytes: raise RLIMIT_MEMLOCK (ulimit -l)"
-        )
+    views.lock(address(lpAddress), size_t(dwSize))
     return True
 
 
 @win32(False)
 def VirtualUnlock(lpAddress: AnyAddress, dwSize: int) -> bool:
     """End VirtualLock. Source: VirtualUnlock (Win32)."""
-    start, length = _pages(address(lpAddress), size_t(dwSize))
-    if libc.munlock(start, length):
-        raise KernelError(NTSTATUS.STATUS_INVALID_ADDRESS, f"another thread has unmapped the pages at {start:#x}")
+    views.unlock(address(lpAddress), size_t(dwSize))
     return True
-
-
-def _pages(where: int, size: int) -> tuple[int, int]:
-    """The committed, accessible pages of a range, as (start, length) in bytes."""
-    if size == 0:
-        raise invalid("the length is 0")
-    region = space.find(where)
-    start, end = where // PAGE * PAGE, round_to_page(where + size)
-    if region is None or end > region.end:
-        raise KernelError(
-            NTSTATUS.STATUS_INVALID_ADDRESS, f"{size:,} bytes at {where:#x} are not within one view or allocation"
-        )
-    position = start
-    while position < end:
-        info = region.query(position)
-        if info.state != 0x1000 or info.protect & 0xFF == protection.NOACCESS:
-            raise KernelError(NTSTATUS.STATUS_ACCESS_VIOLATION, f"the page at {info.base:#x} cannot be accessed")
-        position += info.size
-    return start, end - start
 
 
 @win32(False)

@@ -61,6 +61,7 @@ _TEXTS = {
     WinError.ERROR_COMMITMENT_LIMIT: "There is not enough memory for a section of this size.",
     WinError.ERROR_TIMEOUT: "The time for this operation ran out.",
     WinError.ERROR_INVALID_USER_BUFFER: "Memory of the buffer cannot be accessed.",
+    WinError.ERROR_CANT_RESOLVE_FILENAME: "Symbolic links lead the path in a circle.",
 }
 
 

@@ -365,8 +365,8 @@ def NtQueryEvent(
     """Query an event: class 0 stores an EVENT_BASIC_INFORMATION; needs EVENT_QUERY_STATE. Source: ntdll."""
     _require_basic(EventInformationClass, Length, EVENT_BASIC_INFORMATION)
     with table.reference(handle(EventHandle), sync.Event, _QUERY_STATE) as reference:
-        manual, signalled = reference.object.query()
-    _answer(EventInformation, EVENT_BASIC_INFORMATION(int(not manual), int(signalled)), ReturnLength)
+        manual, signaled = reference.object.query()
+    _answer(EventInformation, EVENT_BASIC_INFORMATION(int(not manual), int(signaled)), ReturnLength)
 
 
 def _require_basic(wanted: int, length: int, structure: type[ctypes.Structure]) -> None:

@@ -27,7 +27,6 @@ _INVALID_HANDLE_VALUE = -1
 _EXISTED, _SUCCESS = int(ERROR_ALREADY_EXISTS), int(ERROR_SUCCESS)
 _SEC_MASK = 0xDD800000  # the SEC_* that CreateFileMapping knows; the others make a bad protection
 _SEC_COMMIT = 0x08000000
-_FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
 _WRITE_RIGHTS = 0x2 | 0x10  # SECTION_MAP_WRITE, SECTION_EXTEND_SIZE
 
 Attributes = SECURITY_ATTRIBUTES | None
@@ -110,15 +109,6 @@ def create_section(
         return section.create(name, size, protect, attributes, reference.object, owner)
 
 
-def section_access(access: int) -> int:
-    """SECTION_* for FILE_MAP_*, of which most are the same bits."""
-    if access == _FILE_MAP_COPY:
-        return section.MAP_READ
-    if access & _FILE_MAP_EXECUTE:
-        return access & ~_FILE_MAP_EXECUTE | section.MAP_EXECUTE
-    return access
-
-
 @win32(None)
 def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
     """Open the section of this name.
@@ -127,7 +117,7 @@ def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | No
     ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE (another kind of object has the name). Source: OpenFileMapping (Win32).
     """
     access, inherit, name = dword(dwDesiredAccess), boolean(bInheritHandle), known_name(lpName)
-    granted = Section.map_access(section_access(access))
+    granted = Section.map_access(section.access_of(access))
     if not granted:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for FILE_MAP_READ or more")
     found = section.open_existing(name, writing=bool(granted & _WRITE_RIGHTS))

@@ -123,8 +123,8 @@ def CreateEvent(lpEventAttributes: Attributes, bManualReset: bool, bInitialState
 
     Returns a handle or None. Source: CreateEvent (Win32).
     """
-    manual, signalled = boolean(bManualReset), boolean(bInitialState)
-    return _create_event(lpEventAttributes, manual, signalled, lpName, sync.Event.all_access)
+    manual, signaled = boolean(bManualReset), boolean(bInitialState)
+    return _create_event(lpEventAttributes, manual, signaled, lpName, sync.Event.all_access)
 
 
 @win32(None)
@@ -138,8 +138,8 @@ def CreateEventEx(lpEventAttributes: Attributes, lpName: str | None, dwFlags: in
     return _create_event(lpEventAttributes, bool(flags & _MANUAL), bool(flags & _SET), lpName, access)
 
 
-def _create_event(attributes: Attributes, manual: bool, signalled: bool, name: str | None, access: int) -> int:
-    event, existed = sync.create_event(new_name(name), manual, signalled, descriptor(attributes))
+def _create_event(attributes: Attributes, manual: bool, signaled: bool, name: str | None, access: int) -> int:
+    event, existed = sync.create_event(new_name(name), manual, signaled, descriptor(attributes))
     return created(event, access, existed, attributes)
 
 
@@ -311,8 +311,8 @@ def SignalObjectAndWait(
 ) -> int:
     """Release a mutex or semaphore, or set an event, and wait for another object.
 
-    Whoever sees the signal finds this thread waiting. Returns as WaitForSingleObject; without having signalled or
-    waited WAIT_FAILED: ERROR_INVALID_HANDLE (also: an object that cannot be signalled), ERROR_ACCESS_DENIED,
+    Whoever sees the signal finds this thread waiting. Returns as WaitForSingleObject; without having signaled or
+    waited WAIT_FAILED: ERROR_INVALID_HANDLE (also: an object that cannot be signaled), ERROR_ACCESS_DENIED,
     ERROR_NOT_OWNER, ERROR_TOO_MANY_POSTS. Source: SignalObjectAndWait (Win32).
     """
     milliseconds = dword(dwMilliseconds)
@@ -332,4 +332,4 @@ def _signal(held: KernelObject, owner: owners.Owner) -> Callable[[], object]:
         return lambda: held.add(1)
     if isinstance(held, sync.Event):
         return held.set
-    raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"a {held.type_name.lower()} cannot be signalled")
+    raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"a {held.type_name.lower()} cannot be signaled")

@@ -7,6 +7,7 @@ from namedmap import constants as _c
 from namedmap import errors as _errors
 from namedmap import types as _types
 from namedmap._platform import functions as _functions
+from namedmap.compat.windll import WinError as _WinError
 
 _NAMES = (
     "ERROR_ACCESS_DENIED ERROR_ALREADY_EXISTS ERROR_INVALID_HANDLE EVENT_ALL_ACCESS EVENT_MODIFY_STATE "
@@ -21,7 +22,7 @@ NULL = 0
 
 def _checked(result: Any) -> Any:
     if result is None or result is False or result == int(_c.WAIT_FAILED):
-        raise _errors.last()
+        raise _WinError()
     return result
 
 

@@ -9,10 +9,10 @@ import termios as _termios
 import tty as _tty
 from collections.abc import Iterator as _Iterator
 
-from namedmap import constants as _c
 from namedmap import errors as _errors
-from namedmap._platform import data as _data
+from namedmap._platform import files as _files
 from namedmap._platform import functions as _functions
+from namedmap.access import parse as _parse
 
 LK_UNLCK, LK_LOCK, LK_NBLCK, LK_RLCK, LK_NBRLCK = range(5)
 
@@ -32,7 +32,7 @@ def get_osfhandle(fd: int, /) -> int:
             _functions.CloseHandle(handle)
         writable = _os.O_ACCMODE & _fcntl.fcntl(fd, _fcntl.F_GETFL) != _os.O_RDONLY
         with _errors.translated():
-            handle = _data.file_handle(fd, int(_c.GENERIC_READ) | (int(_c.GENERIC_WRITE) if writable else 0))
+            handle = _files.of_descriptor(fd, _parse("write" if writable else "read")).value
         _handles[fd] = file, handle
     return handle
 

@@ -9,11 +9,11 @@ from typing import Any as _Any
 
 from namedmap import constants as _c
 from namedmap import errors as _errors
-from namedmap import types as _types
-from namedmap._platform import functions as _functions
+from namedmap._contract import FileHandle as _FileHandle
+from namedmap._failure import Failure as _Failure
+from namedmap._platform import files as _files
+from namedmap._platform import sections as _sections
 from namedmap.access import parse as _parse
-from namedmap.compat.pywin32 import _calls
-from namedmap.compat.pywin32.pywintypes import PyHANDLE as _PyHANDLE
 from namedmap.compat.pywin32.pywintypes import error as error
 from namedmap.mappings import FileMapping as _FileMapping
 from namedmap.view import View as _View
@@ -21,8 +21,6 @@ from namedmap.view import View as _View
 _PAGE = 0x1000
 _GRANULARITY = 0x10000
 _ACCESS = _parse("write")
-_READ_WRITE = _c.GENERIC_READ | _c.GENERIC_WRITE
-_SHARE = _c.FILE_SHARE_READ | _c.FILE_SHARE_WRITE
 
 
 class _Section(_FileMapping):
@@ -52,7 +50,7 @@ class mmapfile:
         `File` is a path, or None or "" for memory. Sizes are in bytes; 0 or None is the file's size, and the rest of
         the section. Raises error; ValueError for an empty file without a size.
         """
-        self._file: _PyHANDLE | None = None
+        self._file: _FileHandle | None = None
         self._section: _Section | None = None
         self._view: _View | None = None
         self._name, self._position = Name, 0
@@ -60,8 +58,7 @@ class mmapfile:
         self._lock = _threading.RLock()
         try:
             if File:
-                file = _functions.CreateFile(File, _READ_WRITE, _SHARE, None, _c.OPEN_ALWAYS, 0, None)
-                self._file = _calls.owned(file, "CreateFile")
+                self._file = self._open(File)
             if not self._create(MaximumSize or self._size_of_file()):
                 # The section of this name stands on a file of its own, or on none.
                 self._file = None
@@ -70,24 +67,32 @@ class mmapfile:
             self.close()
             raise
 
+    @staticmethod
+    def _open(path: str) -> _FileHandle:
+        try:
+            return _files.open(path, _ACCESS, create=True)[0]
+        except _Failure as failure:
+            raise error(failure.winerror, "CreateFile", failure.detail) from None
+
     def _size_of_file(self) -> int:
         if self._file is None:
             return 0
-        size = _types.LARGE_INTEGER()
-        _calls.check(_functions.GetFileSizeEx(int(self._file), size), "GetFileSize")
-        if not size.value:
+        size = self._file.size()
+        if not size:
             raise ValueError("the file is empty: give MaximumSize, the size that it is to have")
-        return -(-size.value // _PAGE) * _PAGE
+        return -(-size // _PAGE) * _PAGE
 
     def _create(self, size: int) -> bool:
         """Create or open the section; whether it is new."""
-        file = _c.INVALID_HANDLE_VALUE if self._file is None else int(self._file)
-        low, high = size & 0xFFFFFFFF, size >> 32
-        handle = _functions.CreateFileMapping(file, None, _c.PAGE_READWRITE, high, low, self._name)
-        if handle is None:
-            raise error.last("CreateFileMapping")
-        created = _functions.GetLastError() != _c.ERROR_ALREADY_EXISTS
-        self._section = _Section(handle, self._name, _ACCESS, created=created)
+        try:
+            section, created = (
+                _sections.create(self._name or None, size, _ACCESS)
+                if self._file is None
+                else self._file.create_section(self._name or None, size, _ACCESS)
+            )
+        except _Failure as failure:
+            raise error(failure.winerror, "CreateFileMapping", failure.detail) from None
+        self._section = _Section(section, self._name or None, _ACCESS, created=created)
         return created
 
     def _map(self, offset: int, size: int) -> None:
@@ -99,7 +104,7 @@ class mmapfile:
         whole = (-(-section.size // _PAGE) * _PAGE, section.size)
         for length in (size,) if size else (max(each - offset, 1) for each in whole):
             try:
-                self._view = _View(section, _ACCESS, offset, length)
+                self._view = _View(section, section.opened_section(), _ACCESS, offset, length)
                 return
             except _errors.Error as failure:
                 refusal = error(failure.winerror, "MapViewOfFile", failure.message)
@@ -125,7 +130,7 @@ class mmapfile:
         if section is not None:
             section.close()
         if file is not None:
-            file.Close()
+            file.close()
 
     def resize(self, MaximumSize: int, FileOffset: int = 0, NumberOfBytesToMap: int | None = None) -> None:
         """Make the section and its file longer (0: neither), and map this part of it.

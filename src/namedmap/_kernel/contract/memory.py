@@ -1,0 +1,221 @@
+"""The pages of views for the Python classes. See `namedmap._contract.Memory`."""
+
+import collections
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from namedmap._kernel import arena, files, libc, private, protection, views
+from namedmap._kernel.section import PAGE
+from namedmap._kernel.space import COMMIT, space
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap.access import Access
+
+_ADVICE = {"normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4}
+#: What the advice to the kernel is called.
+ADVICE = tuple(_ADVICE)
+
+_can_copy = True
+
+
+def reader(address: int) -> Callable[[int, int], bytes] | None:
+    """A function that reads bytes (from an offset, so many) of the view at an address from its file; None without one.
+
+    It is quicker than `read`. The view has to stay mapped while it is called.
+    """
+    with space.lock:
+        view = space.view(address)
+        section, start = view.section, view.offset + address - view.base
+    fd = section.backing_fd
+    if fd < 0 or protection.TABLE[view.protect].copies or not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+
+    def read_file(offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(fd, size, start + offset)
+            while len(data) < size:
+                more = os.pread(fd, size - len(data), start + offset + len(data))
+                if not more:
+                    raise _gone(address + offset + len(data))
+                data += more
+        except OSError as error:
+            raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, f"{section} cannot be read: {error.strerror}") from None
+        return data
+
+    return read_file
+
+
+def fill(address: int, content: memoryview) -> None:
+    """Store bytes in the view at an address through its section's file, for everybody who sees the section.
+
+    Where pages are new this takes half of the time of a copy: no page is zeroed first, and none has to be faulted in.
+    """
+    with space.lock:
+        view = space.view(address)
+        section, start = view.section.retain(), view.offset + address - view.base
+    try:
+        done = 0
+        while done < len(content):
+            done += os.pwrite(section.data_fd, content[done:], start + done)
+    except OSError as error:
+        raise from_oserror(error, f"cannot store {len(content):,} bytes in {section}") from None
+    finally:
+        section.release()
+
+
+def read(address: int, size: int) -> bytes:
+    """Bytes of this process, or an error where a touch would be a signal. Source: process_vm_readv(2)."""
+    target = ctypes.create_string_buffer(size)
+    _transfer(libc.process_vm_readv, ctypes.addressof(target), address, size)
+    return target.raw
+
+
+def write(address: int, data: bytes) -> None:
+    """Store bytes in memory of this process, or raise an error where a touch would be a signal."""
+    _transfer(libc.process_vm_writev, data, address, len(data))
+
+
+def _transfer(call: Callable[..., int], own: int | bytes, address: int, size: int) -> None:
+    global _can_copy
+    mine, there = libc.iovec(own, size), libc.iovec(address, size)
+    if _can_copy and call(os.getpid(), mine, 1, there, 1, 0) == size:
+        return
+    start, done = ctypes.c_void_p.from_buffer(mine).value or 0, 0
+    while done < size and _can_copy:
+        mine, there = libc.iovec(start + done, size - done), libc.iovec(address + done, size - done)
+        count = call(os.getpid(), mine, 1, there, 1, 0)
+        if count > 0:
+            done += count
+        elif count == 0 or ctypes.get_errno() == errno.EFAULT:
+            raise _gone(address + done)
+        elif ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
+            _can_copy = False  # a container's filter of system calls
+        else:
+            raise from_oserror(libc.error("process_vm_readv"), "cannot copy memory of a view")
+    if done < size:
+        writing = call is libc.process_vm_writev
+        _touch(address + done, size - done, files.MADV_POPULATE_WRITE if writing else files.MADV_POPULATE_READ)
+        target, source = (address, start) if writing else (start, address)
+        ctypes.memmove(target + done, source + done, size - done)
+
+
+def _touch(address: int, size: int, how: int) -> None:
+    """Have the kernel touch the pages; a moment later they may be gone all the same."""
+    start = address // PAGE * PAGE
+    if libc.madvise(start, address + size - start, how) and ctypes.get_errno() in (errno.EFAULT, errno.ENOMEM):
+        raise _gone(address)
+
+
+def _gone(address: int) -> KernelError:
+    return KernelError(
+        NTSTATUS.STATUS_IN_PAGE_ERROR,
+        f"the memory at {address:#x} is not there: its file was cut off by another program, its disk is full, its "
+        "pages are reserved and not committed, or their protection forbids it",
+    )
+
+
+def copy(address: int, size: int) -> tuple[int, int]:
+    """A copy-on-write view of what a view shows at an address: where it is mapped, and where in it the bytes begin."""
+    with space.lock:
+        view = space.view(address)
+        offset = view.offset + address - view.base
+        start = offset % arena.GRANULARITY
+        section = view.section.retain()
+        try:
+            return space.map_view(section, offset - start, size + start, protection.WRITECOPY).base, start
+        except BaseException:
+            section.release()
+            raise
+
+
+def write_through(address: int) -> None:
+    """Wait until the disk has what was flushed to the file of a view, and the file's length."""
+    with space.lock:
+        section = space.view(address).section.retain()
+    try:
+        if section.file_backed:
+            os.fsync(section.backing_fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device that keeps nothing back
+            raise from_oserror(error, f"cannot write {section} to the disk") from None
+    finally:
+        section.release()
+
+
+_dropped: collections.deque[int] = collections.deque()
+
+
+def drop(address: int) -> None:
+    """Unmap a view that nobody has any more: now, or with the next one if this is the middle of something.
+
+    The last reference may go anywhere, by the garbage collector or in a signal handler: while this thread looks for a
+    region, or while another one waits for a lock that this one holds.
+    """
+    _dropped.append(address)
+    unmap_dropped()
+
+
+def unmap_dropped() -> None:
+    """Unmap what could not be unmapped when it was dropped."""
+    lock: Any = space.lock
+    while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
+        try:
+            space.unmap_view(_dropped.popleft())
+        except (IndexError, KernelError):
+            continue
+        finally:
+            lock.release()
+
+
+def flush(address: int, size: int) -> None:
+    views.flush(address, size)
+
+
+def protect(address: int, size: int, access: Access) -> None:
+    space.protect(address, size, access.protection)
+
+
+def commit(address: int, size: int, access: Access) -> None:
+    private.allocate(address, size, COMMIT, access.protection)
+
+
+lock, unlock = views.lock, views.unlock
+
+
+def advise(address: int, size: int, advice: str) -> None:
+    """Tell the kernel how memory will be used. Source: madvise(2)."""
+    start = address // PAGE * PAGE
+    if libc.madvise(start, address + size - start, _ADVICE[advice]):
+        raise from_oserror(libc.error("madvise"), f"cannot advise {advice!r} for {size:,} bytes of a view")
+
+
+def resident(address: int, size: int) -> bytes:
+    """A byte for each page: 1 if it is in memory, 0 if not. Source: mincore(2)."""
+    start = address // PAGE * PAGE
+    pages = (ctypes.c_ubyte * -(-(address + size - start) // PAGE))()
+    if libc.mincore(start, address + size - start, pages):
+        raise from_oserror(libc.error("mincore"), "cannot tell which pages of a view are in memory")
+    return bytes(page & 1 for page in pages)
+
+
+__all__ = [
+    "ADVICE",
+    "advise",
+    "commit",
+    "copy",
+    "drop",
+    "fill",
+    "flush",
+    "lock",
+    "protect",
+    "read",
+    "reader",
+    "resident",
+    "unlock",
+    "unmap_dropped",
+    "write",
+    "write_through",
+]

@@ -1,0 +1,109 @@
+"""Sections for the Python classes. See `namedmap._contract.Sections`."""
+
+import fcntl
+import os
+
+from namedmap._contract import Permissions
+from namedmap._kernel import locks, names, processes, protection, section, security, views
+from namedmap._kernel.files import File
+from namedmap._kernel.handles import Handle, table
+from namedmap._kernel.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
+from namedmap.access import Access
+
+_NOBODY_ELSE = Permissions()
+_WRITE_RIGHTS = MAP_WRITE | EXTEND
+
+
+class SectionHandle(Handle[Section]):
+    """A handle to a section."""
+
+    __slots__ = ()
+
+    @property
+    def constant_size(self) -> int | None:
+        held = self.object
+        return None if held.backing_fd >= 0 else held.requested
+
+    @property
+    def may_vanish(self) -> bool:
+        return self.object.may_vanish
+
+    def size(self) -> int:
+        with self.reference() as reference:
+            reference.object.refresh()
+            return reference.object.requested
+
+    def extend(self, size: int) -> int:
+        with self.reference(MAP_WRITE if size > self.size() else 0) as reference:
+            reference.object.extend(size)
+            return reference.object.size
+
+    def map(self, access: Access, offset: int, size: int) -> int:
+        return views.map_section(self.retained(), self.access, offset, size, access.protection).base
+
+    def open_data(self) -> int:
+        with self.reference() as reference:
+            held = reference.object
+            mode = os.O_RDWR if reference.access & MAP_WRITE and held.writable else os.O_RDONLY
+            return os.open(f"/proc/self/fd/{held.data_fd}", mode | os.O_CLOEXEC)
+
+    def hand_over(self) -> int:
+        with self.reference() as reference:
+            return processes.reopen(reference.object, locks_at=locks.PASSAGE)
+
+
+def create(
+    name: str | None,
+    size: int,
+    access: Access,
+    *,
+    reserve: bool = False,
+    permissions: Permissions = _NOBODY_ELSE,
+    inheritable: bool = False,
+) -> tuple[SectionHandle, bool]:
+    kind = SEC_RESERVE if reserve else SEC_COMMIT
+    wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of(permissions)
+    return _create(name, size, access, kind, None, wanted, inheritable)
+
+
+def create_over(
+    file: File, name: str | None, size: int, access: Access, inheritable: bool
+) -> tuple[SectionHandle, bool]:
+    """A section over a file, whose handle the caller has checked."""
+    return _create(name, size, access, SEC_COMMIT, file, security.DEFAULT, inheritable)
+
+
+def _create(
+    name: str | None,
+    size: int,
+    access: Access,
+    kind: int,
+    file: File | None,
+    wanted: security.Security,
+    inheritable: bool,
+) -> tuple[SectionHandle, bool]:
+    protect = access.protection
+    section.check_arguments(size, protect, kind, file is not None)
+    held, existed = section.create(names.of_new(name), size, protect, kind, file, wanted)
+    handle = SectionHandle(held, protection.TABLE[protect].section_access)
+    table.enter(handle, inherit=inheritable)
+    return handle, not existed
+
+
+def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHandle:
+    granted = section.access_of(access.handle)
+    held = section.open_existing(names.of_existing(name), writing=bool(granted & _WRITE_RIGHTS))
+    handle = SectionHandle(held, granted)
+    table.enter(handle, inherit=inheritable)
+    return handle
+
+
+def take_over(descriptor: int, access: Access) -> SectionHandle:
+    writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    held = processes.receive_section(descriptor, writable=writable)
+    handle = SectionHandle(held, section.access_of(access.handle))
+    table.enter(handle)
+    return handle
+
+
+__all__ = ["create", "open", "take_over"]

@@ -1,0 +1,62 @@
+"""Mutexes, semaphores and events for the Python classes. See `namedmap._contract.Synchronization`."""
+
+from typing import TypeVar
+
+from namedmap._contract import Permissions
+from namedmap._kernel import names, security, sync
+from namedmap._kernel.dispatcher import Dispatcher
+from namedmap._kernel.handles import Handle, table
+from namedmap._kernel.mutant import Mutant, create_mutant
+from namedmap._kernel.sync import Event, Semaphore
+
+Kind = TypeVar("Kind", bound=Dispatcher)
+_NOBODY_ELSE = Permissions()
+
+
+def create_mutex(
+    name: str | None, *, owned: bool = False, permissions: Permissions = _NOBODY_ELSE
+) -> tuple[Handle[Mutant], bool]:
+    held, existed = create_mutant(names.of_new(name), owned, security.of(permissions))
+    return _entered(held), not existed
+
+
+def open_mutex(name: str) -> Handle[Mutant]:
+    return _entered(sync.open_existing(Mutant, names.of_existing(name)))
+
+
+def create_semaphore(
+    name: str | None, value: int, maximum: int, *, permissions: Permissions = _NOBODY_ELSE
+) -> tuple[Handle[Semaphore], bool]:
+    held, existed = sync.create_semaphore(names.of_new(name), value, maximum, security.of(permissions))
+    return _entered(held), not existed
+
+
+def open_semaphore(name: str) -> Handle[Semaphore]:
+    return _entered(sync.open_existing(Semaphore, names.of_existing(name)))
+
+
+def create_event(
+    name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = _NOBODY_ELSE
+) -> tuple[Handle[Event], bool]:
+    held, existed = sync.create_event(names.of_new(name), manual, signaled, security.of(permissions))
+    return _entered(held), not existed
+
+
+def open_event(name: str) -> Handle[Event]:
+    return _entered(sync.open_existing(Event, names.of_existing(name)))
+
+
+def _entered(held: Kind) -> Handle[Kind]:
+    handle = Handle(held, held.all_access)
+    table.enter(handle)
+    return handle
+
+
+__all__ = [
+    "create_event",
+    "create_mutex",
+    "create_semaphore",
+    "open_event",
+    "open_mutex",
+    "open_semaphore",
+]
