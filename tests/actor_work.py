@@ -15,7 +15,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from typing import Any, NamedTuple
 
 from namedmap import nt, win32
-from namedmap._kernel import futex
+from namedmap._kernel.linux import futex
 from support import WATCHDOG, Spawn
 
 #: What GetLastError gives if a call has left it alone.

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import locks, namespace
+from namedmap._kernel import namespace
+from namedmap._kernel.linux import locks
 from namedmap._kernel.names import parse
 
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
@@ -40,7 +41,8 @@ _PROLOGUE = """\
 import ctypes, json, os, signal, subprocess, sys, textwrap, threading, time, traceback
 import namedmap
 from namedmap import nt, win32
-from namedmap._kernel import locks, namespace
+from namedmap._kernel.linux import locks
+from namedmap._kernel import namespace
 namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import libc, objects, owners
+from namedmap._kernel import objects, owners
 from namedmap._kernel.handles import table
+from namedmap._kernel.linux import libc
 from support import WATCHDOG, Child, eventually, message
 
 #: Longer than anything that has to come: a wait that takes so long has hung. In milliseconds.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import control, locks
+from namedmap._kernel import control
+from namedmap._kernel.linux import locks
 from section_support import PAGE, close, duplicate, failed, peek, poke, reopened, section, view
 from section_support import tidy as tidy
 from support import Child, Spawn

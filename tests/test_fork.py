@@ -301,7 +301,7 @@ class TestFork:
         assert [holder.line(), holder.line()] == ["ready", "ready"]
         os.kill(holder.pid, signal.SIGKILL)
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
-        monkeypatch.setattr("namedmap._kernel.locks.GUARD_TIMEOUT", 0.3)
+        monkeypatch.setattr("namedmap._kernel.linux.locks.GUARD_TIMEOUT", 0.3)
         close(open_section(NAME))
         parent.kill()
         holder.kill()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from namedmap import win32
-from namedmap._kernel import locks, namespace
+from namedmap._kernel import namespace
+from namedmap._kernel.linux import locks
 from support import (
     WATCHDOG,
     Spawn,

@@ -11,7 +11,7 @@ import pytest
 
 import namedmap
 from namedmap import win32
-from namedmap._kernel import locks
+from namedmap._kernel.linux import locks
 from namedmap.compat import mmap
 from support import (
     WATCHDOG,
@@ -358,7 +358,7 @@ class TestContainers:
         container.run("locks.GUARD_TIMEOUT = 0.2")
         path = str(object_path(NAME))
         with open(path, "rb+") as file:
-            from namedmap._kernel import locks
+            from namedmap._kernel.linux import locks
 
             assert locks.try_lock(file.fileno(), locks.GUARD, exclusive=True)
             assert container.value(f"open_({NAME!r})") is None

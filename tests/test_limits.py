@@ -421,7 +421,7 @@ class TestReservedPages:
 
     @pytest.fixture
     def faults(self, spawn: Spawn) -> None:
-        child = spawn("from namedmap._kernel.reserve import guard; guard._open(); say(guard._forbidden)")
+        child = spawn("from namedmap._kernel.linux.userfault import guard; guard._open(); say(guard._forbidden)")
         if child.line() == "True":
             pytest.skip("userfaultfd is missing or forbidden here: touching a reserved page commits it")
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import reserve
+from namedmap._kernel.linux import userfault
 from section_support import (
     ALL,
     COPY,
@@ -36,9 +36,9 @@ COMMITTED, RESERVED = win32.MEM_COMMIT, win32.MEM_RESERVE
 
 
 def faults_are_possible() -> bool:
-    if reserve.guard._fd is None and not reserve.guard._forbidden:
-        reserve.guard._open()
-    return reserve.guard._fd is not None
+    if userfault.guard._fd is None and not userfault.guard._forbidden:
+        userfault.guard._open()
+    return userfault.guard._fd is not None
 
 
 needs_faults = pytest.mark.skipif(not faults_are_possible(), reason="userfaultfd is missing or forbidden here")

@@ -384,7 +384,7 @@ class TestUsers:
 
     def test_a_user_cannot_take_a_name_away_by_its_locks(self, other: Child, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reader holds the guard for good: creators are told who it is; openers and closers go on."""
-        monkeypatch.setattr("namedmap._kernel.locks.GUARD_TIMEOUT", 0.25)
+        monkeypatch.setattr("namedmap._kernel.linux.locks.GUARD_TIMEOUT", 0.25)
         mine = create(GLOBAL, security="D:(A;;GR;;;WD)(A;;GA;;;OW)")
         path = str(object_path(GLOBAL))
         other.run(f"fd = os.open({path!r}, os.O_RDONLY); assert locks.try_lock(fd, locks.GUARD)")

@@ -30,7 +30,8 @@ from file_support import (
     write,
 )
 from namedmap import win32
-from namedmap._kernel import locks, sharing
+from namedmap._kernel import sharing
+from namedmap._kernel.linux import locks
 
 ACCESSES = (
     0,
@@ -211,7 +212,7 @@ class TestBetweenProcesses:
     ) -> None:
         monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.2)
         script = f"""
-            from namedmap._kernel import locks
+            from namedmap._kernel.linux import locks
             fd = os.open('a.dat', os.O_RDWR)
             locks.take_guard(fd, 'x', {sharing.SHARE_GUARD})
         """

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from namedmap import win32
-from namedmap._kernel import locks
+from namedmap._kernel.linux import locks
 from support import WATCHDOG, Child, Spawn, close, message, object_path
 from sync_support import (
     ABANDONED,

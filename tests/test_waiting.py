@@ -330,7 +330,7 @@ class TestWaitAny:
         self, helpers: Helpers, index: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before Linux 5.16, or where a container forbids futex_waitv, a waiter looks by itself."""
-        monkeypatch.setattr("namedmap._kernel.futex._can_watch_several", False)
+        monkeypatch.setattr("namedmap._kernel.linux.futex._can_watch_several", False)
         made = [auto() for _ in range(3)]
         (waiter,) = waiters(helpers, 1, wait_any, made, LONG)
         assert win32.SetEvent(made[index])

@@ -10,7 +10,8 @@ import ctypes
 import errno
 import random
 
-from . import libc
+from namedmap._kernel.linux import libc
+
 from .status import NTSTATUS, KernelError
 
 GRANULARITY = 0x10000

@@ -11,7 +11,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .protection import NOACCESS, TABLE
+from namedmap._kernel.linux.protection import NOACCESS, TABLE
+
 from .status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"

@@ -34,7 +34,9 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
-from . import counts, futex, libc, locks
+from namedmap._kernel import counts
+from namedmap._kernel.linux import futex, libc, locks
+
 from .control import CONTROL_SIZE, STATE_OFFSET, Control
 from .objectfile import ObjectFile
 from .objects import NamedObject

@@ -12,9 +12,10 @@ import pathlib
 import stat
 from collections.abc import Iterator
 
+from namedmap._kernel import attributes, paths, sharing
+from namedmap._kernel.linux import libc
 from namedmap.constants import CreationDisposition, FileAttribute, FileFlag, FileShare, Generic, MoveFileFlag, WinError
 
-from . import attributes, libc, paths, sharing
 from .files import File
 from .opening import open_file
 from .status import NTSTATUS, KernelError, from_oserror

@@ -18,9 +18,10 @@ import stat
 from collections.abc import Callable
 from typing import Self
 
+from namedmap._kernel import sharing
+from namedmap._kernel.linux import libc
 from namedmap.constants import FileAccess, MoveMethod, WinError
 
-from . import libc, sharing
 from .counts import KernelObject
 from .status import NTSTATUS, KernelError, from_oserror
 

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from namedmap._kernel.linux.protection import EXECUTE, EXECUTE_READ, EXECUTE_READWRITE, NOACCESS, READONLY, READWRITE
+
 from .arena import HIGHEST
-from .protection import EXECUTE, EXECUTE_READ, EXECUTE_READWRITE, NOACCESS, READONLY, READWRITE
 from .space import MAPPED, PRIVATE
 
 _IMAGE = 0x1000000

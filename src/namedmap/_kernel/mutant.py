@@ -3,7 +3,9 @@
 import dataclasses
 from typing import ClassVar
 
-from . import counts, locks, objects, owners
+from namedmap._kernel import counts, objects, owners
+from namedmap._kernel.linux import locks
+
 from .control import Control, Kind
 from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from .names import ObjectName

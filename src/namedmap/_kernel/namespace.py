@@ -13,7 +13,8 @@ import socket
 import stat
 import time
 
-from . import locks
+from namedmap._kernel.linux import locks
+
 from .names import ObjectName
 from .status import NTSTATUS, KernelError, from_oserror
 

@@ -10,7 +10,9 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from . import locks, namespace
+from namedmap._kernel import namespace
+from namedmap._kernel.linux import locks
+
 from .control import Kind
 from .names import ObjectName
 from .status import NTSTATUS, KernelError, from_oserror

@@ -25,7 +25,9 @@ import threading
 import time
 from typing import ClassVar, TypeVar
 
-from . import control, locks, namespace, objectfile
+from namedmap._kernel import control, namespace, objectfile
+from namedmap._kernel.linux import locks
+
 from .control import Control, Kind
 from .counts import KernelObject, lock, postponed, undisturbed
 from .names import ObjectName

@@ -3,7 +3,8 @@
 Source: VirtualAlloc, VirtualFree (Win32), NtAllocateVirtualMemory, NtFreeVirtualMemory.
 """
 
-from . import commitment, libc, protection
+from namedmap._kernel.linux import libc, limits, protection
+
 from .arena import GRANULARITY, HIGHEST, failed
 from .section import PAGE, SEC_FILE, round_to_page
 from .space import COMMIT, PRIVATE, RESERVE, Region, Run, View, space
@@ -42,7 +43,7 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
     length = round_to_page(address + size) - base if address else round_to_page(size)
     prot = protection.mmu(protect) if commit else libc.PROT_NONE
     if commit:
-        commitment.require(length, "VirtualAlloc")
+        limits.require(length, "VirtualAlloc")
     nocache, protect = protect & protection.NOCACHE, protect & ~_MODIFIERS
     with space.lock:
         found = space.place(length, base, prot, _ANONYMOUS, -1, 0)
@@ -112,7 +113,7 @@ def _refuse_copies(protect: int) -> None:
 
 def _commit_private(region: Region, start: int, end: int, protect: int) -> None:
     _refuse_copies(protect)
-    commitment.require(end - start, "VirtualAlloc")
+    limits.require(end - start, "VirtualAlloc")
     if libc.mprotect(start, end - start, protection.mmu(protect)):
         raise failed(end - start)
     for run in region.split(start - region.base, end - region.base):

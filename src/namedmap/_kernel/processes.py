@@ -35,7 +35,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from . import control, counts, locks, namespace, objectfile, objects
+from namedmap._kernel import control, counts, namespace, objectfile, objects
+from namedmap._kernel.linux import locks
+
 from .counts import KernelObject
 from .files import File
 from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table

@@ -13,7 +13,9 @@ import stat
 from collections.abc import Iterator
 from typing import ClassVar
 
-from . import commitment, control, locks, objects, protection, sharing
+from namedmap._kernel import control, objects, sharing
+from namedmap._kernel.linux import limits, locks, protection
+
 from .control import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from .files import File
 from .names import ObjectName
@@ -106,10 +108,10 @@ class Section(NamedObject):
                 os.ftruncate(fd, total)
                 start = page.data_length + page.bitmap_length
             else:
-                commitment.require(total, page)
+                limits.require(total, page)
             os.posix_fallocate(fd, start, total - start)
         except OSError as error:
-            raise commitment.failed(error, fd, total, page) from None
+            raise limits.failed(error, fd, total, page) from None
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -134,12 +136,12 @@ class Section(NamedObject):
         first, last = offset // PAGE, -(-(offset + length) // PAGE)
         if not self.writable:
             raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} may only be read here")
-        commitment.require(length, self)
+        limits.require(length, self)
         with self.guard():
             try:
                 os.posix_fallocate(self.fd, first * PAGE, (last - first) * PAGE)
             except OSError as error:
-                raise commitment.failed(error, self.fd, length, self) from None
+                raise limits.failed(error, self.fd, length, self) from None
             start = first // 8
             bits = bytearray(os.pread(self.fd, -(-last // 8) - start, self.control.data_length + start))
             for page in range(first - start * 8, last - start * 8):

@@ -27,9 +27,9 @@ import random
 import time
 from collections.abc import Iterator
 
+from namedmap._kernel.linux import locks
 from namedmap.constants import FileAccess, FileShare, Generic
 
-from . import locks
 from .status import NTSTATUS, KernelError
 
 SHARE_GUARD = (1 << 62) + 0x1000

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import libc, protection, reserve
+from namedmap._kernel.linux import libc, protection, userfault
+from namedmap._kernel.linux.protection import COPIED
+
 from .arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
-from .protection import COPIED
 from .section import PAGE, SEC_NOCACHE, Section, round_to_page
 from .status import NTSTATUS, KernelError
 
@@ -166,7 +167,7 @@ class View(Region):
         if place == libc.MAP_FAILED:
             raise failed(end - start)
         if self.section.reserve:
-            reserve.guard.register(self.base + start, end - start)
+            userfault.guard.register(self.base + start, end - start)
 
 
 def copied_run(address: int, length: int) -> tuple[bool, int]:
@@ -270,7 +271,7 @@ class AddressSpace:
                 found = self.arena.map(length, wanted.prot, kind, fd, offset)
             view = View(found, length, protect, section, offset)
             if section.reserve:
-                reserve.guard.register(found, view.length)
+                userfault.guard.register(found, view.length)
             self.insert(view)
         return view
 
@@ -316,10 +317,10 @@ class AddressSpace:
     def after_fork(self) -> None:
         """In a child: the lock may have been another thread's, and faults on reserved pages must be asked for anew."""
         self.lock = threading.RLock()
-        reserve.guard.after_fork()
+        userfault.guard.after_fork()
         for region in self:
             if isinstance(region, View) and region.section.reserve:
-                reserve.guard.register(region.base, region.length)
+                userfault.guard.register(region.base, region.length)
 
 
 def _change(region: Region, start: int, end: int, protect: int) -> None:

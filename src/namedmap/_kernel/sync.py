@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from namedmap._kernel.linux.futex import EVERYBODY
+
 from . import objects
 from .control import Control, Kind
 from .dispatcher import (
@@ -17,7 +19,6 @@ from .dispatcher import (
     Dispatcher,
     under_guard,
 )
-from .futex import EVERYBODY
 from .names import ObjectName
 from .objectfile import ObjectFile
 from .objects import Named

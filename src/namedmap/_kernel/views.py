@@ -2,7 +2,8 @@
 
 import errno
 
-from . import libc, protection
+from namedmap._kernel.linux import libc, protection
+
 from .arena import GRANULARITY, HIGHEST
 from .handles import denied, table
 from .section import PAGE, Section, round_to_page

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from . import futex, locks
+from namedmap._kernel.linux import futex, locks
+from namedmap._kernel.linux.locks import GUARD_TIMEOUT
+
 from .dispatcher import BRIEF, Busy, Dispatcher
-from .locks import GUARD_TIMEOUT
 from .owners import Owner
 from .status import NTSTATUS, KernelError
 from .waitable import Entry, Waitable

@@ -16,7 +16,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namedmap._kernel import commitment, libc, locks, namespace, reserve
+from namedmap._kernel import namespace
+from namedmap._kernel.linux import libc, limits, locks, userfault
 from namedmap._kernel.status import KernelError
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
@@ -131,7 +132,7 @@ def _limits() -> Iterator[Finding]:
     locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if locked != resource.RLIM_INFINITY:
         yield NOTE, f"{locked:,} bytes of memory may be locked (View.lock)", "ulimit -l, or LimitMEMLOCK= of its unit"
-    for most, available, remedy in commitment.limits():
+    for most, available, remedy in limits.limits():
         if available < most // 20:
             yield WARNING, f"{max(available, 0):,} of {most:,} bytes of memory are free", remedy
     if _setting("/proc/sys/vm/overcommit_memory") == 2:
@@ -229,7 +230,7 @@ def _can_wait_for_several() -> bool:
 
 
 def _can_reserve() -> bool:
-    probe = reserve.FaultGuard()
+    probe = userfault.FaultGuard()
     with contextlib.suppress(OSError), _memory() as fd:
         address = libc.mmap(None, mmap.PAGESIZE, libc.PROT_READ, libc.MAP_SHARED, fd, 0)
         try:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
-from namedmap._kernel import control, locks, names, namespace
+from namedmap._kernel import control, names, namespace
 from namedmap._kernel.control import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
+from namedmap._kernel.linux import locks
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Device and inode of a file.

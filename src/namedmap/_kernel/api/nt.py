@@ -5,7 +5,7 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel import owners, protection, section, security, sync, views
+from namedmap._kernel import owners, section, security, sync, views
 from namedmap._kernel.api.call import (
     AnyAddress,
     AnyHandle,
@@ -22,6 +22,7 @@ from namedmap._kernel.api.call import (
 from namedmap._kernel.api.handles import is_this_process, reference_any
 from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import table
+from namedmap._kernel.linux import protection
 from namedmap._kernel.mutant import Mutant
 from namedmap._kernel.names import ObjectName, parse_native
 from namedmap._kernel.objects import NameTakenError, find_case_insensitive

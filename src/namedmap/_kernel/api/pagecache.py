@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namedmap._kernel import libc
+from namedmap._kernel.linux import libc
 from namedmap._kernel.section import PAGE
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 

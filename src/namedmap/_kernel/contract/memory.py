@@ -8,7 +8,8 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._kernel import arena, files, libc, private, protection, views
+from namedmap._kernel import arena, files, private, views
+from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.section import PAGE
 from namedmap._kernel.space import COMMIT, space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror

@@ -9,7 +9,7 @@ import errno
 import time
 from collections.abc import Sequence
 
-from . import libc
+from namedmap._kernel.linux import libc
 
 EVERYBODY = 0x7FFFFFFF
 #: Words that one thread can sleep on at a time.

@@ -17,7 +17,7 @@ import os
 import platform
 import struct
 
-from . import libc
+from namedmap._kernel.linux import libc
 
 _SYSCALL = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "ppc64le": 364, "s390x": 355}.get(platform.machine())
 _USER_MODE_ONLY = 1

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: How many bytes a process commits between two looks at the memory limits: this part of what was free, within bounds.
 CREDIT_PART, LEAST_CREDIT, MOST_CREDIT = 256, 4 << 20, 64 << 20

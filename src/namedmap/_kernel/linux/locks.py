@@ -28,7 +28,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
 GUARD = 1 << 62
