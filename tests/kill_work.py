@@ -24,7 +24,7 @@ from pathlib import Path
 
 from kill_scenarios import SCENARIOS
 from kill_support import Crew, Violation
-from namedmap._kernel import namespace
+from namedmap._kernel.names import namespace
 
 
 def attempt(scenario: str, mode: str, scale: float, seed: int, scratch: Path) -> str:

@@ -27,7 +27,7 @@ import time
 import traceback
 from pathlib import Path
 
-from namedmap._kernel import namespace
+from namedmap._kernel.names import namespace
 from soak_work import KINDS, Board, Worker, demand, make_names
 
 #: A round ends with all workers dead, and a look at what they left; in seconds.

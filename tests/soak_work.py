@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from namedmap import win32
-from namedmap._kernel import namespace
 from namedmap._kernel.handles import table
+from namedmap._kernel.names import namespace
 from namedmap._kernel.objects import NamedObject
 
 SIZE = 8192

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import namespace
 from namedmap._kernel.linux import locks
-from namedmap._kernel.names import parse
+from namedmap._kernel.names import namespace
+from namedmap._kernel.names.names import parse
 
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
 WATCHDOG = 60.0
@@ -42,7 +42,7 @@ import ctypes, json, os, signal, subprocess, sys, textwrap, threading, time, tra
 import namedmap
 from namedmap import nt, win32
 from namedmap._kernel.linux import locks
-from namedmap._kernel import namespace
+from namedmap._kernel.names import namespace
 namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import control
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import controlpage
 from section_support import PAGE, close, duplicate, failed, peek, poke, reopened, section, view
 from section_support import tidy as tidy
 from support import Child, Spawn
@@ -263,10 +263,10 @@ class TestRoundTrip:
             ("n" * 32766, "/p" * 2000),
             ("", ""),
         ):
-            page = control.Control(
-                control.Kind.SECTION,
+            page = controlpage.Control(
+                controlpage.Kind.SECTION,
                 name,
-                control.FLAG_FILE_BACKED,
+                controlpage.FLAG_FILE_BACKED,
                 4,
                 0x800000,
                 12345,
@@ -287,11 +287,11 @@ class TestRoundTrip:
                 out.seek(offset)
                 out.write(content)
             with file.open("rb") as back:
-                assert control.parse(back.fileno(), total, "the page") == page
+                assert controlpage.parse(back.fileno(), total, "the page") == page
 
     def test_little_endian(self) -> None:
         """The layout does not depend on the machine."""
-        _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, -3)).build()
+        _, content, _ = controlpage.Control(controlpage.Kind.EVENT, state=(1, 2, -3)).build()
         assert content[8:16] == bytes([2, 0, 0, 0, 4, 0, 0, 0])
         assert content[128:144] == struct.pack("<i4xii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from namedmap import win32
-from namedmap._kernel import namespace
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import namespace
 from support import (
     WATCHDOG,
     Spawn,

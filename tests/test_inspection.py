@@ -12,9 +12,9 @@ import pytest
 
 import namedmap
 from namedmap import inspection
-from namedmap._kernel import namespace
 from namedmap._kernel.api import health
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import namespace
 from support import Spawn, needs_root
 
 OBJECT = {

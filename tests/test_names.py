@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from namedmap import win32
-from namedmap._kernel import namespace
-from namedmap._kernel.names import ObjectName, parse, parse_native
+from namedmap._kernel.names import namespace
+from namedmap._kernel.names.names import ObjectName, parse, parse_native
 from namedmap._kernel.status import KernelError
 from section_support import READ, close, exists, failed, loose, object_text, reopened, run, section
 from section_support import tidy as tidy

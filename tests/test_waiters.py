@@ -230,7 +230,7 @@ class TestSignalsOfTheSystem:
         """Whoever was interrupted while he took or released a mutex owns it, or others can have it."""
         child = spawn(f"""
             import random
-            from namedmap._kernel.names import parse
+            from namedmap._kernel.names.names import parse
             m = win32.CreateMutex(None, False, {NAME!r})
             e, there = win32.CreateEvent(None, False, False, None), win32.CreateEvent(None, True, True, None)
             lock_file = os.open(namespace.current().path(parse({NAME!r})), os.O_RDWR)

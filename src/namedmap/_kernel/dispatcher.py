@@ -36,9 +36,9 @@ from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
 from namedmap._kernel import counts
 from namedmap._kernel.linux import futex, libc, locks
+from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
+from namedmap._kernel.names.objectfile import ObjectFile
 
-from .control import CONTROL_SIZE, STATE_OFFSET, Control
-from .objectfile import ObjectFile
 from .objects import NamedObject
 from .status import NTSTATUS, KernelError, from_oserror
 from .waitable import Entry, Result

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from namedmap._kernel import counts, objects, owners
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names.controlpage import Control, Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.security import Security
 
-from .control import Control, Kind
 from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
-from .names import ObjectName
-from .objectfile import ObjectFile
 from .owners import Owner
-from .security import Security
 from .status import NTSTATUS, KernelError
 from .waitable import ABANDONED, TAKEN, Entry
 

@@ -25,14 +25,14 @@ import threading
 import time
 from typing import ClassVar, TypeVar
 
-from namedmap._kernel import control, namespace, objectfile
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import controlpage, namespace, objectfile
+from namedmap._kernel.names.controlpage import Control, Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.security import DEFAULT, Security
 
-from .control import Control, Kind
 from .counts import KernelObject, lock, postponed, undisturbed
-from .names import ObjectName
-from .objectfile import ObjectFile
-from .security import DEFAULT, Security
 from .status import NTSTATUS, KernelError, from_oserror
 
 ATTEMPTS = 1000
@@ -305,7 +305,7 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
             fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
             try:
                 if locks.object_is_alive(fd):
-                    leaf = control.parse(fd, os.fstat(fd).st_size, path).name
+                    leaf = controlpage.parse(fd, os.fstat(fd).st_size, path).name
                     same = ObjectName(name.is_global, leaf)
                     if leaf.upper() == name.leaf.upper() and space.path(same) == path:
                         return same
@@ -320,11 +320,11 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
         known = _registry.get(file.key)
         if known is not None:
             return _joined(cls, known, file)
-    page = control.parse(file.fd, file.info.st_size, file)
+    page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
     if file.name is not None and page.name != file.name.leaf:
-        raise control.corrupt(file, f"its control page says that it is {page.name!r}")
+        raise controlpage.corrupt(file, f"its control page says that it is {page.name!r}")
     fresh = cls(file, page)
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.

@@ -12,11 +12,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from namedmap._kernel.names.security import Security
 from namedmap.constants import CreationDisposition, FileAccess, FileFlag, FileShare, Generic, WinError
 
 from . import attributes, paths, sharing
 from .files import File
-from .security import Security
 from .status import NTSTATUS, KernelError, from_oserror
 
 # As ints: operations on members of an enumeration would take half the time of an open, and the complement of a flag has

@@ -35,15 +35,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from namedmap._kernel import control, counts, namespace, objectfile, objects
+from namedmap._kernel import counts, objects
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import controlpage, namespace, objectfile
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
 
 from .counts import KernelObject
 from .files import File
 from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 from .mutant import Mutant
-from .names import ObjectName
-from .objectfile import ObjectFile
 from .objects import NamedObject
 from .section import Section
 from .space import View, space
@@ -230,7 +231,7 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
         own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
         with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
             file.lock(exclusive=False)
-            page = control.parse(own, file.info.st_size, file)
+            page = controlpage.parse(own, file.info.st_size, file)
             if backing >= 0:
                 os.set_inheritable(backing, False)
                 page = dataclasses.replace(page, backing_fd=backing)

@@ -13,15 +13,16 @@ import stat
 from collections.abc import Iterator
 from typing import ClassVar
 
-from namedmap._kernel import control, objects, sharing
+from namedmap._kernel import objects, sharing
 from namedmap._kernel.linux import limits, locks, protection
+from namedmap._kernel.names import controlpage
+from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.security import Security
 
-from .control import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from .files import File
-from .names import ObjectName
-from .objectfile import ObjectFile
 from .objects import NamedObject
-from .security import Security
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -171,7 +172,7 @@ class Section(NamedObject):
                 "SEC_RESERVE and commit as needed, or create a new section",
             )
         with self.guard():
-            self.control = control.parse(self.fd, os.fstat(self.fd).st_size, self)
+            self.control = controlpage.parse(self.fd, os.fstat(self.fd).st_size, self)
             if size > self.control.size:
                 _grow(self.backing_fd, size, self)
                 self.control = dataclasses.replace(self.control, size=size, requested=size)
@@ -185,11 +186,11 @@ class Section(NamedObject):
             return
         length = os.fstat(self.fd).st_size
         try:
-            page = control.parse(self.fd, length, self)
+            page = controlpage.parse(self.fd, length, self)
         except KernelError:
             # Read in the middle of an extension. Nobody writes while others share the guard.
             with self.mutex, locks.guarded(self.fd, self, exclusive=False):
-                page = control.parse(self.fd, length, self)
+                page = controlpage.parse(self.fd, length, self)
         self.control, self.size = page, page.size
 
     # -- close -------------------------------------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 from typing import ClassVar
 
 from namedmap._kernel.linux.futex import EVERYBODY
+from namedmap._kernel.names.controlpage import Control, Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.security import Security
 
 from . import objects
-from .control import Control, Kind
 from .dispatcher import (
     BRIEF,
     COUNT,
@@ -19,11 +22,8 @@ from .dispatcher import (
     Dispatcher,
     under_guard,
 )
-from .names import ObjectName
-from .objectfile import ObjectFile
 from .objects import Named
 from .owners import Owner
-from .security import Security
 from .status import NTSTATUS, KernelError
 from .waitable import TAKEN, Entry
 

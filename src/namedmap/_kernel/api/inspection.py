@@ -14,10 +14,10 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
-from namedmap._kernel import control, names, namespace
-from namedmap._kernel.control import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
 from namedmap._kernel.linux import locks
+from namedmap._kernel.names import controlpage, names, namespace
+from namedmap._kernel.names.controlpage import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Device and inode of a file.
@@ -158,7 +158,7 @@ def _describe(fd: int, path: str, is_global: bool) -> Found | None:
     words: tuple[int, ...] = ()
     problem = ""
     try:
-        page = control.parse(fd, info.st_size, path)
+        page = controlpage.parse(fd, info.st_size, path)
         words = _words(fd, page)
     except KernelError as error:
         problem = error.detail

@@ -5,7 +5,7 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel import owners, section, security, sync, views
+from namedmap._kernel import owners, section, sync, views
 from namedmap._kernel.api.call import (
     AnyAddress,
     AnyHandle,
@@ -24,7 +24,8 @@ from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.handles import table
 from namedmap._kernel.linux import protection
 from namedmap._kernel.mutant import Mutant
-from namedmap._kernel.names import ObjectName, parse_native
+from namedmap._kernel.names import security
+from namedmap._kernel.names.names import ObjectName, parse_native
 from namedmap._kernel.objects import NameTakenError, find_case_insensitive
 from namedmap._kernel.section import Section
 from namedmap._kernel.space import View, space

@@ -2,7 +2,7 @@
 
 import functools
 
-from namedmap._kernel import section, security
+from namedmap._kernel import section
 from namedmap._kernel.api.call import (
     AnyHandle,
     boolean,
@@ -17,7 +17,8 @@ from namedmap._kernel.api.call import (
 from namedmap._kernel.files import File
 from namedmap._kernel.handles import table
 from namedmap._kernel.linux import protection
-from namedmap._kernel.names import ObjectName, parse
+from namedmap._kernel.names import security
+from namedmap._kernel.names.names import ObjectName, parse
 from namedmap._kernel.objects import NamedObject
 from namedmap._kernel.section import Section
 from namedmap._kernel.status import NTSTATUS, KernelError

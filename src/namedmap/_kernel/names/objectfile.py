@@ -10,12 +10,11 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from namedmap._kernel import namespace
 from namedmap._kernel.linux import locks
-
-from .control import Kind
-from .names import ObjectName
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.names import namespace
+from namedmap._kernel.names.controlpage import Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 
 class HasKind(Protocol):

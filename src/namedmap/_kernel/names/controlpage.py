@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from namedmap._kernel.linux.protection import NOACCESS, TABLE
-
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"
 VERSION = 2

@@ -14,9 +14,8 @@ import stat
 import time
 
 from namedmap._kernel.linux import locks
-
-from .names import ObjectName
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 DEFAULT_ROOT = "/dev/shm"
 #: Sockets for handles on their way to a process; no object's file begins like this (a percent sign and no hex digit).

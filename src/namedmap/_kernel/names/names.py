@@ -8,7 +8,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 #: In UTF-16 units. A UNICODE_STRING counts bytes in 16 bits: Windows cuts longer names to this, without an error.
 MAXIMUM_LENGTH = 32766
