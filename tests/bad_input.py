@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from namedmap import nt, win32
-from namedmap._kernel import objects
-from namedmap._kernel.handles import table
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.space import View, space
 
 UNTOUCHED = 0xDEADBEEF
@@ -420,8 +420,8 @@ def main() -> int:
             left = {fd: link for fd, link in descriptors().items() if fd not in before}
             if left:
                 examiner.complaints.append(f"{name} leaves descriptors open: {left}")
-            if objects.holders or list(space):
-                examiner.complaints.append(f"{name} leaves objects or views: {objects.holders}, {list(space)}")
+            if named.holders or list(space):
+                examiner.complaints.append(f"{name} leaves objects or views: {named.holders}, {list(space)}")
     for complaint in examiner.complaints:
         print(complaint)
     print(f"{examiner.calls} calls, {len(examiner.complaints)} complaints")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from namedmap._kernel.handles import table
+from namedmap._kernel.objects.table import table
 from support import NOBODY, Child, Spawn, is_root, sweep
 
 _DEAD_FILES = "leaves_dead_files"

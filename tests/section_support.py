@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import objects
-from namedmap._kernel.handles import table
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.space import View, space
 
 PAGE, GRANULARITY = 4096, 0x10000
@@ -55,8 +55,8 @@ def tidy() -> Iterator[None]:
         else:
             win32.VirtualFree(region.base, 0, win32.MEM_RELEASE)
     assert not list(space)
-    assert not objects.holders
-    assert not objects._registry
+    assert not named.holders
+    assert not named._registry
     assert own_descriptors() == []
 
 

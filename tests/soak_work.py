@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from namedmap import win32
-from namedmap._kernel.handles import table
 from namedmap._kernel.names import namespace
-from namedmap._kernel.objects import NamedObject
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import table
 
 SIZE = 8192
 #: A fresh section: token, mark of a started initialisation, then one counter per worker; the last page is a pattern.

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel import objects, owners
-from namedmap._kernel.handles import table
 from namedmap._kernel.linux import libc
+from namedmap._kernel.objects import named, owners
+from namedmap._kernel.objects.table import table
 from support import WATCHDOG, Child, eventually, message
 
 #: Longer than anything that has to come: a wait that takes so long has hung. In milliseconds.
@@ -39,8 +39,8 @@ def tidy() -> Iterator[None]:
         win32.CloseHandle(value)
     # Mutexes that were closed unreleased while others had them stay until their owner ends.
     owners.ended(owners.thread.owner)
-    assert not objects.holders
-    assert not objects._registry
+    assert not named.holders
+    assert not named._registry
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------

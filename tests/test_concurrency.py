@@ -113,7 +113,7 @@ def test_a_signal_handler_that_closes_handles() -> None:
     output = run(
         """
         import signal
-        from namedmap._kernel import objects
+        from namedmap._kernel.objects import named
 
         pending = []
         signal.signal(signal.SIGALRM, lambda *_: pending and win32.CloseHandle(pending.pop()))

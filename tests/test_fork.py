@@ -281,7 +281,7 @@ class TestFork:
     ) -> None:
         """A parent is killed in the middle of an operation: its child's view does not keep the guard taken."""
         parent = spawn(f"""
-            from namedmap._kernel.handles import table
+            from namedmap._kernel.objects.table import table
             h = create("{NAME}"); v = view(h)
             if not os.fork():
                 say("ready"); hear(); os._exit(0)
@@ -290,7 +290,7 @@ class TestFork:
         assert parent.line() == "ready"
         # What an operation does at its start, through the description that it uses.
         holder = spawn(f"""
-            from namedmap._kernel.handles import table
+            from namedmap._kernel.objects.table import table
             h = open_("{NAME}"); v = view(h)
             assert locks.try_lock(table.get(h).object.fd, locks.GUARD, exclusive=True)
             if not os.fork():

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from namedmap import win32
-from namedmap._kernel import objects
+from namedmap._kernel.objects import named
 from support import WATCHDOG, Child, Spawn, close, message
 from sync_support import (
     ABANDONED,
@@ -306,7 +306,7 @@ class TestAbandonment:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             close(mutex(owned=True, name=name))
-            assert not objects.holders
+            assert not named.holders
             assert len(os.listdir("/proc/self/fd")) == before
 
     def test_a_thread_ends_after_closing(self, spawn: Spawn, helpers: Helpers) -> None:

@@ -22,8 +22,9 @@ import pytest
 
 import namedmap
 from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore, win32
-from namedmap._kernel import objects, owners
-from namedmap._kernel.handles import table
+from namedmap._kernel.objects import named as objects
+from namedmap._kernel.objects import owners
+from namedmap._kernel.objects.table import table
 from namedmap.primitives import Primitive
 from support import WATCHDOG, Spawn, close, create, handle_count, object_files, peek, unmap, view
 from sync_support import Helpers, asleep, exactly, forked, waiters

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from namedmap import nt, win32
-from namedmap._kernel.handles import table
+from namedmap._kernel.objects.table import table
 from support import (
     NOBODY,
     Child,

@@ -29,7 +29,7 @@ from namedmap import (
     wait_any_async,
     win32,
 )
-from namedmap._kernel import owners
+from namedmap._kernel.objects import owners
 from support import WATCHDOG, Child, Spawn, eventually
 from sync_support import Helpers, asleep, exactly, waiters
 from sync_support import helpers as helpers

@@ -45,8 +45,9 @@ Each module imports only from those that this list has above it; `api` from all.
 
 import atexit
 
+from namedmap._kernel.objects.table import table
+
 from . import processes
-from .handles import table
 
 processes.install()
 # A normal exit leaves nothing behind. (After any other the kernel has released the locks, and the file is swept.)

@@ -34,14 +34,14 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
-from namedmap._kernel import counts
 from namedmap._kernel.linux import futex, libc, locks
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.objects import kernelobject
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.waitable import Entry, Result
 
-from .objects import NamedObject
 from .status import NTSTATUS, KernelError, from_oserror
-from .waitable import Entry, Result
 
 COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10
@@ -282,8 +282,8 @@ class Dispatcher(NamedObject):
             locks.call(self.fd, locks.SET, rest)
 
     def _lost(self, key: int, _: object = None) -> None:
-        with counts.lock:
-            if counts.postponed(functools.partial(self._lost, key)):
+        with kernelobject.lock:
+            if kernelobject.postponed(functools.partial(self._lost, key)):
                 return
         with self.mutex:
             self._counted.pop(key, None)

@@ -20,9 +20,9 @@ from typing import Self
 
 from namedmap._kernel import sharing
 from namedmap._kernel.linux import libc
+from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap.constants import FileAccess, MoveMethod, WinError
 
-from .counts import KernelObject
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = mmap.PAGESIZE

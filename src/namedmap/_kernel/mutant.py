@@ -3,17 +3,17 @@
 import dataclasses
 from typing import ClassVar
 
-from namedmap._kernel import counts, objects, owners
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
+from namedmap._kernel.objects import kernelobject, named, owners
+from namedmap._kernel.objects.owners import Owner
+from namedmap._kernel.objects.waitable import ABANDONED, TAKEN, Entry
 
 from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
-from .owners import Owner
 from .status import NTSTATUS, KernelError
-from .waitable import ABANDONED, TAKEN, Entry
 
 _DEEPEST = 2**31 - 1
 
@@ -92,7 +92,7 @@ class Mutant(Dispatcher):
         if not self.handle_count:
             # The last handle was closed during the wait.
             self._keep()
-            objects.remember(self)
+            named.remember(self)
         return ABANDONED if abandoned else TAKEN
 
     def _again(self, owner: Owner) -> int | None:
@@ -231,11 +231,11 @@ class Mutant(Dispatcher):
             if self.pinned:
                 self._keep()
         super()._last_handle()
-        with self.mutex, counts.lock:
+        with self.mutex, kernelobject.lock:
             # Two references: what its owner keeps, and the handle that goes. Nobody else can ever come to it again.
             if self._kept and self._references == 2 and not self.handle_count and not locks.object_is_alive(self.fd):
                 self.owner, self.recursion, self._kept = None, 0, False
-                objects.forget(self)
+                named.forget(self)
                 self.release()
 
     def _keep(self) -> None:
@@ -249,7 +249,7 @@ class Mutant(Dispatcher):
         return super()._is_last() and not self.handle_count
 
     def _drop_locks(self) -> None:
-        with counts.lock:
+        with kernelobject.lock:
             if self.handle_count:
                 locks.try_lock(self.fd, self.life, self.handle_count)
                 locks.unlock(self.fd, locks.GUARD)
@@ -257,7 +257,7 @@ class Mutant(Dispatcher):
                 locks.unlock(self.fd, locks.GUARD)
                 locks.unlock(self.fd, locks.PASSAGE, 0)
             else:
-                objects.forget(self)
+                named.forget(self)
                 super()._drop_locks()
 
     def forked(self) -> None:
@@ -267,8 +267,8 @@ class Mutant(Dispatcher):
 
 
 def _abandon_all(owner: Owner) -> None:
-    with counts.lock:
-        owned = [held for held in objects.holders if isinstance(held, Mutant) and held.owner == owner]
+    with kernelobject.lock:
+        owned = [held for held in named.holders if isinstance(held, Mutant) and held.owner == owner]
     for held in owned:
         held.abandon(owner)
 
@@ -280,4 +280,4 @@ def create_mutant(name: ObjectName | None, owned: bool, security: Security) -> t
     """A mutex; the creator of a new one owns it when asked."""
     owner = owners.thread.owner if owned else None
     page = Control(Kind.MUTANT, state=(0 if owned else 1, 1, 0), owner=owner)
-    return objects.create(Mutant, name, page, security, writing=True)
+    return named.create(Mutant, name, page, security, writing=True)

@@ -35,17 +35,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from namedmap._kernel import counts, objects
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.objects import kernelobject, named
+from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 
-from .counts import KernelObject
 from .files import File
-from .handles import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 from .mutant import Mutant
-from .objects import NamedObject
 from .section import Section
 from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
@@ -114,10 +114,10 @@ class _Fork:
         self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         # In this order, as everywhere: a commit takes a reference to its section with the space locked.
         space.lock.acquire()
-        counts.lock.acquire()
-        counts.begin_fork()
+        kernelobject.lock.acquire()
+        kernelobject.begin_fork()
         self.place = locks.new_place()
-        self.all = set(objects.holders)
+        self.all = set(named.holders)
         for held in self.all:
             with contextlib.suppress(OSError):
                 self.for_child[held] = reopen(held, locks_at=self.place, count=held.handle_count)
@@ -135,7 +135,7 @@ class _Fork:
             os.dup2(spare, held.fd, inheritable=False)
             os.close(spare)
             held.mutex.release()
-        postponed = counts.end_fork()
+        postponed = kernelobject.end_fork()
         self._unlock()
         for call in postponed:
             call()
@@ -143,7 +143,7 @@ class _Fork:
 
     def in_child(self) -> None:
         global _inbox, _receiving
-        objects.place, _receiving = self.place, threading.RLock()
+        named.place, _receiving = self.place, threading.RLock()
         for spare in self.for_parent.values():
             os.close(spare)
         for held in self.all:
@@ -161,7 +161,7 @@ class _Fork:
             if not file.taken:
                 os.close(file.fd)
         objectfile.in_flight.clear()
-        counts.end_fork()  # what was postponed is not counted below
+        kernelobject.end_fork()  # what was postponed is not counted below
         handles = Counter(id(entry.object) for entry in table.entries())
         views = Counter(id(region.section) for region in space if isinstance(region, View))
         for held in self.all:
@@ -178,7 +178,7 @@ class _Fork:
 
     def _unlock(self) -> None:
         self.for_child, self.for_parent, self.all = {}, {}, set()
-        counts.lock.release()
+        kernelobject.lock.release()
         space.lock.release()
 
     def _unblock(self) -> None:
@@ -235,7 +235,7 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
             if backing >= 0:
                 os.set_inheritable(backing, False)
                 page = dataclasses.replace(page, backing_fd=backing)
-            held = objects.adopt(cls, file, page)
+            held = named.adopt(cls, file, page)
         return held
     finally:
         os.close(fd)  # only now: its lock has kept the object alive
@@ -286,14 +286,14 @@ _list = _HandleList()
 
 def synchronise_inheritance() -> None:
     """Bring descriptors and handle list in line with the handles' inherit flags."""
-    with counts.lock:
+    with kernelobject.lock:
         _synchronise()
 
 
 def _synchronise() -> None:
     inheritable = table.inheritable()
     wanted = {entry.object for entry in inheritable.values()}
-    for held in list(objects.holders):
+    for held in list(named.holders):
         if held in wanted and held.passage is None:
             held.passage = reopen(held, locks_at=locks.PASSAGE)
             os.set_inheritable(held.passage, True)

@@ -13,16 +13,17 @@ import stat
 from collections.abc import Iterator
 from typing import ClassVar
 
-from namedmap._kernel import objects, sharing
+from namedmap._kernel import sharing
 from namedmap._kernel.linux import limits, locks, protection
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.named import NamedObject
 
 from .files import File
-from .objects import NamedObject
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -210,7 +211,7 @@ def create(
     """
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
     try:
-        section, existed = objects.create(Section, name, page, security, writing=protection.TABLE[protect].writes)
+        section, existed = named.create(Section, name, page, security, writing=protection.TABLE[protect].writes)
     except BaseException:
         _close(page)
         raise
@@ -222,7 +223,7 @@ def create(
 
 def open_existing(name: ObjectName, *, writing: bool) -> Section:
     """The section of this name."""
-    section = objects.open_existing(Section, name, writing=writing)
+    section = named.open_existing(Section, name, writing=writing)
     section.refresh()
     return section
 

@@ -7,8 +7,11 @@ from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.named import Named
+from namedmap._kernel.objects.owners import Owner
+from namedmap._kernel.objects.waitable import TAKEN, Entry
 
-from . import objects
 from .dispatcher import (
     BRIEF,
     COUNT,
@@ -22,10 +25,7 @@ from .dispatcher import (
     Dispatcher,
     under_guard,
 )
-from .objects import Named
-from .owners import Owner
 from .status import NTSTATUS, KernelError
-from .waitable import TAKEN, Entry
 
 MANUAL = 1  # event: flags
 _MOST = 2**31 - 1
@@ -315,15 +315,15 @@ def create_semaphore(name: ObjectName | None, initial: int, maximum: int, securi
             f"a semaphore needs a maximum from 1 to {_MOST:,} and a count from 0 to it, not {maximum} and {initial}",
         )
     page = Control(Kind.SEMAPHORE, state=(initial, maximum, 0))
-    return objects.create(Semaphore, name, page, security, writing=True)
+    return named.create(Semaphore, name, page, security, writing=True)
 
 
 def create_event(name: ObjectName | None, manual: bool, signaled: bool, security: Security) -> tuple[Event, bool]:
     """An event."""
     page = Control(Kind.EVENT, state=(int(signaled), 1, MANUAL if manual else 0))
-    return objects.create(Event, name, page, security, writing=True)
+    return named.create(Event, name, page, security, writing=True)
 
 
 def open_existing(cls: type[Named], name: ObjectName) -> Named:
     """The object of this kind and name; changing its state needs to write to its file."""
-    return objects.open_existing(cls, name, writing=True)
+    return named.open_existing(cls, name, writing=True)

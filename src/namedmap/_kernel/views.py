@@ -3,9 +3,9 @@
 import errno
 
 from namedmap._kernel.linux import libc, protection
+from namedmap._kernel.objects.table import denied, table
 
 from .arena import GRANULARITY, HIGHEST
-from .handles import denied, table
 from .section import PAGE, Section, round_to_page
 from .space import COMMIT, View, space
 from .status import NTSTATUS, KernelError, from_oserror

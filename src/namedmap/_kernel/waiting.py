@@ -20,11 +20,11 @@ from typing import Self
 
 from namedmap._kernel.linux import futex, locks
 from namedmap._kernel.linux.locks import GUARD_TIMEOUT
+from namedmap._kernel.objects.owners import Owner
+from namedmap._kernel.objects.waitable import Entry, Waitable
 
 from .dispatcher import BRIEF, Busy, Dispatcher
-from .owners import Owner
 from .status import NTSTATUS, KernelError
-from .waitable import Entry, Waitable
 
 #: The longest sleep, in seconds, for one object; up to three times that for 64.
 SLICE = 0.1

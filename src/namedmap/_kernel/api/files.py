@@ -9,8 +9,8 @@ from typing import Any
 
 from namedmap._kernel import entries, opening
 from namedmap._kernel.files import File, require_readable, require_writable
-from namedmap._kernel.handles import table
 from namedmap._kernel.names import security
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import (
     INVALID_FILE_SIZE,

@@ -15,11 +15,11 @@ from namedmap._kernel.api.call import (
     win32,
 )
 from namedmap._kernel.files import File
-from namedmap._kernel.handles import table
 from namedmap._kernel.linux import protection
 from namedmap._kernel.names import security
 from namedmap._kernel.names.names import ObjectName, parse
-from namedmap._kernel.objects import NamedObject
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.section import Section
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS

@@ -8,9 +8,9 @@ from namedmap._kernel import opening
 from namedmap._kernel.contract import sections
 from namedmap._kernel.contract.sections import SectionHandle
 from namedmap._kernel.files import File
-from namedmap._kernel.handles import Handle, table
 from namedmap._kernel.linux import protection
 from namedmap._kernel.names import security
+from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.status import from_oserror
 from namedmap.access import Access
 from namedmap.constants import CreationDisposition, FileShare, Generic

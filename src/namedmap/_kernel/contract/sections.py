@@ -6,9 +6,9 @@ import os
 from namedmap._contract import Permissions
 from namedmap._kernel import processes, section, views
 from namedmap._kernel.files import File
-from namedmap._kernel.handles import Handle, table
 from namedmap._kernel.linux import locks, protection
 from namedmap._kernel.names import names, security
+from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap.access import Access
 

@@ -5,9 +5,9 @@ from typing import TypeVar
 from namedmap._contract import Permissions
 from namedmap._kernel import sync
 from namedmap._kernel.dispatcher import Dispatcher
-from namedmap._kernel.handles import Handle, table
 from namedmap._kernel.mutant import Mutant, create_mutant
 from namedmap._kernel.names import names, security
+from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.sync import Event, Semaphore
 
 Kind = TypeVar("Kind", bound=Dispatcher)

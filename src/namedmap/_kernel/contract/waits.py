@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from namedmap._kernel import waiting
-from namedmap._kernel.counts import KernelObject
-from namedmap._kernel.handles import Handle
 from namedmap._kernel.notifier import watch
-from namedmap._kernel.owners import Owner, ended, thread
+from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.objects.owners import Owner, ended, thread
+from namedmap._kernel.objects.table import Handle
+from namedmap._kernel.objects.waitable import ABANDONED
 from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.waitable import ABANDONED
 
 _SYNCHRONIZE = 0x100000
 

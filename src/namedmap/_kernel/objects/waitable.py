@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from .owners import Owner
+from namedmap._kernel.objects.owners import Owner
 
 Result = TypeVar("Result")
 

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
-from . import counts
-from .counts import KernelObject
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.objects import kernelobject
+from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 CURRENT_PROCESS = -1
 CURRENT_THREAD = -2
@@ -86,7 +86,7 @@ class HandleTable:
 
     def __init__(self) -> None:
         # The objects' lock: a handle and the counts of its object change together.
-        self.lock = counts.lock
+        self.lock = kernelobject.lock
         self._entries: dict[int, Handle[Any]] = {}
         self._free: list[int] = []
         self._values = itertools.count(4, 4)

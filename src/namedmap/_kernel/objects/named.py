@@ -31,9 +31,8 @@ from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
-
-from .counts import KernelObject, lock, postponed, undisturbed
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.objects.kernelobject import KernelObject, lock, postponed, undisturbed
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 ATTEMPTS = 1000
 

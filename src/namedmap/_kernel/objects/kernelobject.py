@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar, ParamSpec, Self, TypeVar
 
-from .waitable import Waitable
+from namedmap._kernel.objects.waitable import Waitable
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
