@@ -30,7 +30,7 @@ from file_support import (
     write,
 )
 from namedmap import win32
-from namedmap._kernel import sharing
+from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks
 
 ACCESSES = (
@@ -214,7 +214,7 @@ class TestBetweenProcesses:
         script = f"""
             from namedmap._kernel.linux import locks
             fd = os.open('a.dat', os.O_RDWR)
-            locks.take_guard(fd, 'x', {sharing.SHARE_GUARD})
+            locks.take_guard(fd, 'x', {sharemodes.SHARE_GUARD})
         """
         with running(script) as child:
             assert refused("a.dat") == win32.ERROR_LOCK_VIOLATION

@@ -35,6 +35,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.names import ObjectName
@@ -44,7 +45,6 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 
-from .files import File
 from .mutant import Mutant
 from .section import Section
 from .space import View, space

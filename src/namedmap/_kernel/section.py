@@ -13,7 +13,8 @@ import stat
 from collections.abc import Iterator
 from typing import ClassVar
 
-from namedmap._kernel import sharing
+from namedmap._kernel.files import sharemodes
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
@@ -23,7 +24,6 @@ from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.named import NamedObject
 
-from .files import File
 from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -298,7 +298,7 @@ def _file_page(file: File, size: int, protect: int, attributes: int) -> Control:
     except OSError as error:
         raise from_oserror(error, f"{what}: cannot open it again for mapping") from None
     try:
-        sharing.mark_mapped(backing, writes)  # before looking at the length, which nobody may lessen any more
+        sharemodes.mark_mapped(backing, writes)  # before looking at the length, which nobody may lessen any more
         length = _file_length(backing, os.fstat(backing), size, writes, what)
         path = os.readlink(f"/proc/self/fd/{backing}")
     except BaseException:
@@ -382,7 +382,7 @@ def _open_backing(page: Control, what: object, owner: int) -> int:
                 continue
             try:
                 if _is_backing(fd, page, what, owner):
-                    sharing.mark_mapped(fd, mode == os.O_RDWR)
+                    sharemodes.mark_mapped(fd, mode == os.O_RDWR)
                     return fd
             except BaseException:
                 os.close(fd)

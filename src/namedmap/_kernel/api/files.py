@@ -1,14 +1,14 @@
 """Files: CreateFile and the calls on file handles and on paths.
 
-Paths are str, in which both kinds of slash separate, or os.PathLike, taken as they are; see `namedmap._kernel.paths`.
+Paths are str, in which both kinds of slash separate, or os.PathLike, taken as they are; see `namedmap._kernel.files.file.paths`.
 """
 
 import ctypes
 import os
 from typing import Any
 
-from namedmap._kernel import entries, opening
-from namedmap._kernel.files import File, require_readable, require_writable
+from namedmap._kernel.files import createfile, entries
+from namedmap._kernel.files.file import File, require_readable, require_writable
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
@@ -70,9 +70,9 @@ def CreateFile(
     template = call.handle(hTemplateFile)
     if template:
         with table.reference(template, File) as given:
-            opened = opening.open_file(lpFileName, access, share, disposition, flags, given.object, wanted)
+            opened = createfile.open_file(lpFileName, access, share, disposition, flags, given.object, wanted)
     else:
-        opened = opening.open_file(lpFileName, access, share, disposition, flags, None, wanted)
+        opened = createfile.open_file(lpFileName, access, share, disposition, flags, None, wanted)
     file, granted, existed = opened
     value = table.insert(file, granted, inherit=inherit)
     found = existed and disposition in (CreationDisposition.CREATE_ALWAYS, CreationDisposition.OPEN_ALWAYS)

@@ -5,7 +5,7 @@ import os
 
 from namedmap._kernel import processes
 from namedmap._kernel.api.call import AnyHandle, Out, boolean, dword, handle, last_error, set_last_error, target, win32
-from namedmap._kernel.files import File
+from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
 from namedmap._kernel.processes import Process, Thread

@@ -14,7 +14,7 @@ from namedmap._kernel.api.call import (
     set_last_error,
     win32,
 )
-from namedmap._kernel.files import File
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
 from namedmap._kernel.names import security
 from namedmap._kernel.names.names import ObjectName, parse

@@ -4,10 +4,10 @@ import os
 import stat
 
 from namedmap._contract import Permissions
-from namedmap._kernel import opening
 from namedmap._kernel.contract import sections
 from namedmap._kernel.contract.sections import SectionHandle
-from namedmap._kernel.files import File
+from namedmap._kernel.files import createfile
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import Handle, table
@@ -51,7 +51,7 @@ def open(
 ) -> tuple[FileHandle, bool]:
     how = _OPEN_ALWAYS if create else _OPEN_EXISTING
     wanted = None if permissions == _UMASK_DECIDES else security.of(permissions)
-    file, granted, existed = opening.open_file(path, access.file, _SHARE_ALL, how, security=wanted)
+    file, granted, existed = createfile.open_file(path, access.file, _SHARE_ALL, how, security=wanted)
     handle = FileHandle(file, granted)
     table.enter(handle)
     return handle, not existed

@@ -8,7 +8,8 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._kernel import arena, files, private, views
+from namedmap._kernel import arena, private, views
+from namedmap._kernel.files import file
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.section import PAGE
 from namedmap._kernel.space import COMMIT, space
@@ -98,7 +99,7 @@ def _transfer(call: Callable[..., int], own: int | bytes, address: int, size: in
             raise from_oserror(libc.error("process_vm_readv"), "cannot copy memory of a view")
     if done < size:
         writing = call is libc.process_vm_writev
-        _touch(address + done, size - done, files.MADV_POPULATE_WRITE if writing else files.MADV_POPULATE_READ)
+        _touch(address + done, size - done, file.MADV_POPULATE_WRITE if writing else file.MADV_POPULATE_READ)
         target, source = (address, start) if writing else (start, address)
         ctypes.memmove(target + done, source + done, size - done)
 

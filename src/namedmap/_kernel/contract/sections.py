@@ -5,7 +5,7 @@ import os
 
 from namedmap._contract import Permissions
 from namedmap._kernel import processes, section, views
-from namedmap._kernel.files import File
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection
 from namedmap._kernel.names import names, security
 from namedmap._kernel.objects.table import Handle, table

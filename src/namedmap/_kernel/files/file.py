@@ -18,12 +18,11 @@ import stat
 from collections.abc import Callable
 from typing import Self
 
-from namedmap._kernel import sharing
+from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import libc
 from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import FileAccess, MoveMethod, WinError
-
-from .status import NTSTATUS, KernelError, from_oserror
 
 PAGE = mmap.PAGESIZE
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
@@ -157,13 +156,13 @@ class File(KernelObject):
         """Make the file end at the file pointer. New bytes are zero and their space is allocated."""
         self._require_bytes("resize")
         end = os.lseek(self.fd, 0, os.SEEK_CUR)
-        with sharing.guarded(self.fd, str(self)):
+        with sharemodes.guarded(self.fd, str(self)):
             size = self.size
-            if end < size and sharing.is_mapped(self.fd):
+            if end < size and sharemodes.is_mapped(self.fd):
                 raise KernelError(
                     NTSTATUS.STATUS_USER_MAPPED_FILE,
                     f"{self} cannot shrink from {size} to {end} bytes while it is mapped by "
-                    f"{sharing.holder(self.fd, sharing.MAPPED)}: close its sections and views first",
+                    f"{sharemodes.holder(self.fd, sharemodes.MAPPED)}: close its sections and views first",
                 )
             self._resize(size, end)
 

@@ -12,12 +12,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from namedmap._kernel.files import attributes, paths, sharemodes
+from namedmap._kernel.files.file import File
 from namedmap._kernel.names.security import Security
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import CreationDisposition, FileAccess, FileFlag, FileShare, Generic, WinError
-
-from . import attributes, paths, sharing
-from .files import File
-from .status import NTSTATUS, KernelError, from_oserror
 
 # As ints: operations on members of an enumeration would take half the time of an open, and the complement of a flag has
 # only the bits that its class knows.
@@ -156,7 +155,7 @@ def _create(request: _Request) -> File | None:
         raise path.failure(error, "cannot create") from None
     with _closed_on_error(fd):
         _dress(fd, request, path.name)
-        sharing.claim(fd, request.what, request.access, request.share)
+        sharemodes.claim(fd, request.what, request.access, request.share)
         return _finish(fd, request, _set_flags(fd, request))
 
 
@@ -235,7 +234,7 @@ def _open_existing(request: _Request, info: os.stat_result) -> File | None:
         opened = os.fstat(fd)
         if (opened.st_dev, opened.st_ino) == (info.st_dev, info.st_ino):
             if stat.S_ISREG(opened.st_mode) or stat.S_ISDIR(opened.st_mode):
-                sharing.claim(fd, request.what, request.access, request.share, overwrite=request.overwrite)
+                sharemodes.claim(fd, request.what, request.access, request.share, overwrite=request.overwrite)
             # Who deletes a file claims it before he does: one that has a name still, after our claim, is the one there.
             if os.fstat(fd).st_nlink:
                 if request.disposition == _CREATE_ALWAYS and stat.S_ISREG(opened.st_mode):

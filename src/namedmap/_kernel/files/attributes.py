@@ -23,9 +23,8 @@ import re
 import stat
 import struct
 
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import FileAttribute
-
-from .status import NTSTATUS, KernelError, from_oserror
 
 XATTR = "user.DOSATTRIB"
 

@@ -28,9 +28,8 @@ import time
 from collections.abc import Iterator
 
 from namedmap._kernel.linux import locks
+from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import FileAccess, FileShare, Generic
-
-from .status import NTSTATUS, KernelError
 
 SHARE_GUARD = (1 << 62) + 0x1000
 ACCESS = SHARE_GUARD + 1

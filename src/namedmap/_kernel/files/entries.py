@@ -12,13 +12,12 @@ import pathlib
 import stat
 from collections.abc import Iterator
 
-from namedmap._kernel import attributes, paths, sharing
+from namedmap._kernel.files import attributes, paths, sharemodes
+from namedmap._kernel.files.createfile import open_file
+from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import libc
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import CreationDisposition, FileAttribute, FileFlag, FileShare, Generic, MoveFileFlag, WinError
-
-from .files import File
-from .opening import open_file
-from .status import NTSTATUS, KernelError, from_oserror
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -157,7 +156,7 @@ def _claimed(path: paths.Path, info: os.stat_result) -> Iterator[int | None]:
         if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
             fd = _descriptor(path, info)
             if fd is not None:
-                sharing.claim(fd, f"file {path}", Generic.DELETE, _SHARE_ALL)
+                sharemodes.claim(fd, f"file {path}", Generic.DELETE, _SHARE_ALL)
         yield fd
     finally:
         if fd is not None:
@@ -176,10 +175,10 @@ def _descriptor(path: paths.Path, info: os.stat_result) -> int | None:
 
 
 def _refuse_mapped(fd: int | None, path: paths.Path) -> None:
-    if fd is not None and sharing.is_mapped(fd):
+    if fd is not None and sharemodes.is_mapped(fd):
         raise KernelError(
             NTSTATUS.STATUS_CANNOT_DELETE,
-            f"file {path} is mapped by {sharing.holder(fd, sharing.MAPPED)}: close its sections and views first",
+            f"file {path} is mapped by {sharemodes.holder(fd, sharemodes.MAPPED)}: close its sections and views first",
         )
 
 
@@ -220,11 +219,11 @@ def _check_replaceable(target: paths.Path, there: os.stat_result, replacing: boo
     fd = _descriptor(target, there) if other and stat.S_ISREG(there.st_mode) else None
     if fd is not None:
         try:
-            byte = sharing.user(fd)
+            byte = sharemodes.user(fd)
             if byte is not None:
                 raise KernelError(
                     NTSTATUS.STATUS_ACCESS_DENIED,
-                    f"{what} cannot be replaced: {sharing.holder(fd, byte)} has it open or mapped",
+                    f"{what} cannot be replaced: {sharemodes.holder(fd, byte)} has it open or mapped",
                 )
         finally:
             os.close(fd)
