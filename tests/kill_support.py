@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from namedmap import nt, win32
-from namedmap._kernel.dispatcher import COUNT, TICKETS, Dispatcher
+from namedmap._kernel.dispatch.dispatcher import COUNT, TICKETS, Dispatcher
 from namedmap._kernel.objects.table import table
 
 #: How long a crew may go without any progress, in seconds: a watchdog.

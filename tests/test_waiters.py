@@ -264,7 +264,7 @@ class TestForkingHandlers:
     def test_in_a_release(self, spawn: Spawn) -> None:
         """The child's guard is not the parent's, and is dropped when its call ends."""
         child = spawn(f"""
-            from namedmap._kernel import sync
+            from namedmap._kernel.dispatch import counted
             s = win32.CreateSemaphore(None, 0, 100, {NAME!r})
             post = sync.Counted.post
             def forking(self, *args, **kwargs):
@@ -292,7 +292,7 @@ class TestForkingHandlers:
     def test_in_taking_a_mutex(self, spawn: Spawn) -> None:
         """One of the two owns it."""
         child = spawn("""
-            from namedmap._kernel import mutant
+            from namedmap._kernel.dispatch import mutant
             m = win32.CreateMutex(None, False, None)
             class Locks:
                 def __getattr__(self, name): return getattr(locks, name)

@@ -52,7 +52,7 @@ SIGNALS = {"mutex": "ReleaseMutex(h)", "semaphore": "ReleaseSemaphore(h, 1, None
 @pytest.fixture(autouse=True)
 def sound_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits here looks only when he is woken, not now and then by himself: a wake-up that was lost is missed."""
-    monkeypatch.setattr("namedmap._kernel.waiting.SLICE", 3600.0)
+    monkeypatch.setattr("namedmap._kernel.dispatch.waiting.SLICE", 3600.0)
 
 
 class TestEvent:
@@ -248,7 +248,7 @@ class TestContention:
         children = [spawn(), spawn()]
         for child in children:
             child.run(f"""
-                from namedmap._kernel import waiting
+                from namedmap._kernel.dispatch import waiting
                 waiting.SLICE = 3600.0
                 h = win32.Open{kind.noun.title()}({kind.everything}, False, {NAME!r})
                 other = win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, "{NAME}-other")
@@ -428,7 +428,7 @@ class TestWaitAll:
 
         child = spawn()
         child.run(f"""
-            from namedmap._kernel import waiting
+            from namedmap._kernel.dispatch import waiting
             waiting.SLICE = 3600.0
             hs = [win32.Open{kind.noun.title()}({kind.everything}, False, "{NAME}-%d" % i) for i in (1, 0, 2)]
             def work():

@@ -556,7 +556,7 @@ class TestEndsOfLoops:
         """The same where it is hardest: in the thread that has the helper's lock."""
         result = run_python(
             """
-            from namedmap._kernel.notifier import Notifier
+            from namedmap._kernel.dispatch.notifier import Notifier
             helper = Notifier()
             end = helper.watch([], print)
             with helper._lock:
@@ -621,7 +621,7 @@ class TestEndsOfLoops:
         result = run_python(
             """
             import asyncio, os, signal, threading, time, warnings, namedmap
-            from namedmap._kernel import notifier
+            from namedmap._kernel.dispatch import notifier
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
             inside, remove = threading.Event(), notifier.Notifier._remove
             def slow(self, key):

@@ -35,6 +35,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from namedmap._kernel.dispatch.counted import Event, Semaphore
+from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names import controlpage, namespace, objectfile
@@ -45,11 +47,9 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 
-from .mutant import Mutant
 from .section import Section
 from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
-from .sync import Event, Semaphore
 
 _LIST_NAME = "namedmap-handles"
 _KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
-from namedmap._kernel.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
+from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names import controlpage, names, namespace
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind

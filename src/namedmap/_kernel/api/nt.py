@@ -5,7 +5,7 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel import section, sync, views
+from namedmap._kernel import section, views
 from namedmap._kernel.api.call import (
     AnyAddress,
     AnyHandle,
@@ -21,8 +21,9 @@ from namedmap._kernel.api.call import (
 )
 from namedmap._kernel.api.handles import is_this_process, reference_any
 from namedmap._kernel.api.sections import create_section
+from namedmap._kernel.dispatch import counted
+from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.linux import protection
-from namedmap._kernel.mutant import Mutant
 from namedmap._kernel.names import security
 from namedmap._kernel.names.names import ObjectName, parse_native
 from namedmap._kernel.objects import owners
@@ -148,7 +149,7 @@ def NtOpenMutant(MutantHandle: Out, DesiredAccess: int, ObjectAttributes: OBJECT
     name, flags = _known(ObjectAttributes)
     if not access:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for")
-    out.value = table.insert(sync.open_existing(Mutant, name), access, inherit=bool(flags & _INHERIT))
+    out.value = table.insert(counted.open_existing(Mutant, name), access, inherit=bool(flags & _INHERIT))
 
 
 @native
@@ -356,7 +357,7 @@ def NtQuerySemaphore(
 ) -> None:
     """Query a semaphore: class 0 stores a SEMAPHORE_BASIC_INFORMATION; needs SEMAPHORE_QUERY_STATE. Source: ntdll."""
     _require_basic(SemaphoreInformationClass, Length, SEMAPHORE_BASIC_INFORMATION)
-    with table.reference(handle(SemaphoreHandle), sync.Semaphore, _QUERY_STATE) as reference:
+    with table.reference(handle(SemaphoreHandle), counted.Semaphore, _QUERY_STATE) as reference:
         content = SEMAPHORE_BASIC_INFORMATION(*reference.object.query())
     _answer(SemaphoreInformation, content, ReturnLength)
 
@@ -367,7 +368,7 @@ def NtQueryEvent(
 ) -> None:
     """Query an event: class 0 stores an EVENT_BASIC_INFORMATION; needs EVENT_QUERY_STATE. Source: ntdll."""
     _require_basic(EventInformationClass, Length, EVENT_BASIC_INFORMATION)
-    with table.reference(handle(EventHandle), sync.Event, _QUERY_STATE) as reference:
+    with table.reference(handle(EventHandle), counted.Event, _QUERY_STATE) as reference:
         manual, signaled = reference.object.query()
     _answer(EventInformation, EVENT_BASIC_INFORMATION(int(not manual), int(signaled)), ReturnLength)
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from namedmap._kernel import sync, waiting
 from namedmap._kernel.api.call import AnyHandle, Out, boolean, dword, handle, invalid, target, win32
 from namedmap._kernel.api.handles import reference_any
 from namedmap._kernel.api.sections import Attributes, created, descriptor, known_name, new_name
-from namedmap._kernel.dispatcher import Dispatcher
-from namedmap._kernel.mutant import Mutant, create_mutant
+from namedmap._kernel.dispatch import counted, waiting
+from namedmap._kernel.dispatch.dispatcher import Dispatcher
+from namedmap._kernel.dispatch.mutant import Mutant, create_mutant
 from namedmap._kernel.objects import owners
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, denied, table
@@ -23,7 +23,7 @@ _SYNCHRONIZE, _TIMEOUT = int(SYNCHRONIZE), int(WAIT_TIMEOUT)
 _MODIFY_STATE = 2  # of a semaphore, an event
 _OWNED, _MANUAL, _SET = 1, 1, 2
 
-Kind = TypeVar("Kind", Mutant, sync.Semaphore, sync.Event)
+Kind = TypeVar("Kind", Mutant, counted.Semaphore, counted.Event)
 #: Handles for WaitForMultipleObjects: a list, or a ctypes array of HANDLE.
 Handles = Sequence[AnyHandle] | ctypes.Array[ctypes.c_void_p]
 
@@ -35,7 +35,7 @@ def _open(cls: type[Kind], access: int, inherit: bool, name: str | None) -> int:
     wanted, inheritable, parsed = cls.map_access(dword(access)), boolean(inherit), known_name(name)
     if not wanted:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for SYNCHRONIZE or more")
-    return table.insert(sync.open_existing(cls, parsed), wanted, inherit=inheritable)
+    return table.insert(counted.open_existing(cls, parsed), wanted, inherit=inheritable)
 
 
 def _flags(value: int, known: int, what: str) -> int:
@@ -84,7 +84,7 @@ def CreateSemaphore(
     Returns a handle or None: ERROR_INVALID_PARAMETER unless 0 <= initial <= maximum and maximum > 0, even if the name
     exists. Source: CreateSemaphore (Win32).
     """
-    return _create_semaphore(lpSemaphoreAttributes, lInitialCount, lMaximumCount, lpName, sync.Semaphore.all_access)
+    return _create_semaphore(lpSemaphoreAttributes, lInitialCount, lMaximumCount, lpName, counted.Semaphore.all_access)
 
 
 @win32(None)
@@ -98,12 +98,14 @@ def CreateSemaphoreEx(
 ) -> int:
     """CreateSemaphore with the access of the handle; `dwFlags` must be 0. Source: CreateSemaphoreEx (Win32)."""
     _flags(dwFlags, 0, "CreateSemaphoreEx")
-    access = sync.Semaphore.map_access(dword(dwDesiredAccess))
+    access = counted.Semaphore.map_access(dword(dwDesiredAccess))
     return _create_semaphore(lpSemaphoreAttributes, lInitialCount, lMaximumCount, lpName, access)
 
 
 def _create_semaphore(attributes: Attributes, initial: int, maximum: int, name: str | None, access: int) -> int:
-    semaphore, existed = sync.create_semaphore(new_name(name), _long(initial), _long(maximum), descriptor(attributes))
+    semaphore, existed = counted.create_semaphore(
+        new_name(name), _long(initial), _long(maximum), descriptor(attributes)
+    )
     return created(semaphore, access, existed, attributes)
 
 
@@ -115,7 +117,7 @@ def _long(value: int) -> int:
 @win32(None)
 def OpenSemaphore(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
     """Open the semaphore of this name; None on failure. Source: OpenSemaphore (Win32)."""
-    return _open(sync.Semaphore, dwDesiredAccess, bInheritHandle, lpName)
+    return _open(counted.Semaphore, dwDesiredAccess, bInheritHandle, lpName)
 
 
 @win32(None)
@@ -125,7 +127,7 @@ def CreateEvent(lpEventAttributes: Attributes, bManualReset: bool, bInitialState
     Returns a handle or None. Source: CreateEvent (Win32).
     """
     manual, signaled = boolean(bManualReset), boolean(bInitialState)
-    return _create_event(lpEventAttributes, manual, signaled, lpName, sync.Event.all_access)
+    return _create_event(lpEventAttributes, manual, signaled, lpName, counted.Event.all_access)
 
 
 @win32(None)
@@ -135,19 +137,19 @@ def CreateEventEx(lpEventAttributes: Attributes, lpName: str | None, dwFlags: in
     Returns a handle or None: ERROR_INVALID_PARAMETER for other flags. Source: CreateEventEx (Win32).
     """
     flags = _flags(dwFlags, _MANUAL | _SET, "CreateEventEx")
-    access = sync.Event.map_access(dword(dwDesiredAccess))
+    access = counted.Event.map_access(dword(dwDesiredAccess))
     return _create_event(lpEventAttributes, bool(flags & _MANUAL), bool(flags & _SET), lpName, access)
 
 
 def _create_event(attributes: Attributes, manual: bool, signaled: bool, name: str | None, access: int) -> int:
-    event, existed = sync.create_event(new_name(name), manual, signaled, descriptor(attributes))
+    event, existed = counted.create_event(new_name(name), manual, signaled, descriptor(attributes))
     return created(event, access, existed, attributes)
 
 
 @win32(None)
 def OpenEvent(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
     """Open the event of this name; None on failure. Source: OpenEvent (Win32)."""
-    return _open(sync.Event, dwDesiredAccess, bInheritHandle, lpName)
+    return _open(counted.Event, dwDesiredAccess, bInheritHandle, lpName)
 
 
 # -- change ------------------------------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def ReleaseSemaphore(hSemaphore: AnyHandle, lReleaseCount: int, lpPreviousCount:
     previous = target(lpPreviousCount, LONG, "lpPreviousCount", required=False)
     if number <= 0:
         raise invalid(f"a semaphore can be released 1 time or more, not {number}")
-    count = _changing(hSemaphore, sync.Semaphore, _MODIFY_STATE).add(number)
+    count = _changing(hSemaphore, counted.Semaphore, _MODIFY_STATE).add(number)
     if previous is not None:
         previous.value = count
     return True
@@ -206,14 +208,14 @@ def SetEvent(hEvent: AnyHandle) -> bool:
     Returns True, or False: ERROR_ACCESS_DENIED without EVENT_MODIFY_STATE, ERROR_INVALID_HANDLE. Source: SetEvent
     (Win32).
     """
-    _changing(hEvent, sync.Event, _MODIFY_STATE).set()
+    _changing(hEvent, counted.Event, _MODIFY_STATE).set()
     return True
 
 
 @win32(False)
 def ResetEvent(hEvent: AnyHandle) -> bool:
     """Reset an event; who was released stays so. Errors as SetEvent. Source: ResetEvent (Win32)."""
-    _changing(hEvent, sync.Event, _MODIFY_STATE).reset()
+    _changing(hEvent, counted.Event, _MODIFY_STATE).reset()
     return True
 
 
@@ -223,7 +225,7 @@ def PulseEvent(hEvent: AnyHandle) -> bool:
 
     Errors as SetEvent. Source: PulseEvent (Win32).
     """
-    _changing(hEvent, sync.Event, _MODIFY_STATE).pulse()
+    _changing(hEvent, counted.Event, _MODIFY_STATE).pulse()
     return True
 
 
@@ -329,8 +331,8 @@ def SignalObjectAndWait(
 def _signal(held: KernelObject, owner: owners.Owner) -> Callable[[], object]:
     if isinstance(held, Mutant):
         return lambda: held.release_by(owner)
-    if isinstance(held, sync.Semaphore):
+    if isinstance(held, counted.Semaphore):
         return lambda: held.add(1)
-    if isinstance(held, sync.Event):
+    if isinstance(held, counted.Event):
         return held.set
     raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"a {held.type_name.lower()} cannot be signaled")

@@ -3,12 +3,12 @@
 from typing import TypeVar
 
 from namedmap._contract import Permissions
-from namedmap._kernel import sync
-from namedmap._kernel.dispatcher import Dispatcher
-from namedmap._kernel.mutant import Mutant, create_mutant
+from namedmap._kernel.dispatch import counted
+from namedmap._kernel.dispatch.counted import Event, Semaphore
+from namedmap._kernel.dispatch.dispatcher import Dispatcher
+from namedmap._kernel.dispatch.mutant import Mutant, create_mutant
 from namedmap._kernel.names import names, security
 from namedmap._kernel.objects.table import Handle, table
-from namedmap._kernel.sync import Event, Semaphore
 
 Kind = TypeVar("Kind", bound=Dispatcher)
 _NOBODY_ELSE = Permissions()
@@ -22,29 +22,29 @@ def create_mutex(
 
 
 def open_mutex(name: str) -> Handle[Mutant]:
-    return _entered(sync.open_existing(Mutant, names.of_existing(name)))
+    return _entered(counted.open_existing(Mutant, names.of_existing(name)))
 
 
 def create_semaphore(
     name: str | None, value: int, maximum: int, *, permissions: Permissions = _NOBODY_ELSE
 ) -> tuple[Handle[Semaphore], bool]:
-    held, existed = sync.create_semaphore(names.of_new(name), value, maximum, security.of(permissions))
+    held, existed = counted.create_semaphore(names.of_new(name), value, maximum, security.of(permissions))
     return _entered(held), not existed
 
 
 def open_semaphore(name: str) -> Handle[Semaphore]:
-    return _entered(sync.open_existing(Semaphore, names.of_existing(name)))
+    return _entered(counted.open_existing(Semaphore, names.of_existing(name)))
 
 
 def create_event(
     name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = _NOBODY_ELSE
 ) -> tuple[Handle[Event], bool]:
-    held, existed = sync.create_event(names.of_new(name), manual, signaled, security.of(permissions))
+    held, existed = counted.create_event(names.of_new(name), manual, signaled, security.of(permissions))
     return _entered(held), not existed
 
 
 def open_event(name: str) -> Handle[Event]:
-    return _entered(sync.open_existing(Event, names.of_existing(name)))
+    return _entered(counted.open_existing(Event, names.of_existing(name)))
 
 
 def _entered(held: Kind) -> Handle[Kind]:

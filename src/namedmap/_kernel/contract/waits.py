@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from namedmap._kernel import waiting
-from namedmap._kernel.notifier import watch
+from namedmap._kernel.dispatch import waiting
+from namedmap._kernel.dispatch.notifier import watch
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.owners import Owner, ended, thread
 from namedmap._kernel.objects.table import Handle

@@ -40,8 +40,7 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import kernelobject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.waitable import Entry, Result
-
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10

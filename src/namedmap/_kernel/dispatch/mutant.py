@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from namedmap._kernel.dispatch.dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -11,9 +12,7 @@ from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import kernelobject, named, owners
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import ABANDONED, TAKEN, Entry
-
-from .dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 _DEEPEST = 2**31 - 1
 

@@ -12,9 +12,8 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
+from namedmap._kernel.dispatch.waiting import SHORT_SLICE, SLICE
 from namedmap._kernel.linux import futex
-
-from .waiting import SHORT_SLICE, SLICE
 
 #: The longest sleep, in seconds: longer than that of a thread, because more happens after it.
 LONG_SLICE = 2 * SLICE

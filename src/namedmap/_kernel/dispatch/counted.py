@@ -2,17 +2,7 @@
 
 from typing import ClassVar
 
-from namedmap._kernel.linux.futex import EVERYBODY
-from namedmap._kernel.names.controlpage import Control, Kind
-from namedmap._kernel.names.names import ObjectName
-from namedmap._kernel.names.objectfile import ObjectFile
-from namedmap._kernel.names.security import Security
-from namedmap._kernel.objects import named
-from namedmap._kernel.objects.named import Named
-from namedmap._kernel.objects.owners import Owner
-from namedmap._kernel.objects.waitable import TAKEN, Entry
-
-from .dispatcher import (
+from namedmap._kernel.dispatch.dispatcher import (
     BRIEF,
     COUNT,
     GENERATION,
@@ -25,7 +15,16 @@ from .dispatcher import (
     Dispatcher,
     under_guard,
 )
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.linux.futex import EVERYBODY
+from namedmap._kernel.names.controlpage import Control, Kind
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.security import Security
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.named import Named
+from namedmap._kernel.objects.owners import Owner
+from namedmap._kernel.objects.waitable import TAKEN, Entry
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 MANUAL = 1  # event: flags
 _MOST = 2**31 - 1

@@ -18,13 +18,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from namedmap._kernel.dispatch.dispatcher import BRIEF, Busy, Dispatcher
 from namedmap._kernel.linux import futex, locks
 from namedmap._kernel.linux.locks import GUARD_TIMEOUT
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import Entry, Waitable
-
-from .dispatcher import BRIEF, Busy, Dispatcher
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 #: The longest sleep, in seconds, for one object; up to three times that for 64.
 SLICE = 0.1
