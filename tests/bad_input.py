@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from namedmap import nt, win32
+from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.space import View, space
 
 UNTOUCHED = 0xDEADBEEF
 RANDOM_CALLS = 60

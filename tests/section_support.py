@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from namedmap import nt, win32
+from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.space import View, space
 
 PAGE, GRANULARITY = 4096, 0x10000
 

@@ -220,7 +220,7 @@ class TestNames:
 
 def views_here() -> list[int]:
     """The bases of all views of this process."""
-    from namedmap._kernel.space import space
+    from namedmap._kernel.memory.space import space
 
     return [region.base for region in space]
 

@@ -18,7 +18,7 @@ import pytest
 
 import namedmap
 from namedmap import win32
-from namedmap._kernel.space import space
+from namedmap._kernel.memory.space import space
 from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
 from namedmap.permissions import Sharing
 from support import Spawn

@@ -39,6 +39,8 @@ from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -47,8 +49,6 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
 
-from .section import Section
-from .space import View, space
 from .status import NTSTATUS, KernelError, from_oserror
 
 _LIST_NAME = "namedmap-handles"

@@ -5,13 +5,13 @@ import functools
 import os
 import platform
 
-from namedmap._kernel import arena, private, views
 from namedmap._kernel.api.call import AnyAddress, AnyHandle, Out, address, dword, handle, invalid, size_t, target, win32
 from namedmap._kernel.linux import libc, protection
-from namedmap._kernel.mappings import MappedPages, foreign_pages
+from namedmap._kernel.memory import arena, private, views
+from namedmap._kernel.memory.foreign import MappedPages, foreign_pages
+from namedmap._kernel.memory.section import PAGE, round_to_page
+from namedmap._kernel.memory.space import PageInfo, space
 from namedmap._kernel.objects.table import CURRENT_PROCESS, table
-from namedmap._kernel.section import PAGE, round_to_page
-from namedmap._kernel.space import PageInfo, space
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.types import DWORD, MEMORY_BASIC_INFORMATION, SYSTEM_INFO, WIN32_MEMORY_RANGE_ENTRY
 

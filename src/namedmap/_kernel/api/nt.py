@@ -5,7 +5,6 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel import section, views
 from namedmap._kernel.api.call import (
     AnyAddress,
     AnyHandle,
@@ -24,13 +23,14 @@ from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.dispatch import counted
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.linux import protection
+from namedmap._kernel.memory import section, views
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.names import security
 from namedmap._kernel.names.names import ObjectName, parse_native
 from namedmap._kernel.objects import owners
 from namedmap._kernel.objects.named import NameTakenError, find_case_insensitive
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.section import Section
-from namedmap._kernel.space import View, space
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.types import (
     DWORD,

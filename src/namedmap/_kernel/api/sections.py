@@ -2,7 +2,6 @@
 
 import functools
 
-from namedmap._kernel import section
 from namedmap._kernel.api.call import (
     AnyHandle,
     boolean,
@@ -16,11 +15,12 @@ from namedmap._kernel.api.call import (
 )
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
+from namedmap._kernel.memory import section
+from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import security
 from namedmap._kernel.names.names import ObjectName, parse
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.section import Section
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
 from namedmap.types import SECURITY_ATTRIBUTES

@@ -8,11 +8,11 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._kernel import arena, private, views
 from namedmap._kernel.files import file
 from namedmap._kernel.linux import libc, protection
-from namedmap._kernel.section import PAGE
-from namedmap._kernel.space import COMMIT, space
+from namedmap._kernel.memory import arena, private, views
+from namedmap._kernel.memory.section import PAGE
+from namedmap._kernel.memory.space import COMMIT, space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.access import Access
 

@@ -4,12 +4,13 @@ import fcntl
 import os
 
 from namedmap._contract import Permissions
-from namedmap._kernel import processes, section, views
+from namedmap._kernel import processes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection
+from namedmap._kernel.memory import section, views
+from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
 from namedmap._kernel.objects.table import Handle, table
-from namedmap._kernel.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()

@@ -4,11 +4,10 @@ Source: VirtualAlloc, VirtualFree (Win32), NtAllocateVirtualMemory, NtFreeVirtua
 """
 
 from namedmap._kernel.linux import libc, limits, protection
-
-from .arena import GRANULARITY, HIGHEST, failed
-from .section import PAGE, SEC_FILE, round_to_page
-from .space import COMMIT, PRIVATE, RESERVE, Region, Run, View, space
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.memory.arena import GRANULARITY, HIGHEST, failed
+from namedmap._kernel.memory.section import PAGE, SEC_FILE, round_to_page
+from namedmap._kernel.memory.space import COMMIT, PRIVATE, RESERVE, Region, Run, View, space
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 DECOMMIT, RELEASE, RESET, TOP_DOWN, WRITE_WATCH = 0x4000, 0x8000, 0x80000, 0x100000, 0x200000
 RESET_UNDO = 0x1000000

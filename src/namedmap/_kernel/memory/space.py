@@ -20,10 +20,9 @@ from typing import NamedTuple
 
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.protection import COPIED
-
-from .arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
-from .section import PAGE, SEC_NOCACHE, Section, round_to_page
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
+from namedmap._kernel.memory.section import PAGE, SEC_NOCACHE, Section, round_to_page
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 COMMIT, RESERVE = 0x1000, 0x2000
 PRIVATE, MAPPED = 0x20000, 0x40000

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from namedmap._kernel.linux.protection import EXECUTE, EXECUTE_READ, EXECUTE_READWRITE, NOACCESS, READONLY, READWRITE
-
-from .arena import HIGHEST
-from .space import MAPPED, PRIVATE
+from namedmap._kernel.memory.arena import HIGHEST
+from namedmap._kernel.memory.space import MAPPED, PRIVATE
 
 _IMAGE = 0x1000000
 _PROTECT = {

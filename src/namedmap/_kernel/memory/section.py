@@ -23,8 +23,7 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.named import NamedObject
-
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 PAGE = os.sysconf("SC_PAGESIZE")
 

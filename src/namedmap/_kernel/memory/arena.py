@@ -11,8 +11,7 @@ import errno
 import random
 
 from namedmap._kernel.linux import libc
-
-from .status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 GRANULARITY = 0x10000
 HUGE = 1 << 21  # the size of a large page
