@@ -46,9 +46,8 @@ Each module imports only from those that this list has above it; `api` from all.
 import atexit
 
 from namedmap._kernel.objects.table import table
+from namedmap._kernel.processes import fork
 
-from . import processes
-
-processes.install()
+fork.install()
 # A normal exit leaves nothing behind. (After any other the kernel has released the locks, and the file is swept.)
 atexit.register(table.close_all)

@@ -3,12 +3,12 @@
 import contextlib
 import os
 
-from namedmap._kernel import processes
 from namedmap._kernel.api.call import AnyHandle, Out, boolean, dword, handle, last_error, set_last_error, target, win32
 from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
-from namedmap._kernel.processes import Process, Thread
+from namedmap._kernel.processes import fork
+from namedmap._kernel.processes.fork import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.types import DWORD, HANDLE
 
@@ -39,7 +39,7 @@ def GetCurrentThread() -> int:
 def GetCurrentProcessId() -> int:
     """The id of this process. From this call on other processes of the user can duplicate handles into it."""
     with contextlib.suppress(OSError, KernelError):  # without a descriptor left it cannot be reached; it has an id
-        processes.open_inbox()
+        fork.open_inbox()
     return os.getpid()
 
 
@@ -112,7 +112,7 @@ def DuplicateHandle(
 
 def _send(held: KernelObject, granted: int, inherit: bool, to: int) -> int:
     with table.reference(to, Process) as process:
-        return processes.send(Handle(held, granted, FLAG_INHERIT if inherit else 0), process.object)
+        return fork.send(Handle(held, granted, FLAG_INHERIT if inherit else 0), process.object)
 
 
 def reference_any(value: int) -> Reference[KernelObject]:

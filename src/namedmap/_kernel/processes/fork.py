@@ -48,8 +48,7 @@ from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import FLAG_INHERIT, FOREIGN, LIMIT, Handle, table
-
-from .status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _LIST_NAME = "namedmap-handles"
 _KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
