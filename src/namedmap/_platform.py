@@ -12,12 +12,12 @@ if sys.platform != "linux":
 
 from namedmap import _contract
 from namedmap._kernel.api import contract as functions
-from namedmap._kernel.api import health, inspection, pagecache
 from namedmap._kernel.contract import files as _files
 from namedmap._kernel.contract import memory as _memory
 from namedmap._kernel.contract import sections as _sections
 from namedmap._kernel.contract import synchronization as _synchronization
 from namedmap._kernel.contract import waits as _waits
+from namedmap._kernel.diagnostics import pagecache
 
 sections: _contract.Sections = _sections
 files: _contract.Files = _files
