@@ -11,13 +11,13 @@ if sys.platform != "linux":
     raise ImportError(f"namedmap {sys.platform!r}: this version runs on Linux only")
 
 from namedmap import _contract
-from namedmap._kernel.api import contract as functions
 from namedmap._kernel.contract import files as _files
 from namedmap._kernel.contract import memory as _memory
 from namedmap._kernel.contract import sections as _sections
 from namedmap._kernel.contract import synchronization as _synchronization
 from namedmap._kernel.contract import waits as _waits
 from namedmap._kernel.diagnostics import pagecache
+from namedmap._kernel.win32 import contract as functions
 
 sections: _contract.Sections = _sections
 files: _contract.Files = _files

@@ -5,21 +5,6 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel.api.call import (
-    AnyAddress,
-    AnyHandle,
-    Out,
-    address,
-    dword,
-    handle,
-    int64,
-    native,
-    optional_text,
-    size_t,
-    target,
-)
-from namedmap._kernel.api.handles import is_this_process, reference_any
-from namedmap._kernel.api.sections import create_section
 from namedmap._kernel.dispatch import counted
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.linux import protection
@@ -32,6 +17,21 @@ from namedmap._kernel.objects import owners
 from namedmap._kernel.objects.named import NameTakenError, find_case_insensitive
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32.call import (
+    AnyAddress,
+    AnyHandle,
+    Out,
+    address,
+    dword,
+    handle,
+    int64,
+    native,
+    optional_text,
+    size_t,
+    target,
+)
+from namedmap._kernel.win32.handles import is_this_process, reference_any
+from namedmap._kernel.win32.sections import create_section
 from namedmap.types import (
     DWORD,
     EVENT_BASIC_INFORMATION,

@@ -5,7 +5,6 @@ import functools
 import os
 import platform
 
-from namedmap._kernel.api.call import AnyAddress, AnyHandle, Out, address, dword, handle, invalid, size_t, target, win32
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.memory import arena, private, views
 from namedmap._kernel.memory.foreign import MappedPages, foreign_pages
@@ -13,6 +12,18 @@ from namedmap._kernel.memory.section import PAGE, round_to_page
 from namedmap._kernel.memory.space import PageInfo, space
 from namedmap._kernel.objects.table import CURRENT_PROCESS, table
 from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32.call import (
+    AnyAddress,
+    AnyHandle,
+    Out,
+    address,
+    dword,
+    handle,
+    invalid,
+    size_t,
+    target,
+    win32,
+)
 from namedmap.types import DWORD, MEMORY_BASIC_INFORMATION, SYSTEM_INFO, WIN32_MEMORY_RANGE_ENTRY
 
 _COPY, _WRITE, _READ, _EXECUTE = 0x1, 0x2, 0x4, 0x20

@@ -2,7 +2,16 @@
 
 import functools
 
-from namedmap._kernel.api.call import (
+from namedmap._kernel.files.file import File
+from namedmap._kernel.linux import protection
+from namedmap._kernel.memory import section
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.names import security
+from namedmap._kernel.names.names import ObjectName, parse
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import table
+from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32.call import (
     AnyHandle,
     boolean,
     dword,
@@ -13,15 +22,6 @@ from namedmap._kernel.api.call import (
     set_last_error,
     win32,
 )
-from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import protection
-from namedmap._kernel.memory import section
-from namedmap._kernel.memory.section import Section
-from namedmap._kernel.names import security
-from namedmap._kernel.names.names import ObjectName, parse
-from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
 from namedmap.types import SECURITY_ATTRIBUTES
 

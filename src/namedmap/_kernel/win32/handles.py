@@ -3,13 +3,23 @@
 import contextlib
 import os
 
-from namedmap._kernel.api.call import AnyHandle, Out, boolean, dword, handle, last_error, set_last_error, target, win32
 from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
 from namedmap._kernel.processes import fork
 from namedmap._kernel.processes.fork import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32.call import (
+    AnyHandle,
+    Out,
+    boolean,
+    dword,
+    handle,
+    last_error,
+    set_last_error,
+    target,
+    win32,
+)
 from namedmap.types import DWORD, HANDLE
 
 _CLOSE_SOURCE, _SAME_ACCESS = 1, 2

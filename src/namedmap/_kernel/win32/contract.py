@@ -1,6 +1,6 @@
 """Every function of the contract in one place, for `namedmap._platform` to choose."""
 
-from .files import (
+from namedmap._kernel.win32.files import (
     CopyFile,
     CreateFile,
     DeleteFile,
@@ -17,7 +17,7 @@ from .files import (
     SetFilePointerEx,
     WriteFile,
 )
-from .handles import (
+from namedmap._kernel.win32.handles import (
     CloseHandle,
     CompareObjectHandles,
     DuplicateHandle,
@@ -30,7 +30,7 @@ from .handles import (
     SetHandleInformation,
     SetLastError,
 )
-from .memory import (
+from namedmap._kernel.win32.memory import (
     FlushViewOfFile,
     GetSystemInfo,
     MapViewOfFile,
@@ -45,10 +45,8 @@ from .memory import (
     VirtualQuery,
     VirtualUnlock,
 )
-from .messages import (
-    FormatMessage,
-)
-from .nt import (
+from namedmap._kernel.win32.messages import FormatMessage
+from namedmap._kernel.win32.nt import (
     NtAreMappedFilesTheSame,
     NtClose,
     NtCreateSection,
@@ -65,11 +63,8 @@ from .nt import (
     NtQuerySemaphore,
     NtUnmapViewOfSection,
 )
-from .sections import (
-    CreateFileMapping,
-    OpenFileMapping,
-)
-from .sync import (
+from namedmap._kernel.win32.sections import CreateFileMapping, OpenFileMapping
+from namedmap._kernel.win32.sync import (
     CreateEvent,
     CreateEventEx,
     CreateMutex,

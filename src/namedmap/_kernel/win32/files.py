@@ -12,6 +12,8 @@ from namedmap._kernel.files.file import File, require_readable, require_writable
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32 import call
+from namedmap._kernel.win32.call import AnyHandle, Out, win32
 from namedmap.constants import (
     INVALID_FILE_SIZE,
     INVALID_HANDLE_VALUE,
@@ -24,9 +26,6 @@ from namedmap.constants import (
     WinError,
 )
 from namedmap.types import OVERLAPPED, SECURITY_ATTRIBUTES
-
-from . import call
-from .call import AnyHandle, Out, win32
 
 Path = str | os.PathLike[str] | os.PathLike[bytes] | None
 
