@@ -339,7 +339,7 @@ class TestPublishing:
         """A publisher that has stored the half of its data."""
         child = spawn(f"""
             import namedmap
-            from namedmap.formats import Bytes
+            from namedmap.data.formats import Bytes
             def store(self, value, room, description):
                 room[:500] = value[:500]
                 say("half")
@@ -407,7 +407,7 @@ class TestPublishing:
             raise RuntimeError("no")
 
         with monkeypatch.context() as patch:
-            patch.setattr("namedmap.formats.Bytes.store", refuse)
+            patch.setattr("namedmap.data.formats.Bytes.store", refuse)
             with pytest.raises(RuntimeError, match="no"):
                 publish(NAME, b"abc")
         with publish(NAME, b"abc") as block:

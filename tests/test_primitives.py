@@ -25,7 +25,7 @@ from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore, win32
 from namedmap._kernel.objects import named as objects
 from namedmap._kernel.objects import owners
 from namedmap._kernel.objects.table import table
-from namedmap.primitives import Primitive
+from namedmap.synchronization.primitives import Primitive
 from support import WATCHDOG, Spawn, close, create, handle_count, object_files, peek, unmap, view
 from sync_support import Helpers, asleep, exactly, forked, waiters
 from sync_support import helpers as helpers

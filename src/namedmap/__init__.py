@@ -57,7 +57,13 @@ __all__ = [
 # that gives up the right to read its Python installation has to ask for a name before.)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .blocks import Block, attach, publish
+    from namedmap.data.blocks import Block, attach, publish
+    from namedmap.memory.mapping import FileMapping, create, map_file, open_or_create
+    from namedmap.memory.mapping import open as open
+    from namedmap.memory.view import View
+    from namedmap.synchronization.primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
+    from namedmap.synchronization.waits import wait_all, wait_all_async, wait_any, wait_any_async
+
     from .errors import (
         AccessDeniedError,
         BadValueError,
@@ -74,15 +80,31 @@ if TYPE_CHECKING:
         ReadOnlyError,
         WrongKindError,
     )
-    from .mappings import FileMapping, create, map_file, open_or_create
-    from .mappings import open as open  # not in __all__: `import *` must not hide the builtin
-    from .primitives import AbandonedMutexWarning, Event, Mutex, Semaphore
-    from .view import View
-    from .waits import wait_all, wait_all_async, wait_any, wait_any_async
 else:
-    _HOMES = ("errors", "view", "mappings", "blocks", "primitives", "waits")
-    _DATA = ("access", "constants", "nt", "ntstatus", "types", "win32", "winerror")
-    _MODULES = (*_HOMES, *_DATA, "files", "inspection", "permissions")
+    _HOMES = (
+        "errors",
+        "memory.view",
+        "memory.mapping",
+        "data.blocks",
+        "synchronization.primitives",
+        "synchronization.waits",
+    )
+    _MODULES = (
+        "access",
+        "constants",
+        "data",
+        "errors",
+        "files",
+        "inspection",
+        "memory",
+        "nt",
+        "ntstatus",
+        "permissions",
+        "synchronization",
+        "types",
+        "win32",
+        "winerror",
+    )
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

@@ -1,8 +1,8 @@
 """The one place that asks which platform this is: it chooses who implements the contract, and checks that it does.
 
 `sections`, `files`, `memory`, `synchronization` and `waits` are what the Python classes stand on (`_contract`);
-`functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `inspection`, `health`
-and `pagecache` look at objects, at the system and at files without holding anything.
+`functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `objects`, `system` and
+`pagecache` look at named objects, at the system and at files without holding anything.
 """
 
 import sys
@@ -16,8 +16,8 @@ from namedmap._kernel.contract import memory as _memory
 from namedmap._kernel.contract import sections as _sections
 from namedmap._kernel.contract import synchronization as _synchronization
 from namedmap._kernel.contract import waits as _waits
-from namedmap._kernel.diagnostics import pagecache
-from namedmap._kernel.win32 import contract as functions
+from namedmap._kernel.diagnostics import objects, pagecache, system
+from namedmap._kernel.win32 import functions
 
 sections: _contract.Sections = _sections
 files: _contract.Files = _files
@@ -28,11 +28,11 @@ waits: _contract.Waits = _waits
 __all__ = [
     "files",
     "functions",
-    "health",
-    "inspection",
     "memory",
+    "objects",
     "pagecache",
     "sections",
     "synchronization",
+    "system",
     "waits",
 ]

@@ -22,7 +22,8 @@ from typing import Any
 
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._platform import health, inspection, pagecache
+from namedmap._platform import objects as looking
+from namedmap._platform import pagecache, system
 
 _PROTECTIONS = (
     "READONLY",
@@ -108,24 +109,24 @@ def objects(*, everyone: bool = False) -> list[ObjectInfo]:
     Raises AccessDeniedError, Error if the place of objects is not usable.
     """
     with errors.translated():
-        found = inspection.look(everyone=everyone)
-        holders = inspection.holdings(found)
+        found = looking.look(everyone=everyone)
+        holders = looking.holdings(found)
     return [_info(each, holders[each.key], None) for each in found]
 
 
 def info(name: str) -> ObjectInfo:
     """Everything about one object, also a dead one, with the views of it. Raises NotFoundError, BadValueError."""
     with errors.translated():
-        found = inspection.look_at(name)
-        holders = inspection.holdings([found])[found.key]
-        views = inspection.mapped([found.data])[found.data] if found.data else []
+        found = looking.look_at(name)
+        holders = looking.holdings([found])[found.key]
+        views = looking.mapped([found.data])[found.data] if found.data else []
     return _info(found, holders, views)
 
 
 def names() -> list[str]:
     """The names of live objects, without asking who holds them."""
     with errors.translated():
-        return [each.name for each in inspection.look() if each.status == inspection.LIVE]
+        return [each.name for each in looking.look() if each.status == looking.LIVE]
 
 
 class Watched:
@@ -134,16 +135,14 @@ class Watched:
     def __init__(self, name: str) -> None:
         """Raises NotFoundError."""
         with errors.translated():
-            self._found = inspection.look_at(name)
+            self._found = looking.look_at(name)
 
     def alive(self) -> bool:
         """Whether anybody holds the very object that was there at first."""
-        return inspection.is_alive(self._found)
+        return looking.is_alive(self._found)
 
 
-def _info(
-    found: inspection.Found, holdings: list[inspection.Holding], views: list[inspection.Mapped] | None
-) -> ObjectInfo:
+def _info(found: looking.Found, holdings: list[looking.Holding], views: list[looking.Mapped] | None) -> ObjectInfo:
     page, seen = found.page, sum(each.handles for each in holdings)
     created = page.created / 1e9 if page else None
     return ObjectInfo(
@@ -160,11 +159,11 @@ def _info(
         age=None if created is None else max(time.time() - created, 0.0),
         handles=found.handles,
         unseen=max(found.handles - seen, 0),
-        waiters=found.waiters if inspection.counts_waiters(found) else None,
+        waiters=found.waiters if looking.counts_waiters(found) else None,
         holders=tuple(_holders(holdings)),
-        state=inspection.state(found),
+        state=looking.state(found),
         protection=_protection(page.protection) if page and page.protection else None,
-        reserved=page is not None and inspection.is_reserved(page),
+        reserved=page is not None and looking.is_reserved(page),
         file=page.backing_path or None if page else None,
         path=found.path,
         views=None if views is None else tuple(_view(each) for each in views),
@@ -178,20 +177,20 @@ def _protection(value: int) -> str:
     return f"{value:#x}"
 
 
-def _holders(holdings: list[inspection.Holding]) -> Iterator[Holder]:
+def _holders(holdings: list[looking.Holding]) -> Iterator[Holder]:
     for pid in sorted({each.pid for each in holdings}):
         own = [each for each in holdings if each.pid == pid]
         handles, owner = sum(each.handles for each in own), any(each.owner for each in own)
-        yield Holder(pid, inspection.command(pid), handles, owner)
+        yield Holder(pid, looking.command(pid), handles, owner)
 
 
-def _view(pages: inspection.Mapped) -> MappedView:
+def _view(pages: looking.Mapped) -> MappedView:
     allowed = pages.permissions
     words = ["write" if allowed.endswith("s") else "copy"] if "w" in allowed else ["read"] if "r" in allowed else []
     words += ["execute"] if "x" in allowed else []
     access = "+".join(words).removeprefix("read+") or "none"
     size = pages.end - pages.start
-    return MappedView(pages.pid, inspection.command(pages.pid), pages.start, size, pages.offset, access)
+    return MappedView(pages.pid, looking.command(pages.pid), pages.start, size, pages.offset, access)
 
 
 # -- the dead ----------------------------------------------------------------------------------------------------------
@@ -216,15 +215,15 @@ def collect(*, dry_run: bool = False) -> list[Leftover]:
     users are listed with `removed` False: they have to do it themselves, or root by rm.
     """
     with errors.translated():
-        dead = [each for each in inspection.look() if each.status == inspection.DEAD]
-        left = [(each, not dry_run and inspection.remove_dead(each)) for each in dead]
+        dead = [each for each in looking.look() if each.status == looking.DEAD]
+        left = [(each, not dry_run and looking.remove_dead(each)) for each in dead]
         if not dry_run:
-            inspection.remove_dead_inboxes()
+            looking.remove_dead_inboxes()
     # An own one that was not removed has been removed by another meanwhile.
     return [_leftover(each, removed) for each, removed in left if removed or dry_run or not each.mine]
 
 
-def _leftover(found: inspection.Found, removed: bool) -> Leftover:
+def _leftover(found: looking.Found, removed: bool) -> Leftover:
     kind = found.page.kind.noun if found.page else "unknown"
     return Leftover(found.name, kind, found.info.st_blocks * 512, found.info.st_uid, found.path, removed)
 
@@ -243,7 +242,7 @@ class Finding(Data):
 
 def doctor() -> list[Finding]:
     """Look at the place of objects, limits, the login manager, the kernel, and what has been left behind."""
-    found = [Finding(*each) for each in health.findings()]
+    found = [Finding(*each) for each in system.findings()]
     with contextlib.suppress(errors.Error):  # the place is not usable, which is found already
         found += _leftovers(objects())
     return found
@@ -332,7 +331,7 @@ def evict(what: str | os.PathLike[str]) -> None:
     Raises Error for memory that has no other place: tmpfs, which named objects live in.
     """
     with _opened(what) as (fd, _):
-        mount = health.mount_of(os.path.realpath(f"/proc/self/fd/{fd}"))
+        mount = system.mount_of(os.path.realpath(f"/proc/self/fd/{fd}"))
         if mount is not None and mount.kind in ("tmpfs", "ramfs", "devtmpfs"):
             text = f"{os.fspath(what)!r} lives in memory ({mount.kind}) and has no other place to go to"
             raise errors.of(int(c.ERROR_NOT_SUPPORTED), text)
@@ -351,7 +350,7 @@ def _opened(what: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         if is_path(what):
             fd, size = pagecache.open_file(os.fspath(what))
         else:
-            fd, size = inspection.open_data(inspection.look_at(os.fspath(what)))
+            fd, size = looking.open_data(looking.look_at(os.fspath(what)))
         try:
             yield fd, size
         finally:

@@ -1,46 +1,19 @@
-"""The NT object manager in Python, on what Linux offers. A map:
+"""The NT object manager in Python, on what Linux offers. A map of its wings:
 
-    status       errors: NTSTATUS, KernelError, the tables between errno, NTSTATUS and Win32
-    libc         foreign declarations
-    locks        byte-range locks that the operating system counts: guard, life
-    names        from a name to a scope and a file name
-    namespace    the directories of names; the sweep
-    protection   what page protections mean
-    control      the control page of an object file
-    security     security descriptor strings to owner, group and mode
-    objectfile   the file of an object: open, make, lock, look at
-    owners       threads and tasks as owners of mutexes; their end
-    waitable     what waits ask of an object
-    counts       references and handles
-    objects      named objects: create, open, close
-    handles      the handle table
+    status        the errors of all: NTSTATUS, KernelError, the tables between errno, NTSTATUS and Win32
+    linux/        what the operating system is asked for: calls, locks, sleeping, memory limits, /proc
+    names/        from a name to the file of an object, and what stands in that file
+    objects/      what keeps an object alive: handles, references, owners; creating, opening, closing
+    files/        files, as CreateFile and the functions beside it have them
+    dispatch/     mutexes, semaphores and events, and waiting for them
+    memory/       sections, views, and the address space
+    processes/    what crosses a process border: fork, inheritance, handles for other processes
+    diagnostics/  looking at objects, at the system, at files in memory, without holding anything
+    contract/     the operations for the Python classes, which raise
+    win32/        the functions for programs, which set the last error or return an NTSTATUS
 
-    paths        file paths as Win32 takes them
-    attributes   file attributes
-    sharing      share modes, and the mark of a mapped file
-    files        file objects
-    opening      CreateFile
-    entries      files by path: delete, move, copy, attributes
-
-    commitment   memory that is promised
-    section      sections
-    arena        addresses for views
-    reserve      faults on reserved pages
-    space        the address space: views and their pages
-    mappings     memory that is not ours
-    views        mapping and flushing views
-    private      VirtualAlloc and VirtualFree
-    futex        sleeping on words of shared memory
-    dispatcher   state words and waiters of mutexes, semaphores and events
-    mutant       mutexes
-    sync         semaphores and events
-    waiting      waits: for one, for any, for all
-    notifier     waits of asyncio: one thread sleeps for many
-    processes    fork, inheritance, handles given to other processes
-
-    api          the functions of the contract, which translate arguments and failures
-
-Each module imports only from those that this list has above it; `api` from all.
+Each wing imports only from those above it, and the two faces, `contract` and `win32`, not from each other. The map of a
+wing stands in its own `__init__`, in the order in which its modules import from each other.
 """
 
 import atexit

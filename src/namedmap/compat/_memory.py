@@ -5,13 +5,14 @@ end the process. What an argument has room for is not exceeded.
 """
 
 import ctypes
+import mmap
 
 from namedmap import errors
 from namedmap._failure import Failure
 from namedmap._platform import memory
 
 _ERROR_NOACCESS = 998
-_PAGE = 4096
+_PAGE = mmap.PAGESIZE
 
 
 class Place(int):

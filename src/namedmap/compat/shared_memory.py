@@ -26,7 +26,7 @@ from namedmap import errors
 from namedmap._contract import SectionHandle
 from namedmap._platform import sections
 from namedmap.access import parse
-from namedmap.passages import Passable
+from namedmap.memory.handing import Passable
 
 __all__ = ["ShareableList", "SharedMemory"]
 

@@ -1,14 +1,16 @@
 """Bytes as hexadecimal digits and text: of a file, of a named object, of a view."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from namedmap.mappings import FileMapping
-from namedmap.view import View
+from typing import TYPE_CHECKING, Any
 
 from .failures import bad
 from .reading import AnyPath, Source
+
+if TYPE_CHECKING:  # files are read without a platform; who has a mapping has loaded one
+    from namedmap.memory.mapping import FileMapping
+    from namedmap.memory.view import View
 
 #: Bytes that are read at a time.
 _PIECE = 1 << 16
@@ -44,7 +46,7 @@ class DumpLine:
 
 
 def dump(
-    source: AnyPath | FileMapping | View, *, offset: int = 0, size: int | None = None, width: int = 16
+    source: "AnyPath | FileMapping | View", *, offset: int = 0, size: int | None = None, width: int = 16
 ) -> Iterator[DumpLine]:
     """The bytes of a file, a file mapping or a view, line by line: at most `size` bytes from `offset` on.
 
@@ -53,11 +55,14 @@ def dump(
     """
     if width < 1:
         raise bad(f"a line has at least 1 byte, not {width}")
-    if isinstance(source, View):
-        return _view(source, offset, size, width)
-    return (
-        _mapping(source, offset, size, width) if isinstance(source, FileMapping) else _file(source, offset, size, width)
-    )
+    if isinstance(source, str | os.PathLike):
+        return _file(source, offset, size, width)
+    found: Any = source
+    if hasattr(source, "view"):
+        return _mapping(found, offset, size, width)
+    if hasattr(source, "read"):
+        return _view(found, offset, size, width)
+    raise TypeError(f"a path, a FileMapping or a View can be dumped, not {type(source).__name__}")
 
 
 def _file(path: AnyPath, offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
@@ -72,7 +77,7 @@ def _file(path: AnyPath, offset: int, size: int | None, width: int) -> Iterator[
         yield from _lines(read, start, stop, width)
 
 
-def _mapping(mapping: FileMapping, offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
+def _mapping(mapping: "FileMapping", offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
     def read(at: int, length: int) -> bytes:
         with mapping.view(at, length, "read") as view:
             return view.read()
@@ -80,7 +85,7 @@ def _mapping(mapping: FileMapping, offset: int, size: int | None, width: int) ->
     yield from _lines(read, *_extent(mapping.size, offset, size), width)
 
 
-def _view(view: View, offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
+def _view(view: "View", offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
     yield from _lines(view.read, *_extent(view.size, offset, size), width)
 
 

@@ -22,6 +22,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from namedmap._writing import write_all
+
 from ._libc import fallocate
 from .failures import VerifyError
 from .reading import PIECE, Piece, Source
@@ -107,7 +109,7 @@ def spread(
                 if not length:
                     return
                 source.fill(view[:length], offset)
-                write(target, view[:length], offset)
+                write_all(target, view[:length], offset)
                 end = offset + length
         except BaseException as error:  # Ctrl-C, too, has to stop the others
             failures.append(error)
@@ -145,7 +147,7 @@ def check(source: Source, target: int, plan: Iterator[Piece], report: Report, ha
     for offset, wanted, is_data in plan:
         if is_data:
             if offset + len(wanted) > done:
-                write(target, wanted, offset)
+                write_all(target, wanted, offset)
                 moved += len(wanted)
             _expect(source, target, wanted, offset, back)
         hashed.update(wanted)
@@ -167,7 +169,7 @@ def drain(source: Source, target: int, report: Report, hashed: Hash | None) -> i
     """Copy until the source has no more; with a hash, read back and compare as well. Returns how many bytes."""
     back, moved = bytearray(0 if hashed is None else PIECE), 0
     while data := os.read(source.fd, SPREAD):
-        write(target, memoryview(data), moved)
+        write_all(target, memoryview(data), moved)
         if hashed is not None:
             _expect(source, target, memoryview(data), moved, back)
             hashed.update(data)
@@ -181,16 +183,6 @@ def cut(ranges: Ranges, size: int) -> Ranges:
     for offset, length in ranges:
         for at in range(0, length, size):
             yield offset + at, min(size, length - at)
-
-
-def write(fd: int, view: memoryview, offset: int) -> None:
-    """Write all of the bytes."""
-    done = 0
-    while done < len(view):
-        count = os.pwrite(fd, view[done:], offset + done)
-        if not count:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        done += count
 
 
 def _read(fd: int, view: memoryview, offset: int) -> int:

@@ -5,8 +5,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from namedmap._writing import write_all
+
 from .failures import ChangedError, bad
-from .moving import write
 from .reading import AnyPath, Source, system_calls
 
 
@@ -63,12 +64,12 @@ def patch(path: AnyPath, offset: int, data: bytes, *, expect: bytes | None = Non
 
 def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
     try:
-        write(fd, memoryview(new), start)
+        write_all(fd, memoryview(new), start)
         os.fsync(fd)
     except OSError:
         # What was written had room, and so has what was there before.
         with contextlib.suppress(OSError):
-            write(fd, memoryview(before), start)
+            write_all(fd, memoryview(before), start)
         raise
 
 

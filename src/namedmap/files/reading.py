@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from namedmap import errors
+from namedmap._writing import write_all
 from namedmap.winerror import WinError
 
 from .failures import ChangedError, bad, failure
@@ -85,7 +86,8 @@ class Source:
         try:
             with system_calls(f"cannot read {self.path!r}"):
                 while data := os.read(self.fd, _MADE_UP):
-                    size += os.write(kept, data)
+                    write_all(kept, data, size)
+                    size += len(data)
                     if size > _KEPT:
                         raise bad(f"{self.path!r} does not say how long it is, and goes on beyond {_KEPT:,} bytes")
             os.dup2(kept, self.fd, inheritable=False)

@@ -1,8 +1,10 @@
-"""What `namedmap._contract` asks of a platform, on Linux: the object manager's operations for the Python classes.
+"""What `namedmap._contract` asks of a platform: the operations for the Python classes, which raise.
 
-sections          sections and their handles
-files             files that are to be mapped
-memory            the pages of views
-synchronization   mutexes, semaphores, events
-waits             waiting
+    memory           the pages of views
+    sections         sections and their handles
+    files            files that are to be mapped
+    synchronizationmutexes, semaphores, events
+    waits            waiting
+
+Each module imports only from those above it.
 """

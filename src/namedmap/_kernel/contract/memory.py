@@ -8,19 +8,17 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._kernel.files import file
 from namedmap._kernel.linux import libc, protection
-from namedmap._kernel.memory import arena, private, views
-from namedmap._kernel.memory.section import PAGE
+from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.memory import arena, copying, private, views
 from namedmap._kernel.memory.space import COMMIT, space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._writing import write_all
 from namedmap.access import Access
 
 _ADVICE = {"normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4}
 #: What the advice to the kernel is called.
 ADVICE = tuple(_ADVICE)
-
-_can_copy = True
 
 
 def reader(address: int) -> Callable[[int, int], bytes] | None:
@@ -41,7 +39,7 @@ def reader(address: int) -> Callable[[int, int], bytes] | None:
             while len(data) < size:
                 more = os.pread(fd, size - len(data), start + offset + len(data))
                 if not more:
-                    raise _gone(address + offset + len(data))
+                    raise copying.gone(address + offset + len(data))
                 data += more
         except OSError as error:
             raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, f"{section} cannot be read: {error.strerror}") from None
@@ -59,64 +57,11 @@ def fill(address: int, content: memoryview) -> None:
         view = space.view(address)
         section, start = view.section.retain(), view.offset + address - view.base
     try:
-        done = 0
-        while done < len(content):
-            done += os.pwrite(section.data_fd, content[done:], start + done)
+        write_all(section.data_fd, content, start)
     except OSError as error:
         raise from_oserror(error, f"cannot store {len(content):,} bytes in {section}") from None
     finally:
         section.release()
-
-
-def read(address: int, size: int) -> bytes:
-    """Bytes of this process, or an error where a touch would be a signal. Source: process_vm_readv(2)."""
-    target = ctypes.create_string_buffer(size)
-    _transfer(libc.process_vm_readv, ctypes.addressof(target), address, size)
-    return target.raw
-
-
-def write(address: int, data: bytes) -> None:
-    """Store bytes in memory of this process, or raise an error where a touch would be a signal."""
-    _transfer(libc.process_vm_writev, data, address, len(data))
-
-
-def _transfer(call: Callable[..., int], own: int | bytes, address: int, size: int) -> None:
-    global _can_copy
-    mine, there = libc.iovec(own, size), libc.iovec(address, size)
-    if _can_copy and call(os.getpid(), mine, 1, there, 1, 0) == size:
-        return
-    start, done = ctypes.c_void_p.from_buffer(mine).value or 0, 0
-    while done < size and _can_copy:
-        mine, there = libc.iovec(start + done, size - done), libc.iovec(address + done, size - done)
-        count = call(os.getpid(), mine, 1, there, 1, 0)
-        if count > 0:
-            done += count
-        elif count == 0 or ctypes.get_errno() == errno.EFAULT:
-            raise _gone(address + done)
-        elif ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
-            _can_copy = False  # a container's filter of system calls
-        else:
-            raise from_oserror(libc.error("process_vm_readv"), "cannot copy memory of a view")
-    if done < size:
-        writing = call is libc.process_vm_writev
-        _touch(address + done, size - done, file.MADV_POPULATE_WRITE if writing else file.MADV_POPULATE_READ)
-        target, source = (address, start) if writing else (start, address)
-        ctypes.memmove(target + done, source + done, size - done)
-
-
-def _touch(address: int, size: int, how: int) -> None:
-    """Have the kernel touch the pages; a moment later they may be gone all the same."""
-    start = address // PAGE * PAGE
-    if libc.madvise(start, address + size - start, how) and ctypes.get_errno() in (errno.EFAULT, errno.ENOMEM):
-        raise _gone(address)
-
-
-def _gone(address: int) -> KernelError:
-    return KernelError(
-        NTSTATUS.STATUS_IN_PAGE_ERROR,
-        f"the memory at {address:#x} is not there: its file was cut off by another program, its disk is full, its "
-        "pages are reserved and not committed, or their protection forbids it",
-    )
 
 
 def copy(address: int, size: int) -> tuple[int, int]:
@@ -185,6 +130,7 @@ def commit(address: int, size: int, access: Access) -> None:
 
 
 lock, unlock = views.lock, views.unlock
+read, write = copying.read, copying.write
 
 
 def advise(address: int, size: int, advice: str) -> None:

@@ -10,7 +10,7 @@ from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
 from namedmap._kernel.objects.table import Handle, table
-from namedmap._kernel.processes import fork
+from namedmap._kernel.processes import handover
 from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()
@@ -52,7 +52,7 @@ class SectionHandle(Handle[Section]):
 
     def hand_over(self) -> int:
         with self.reference() as reference:
-            return fork.reopen(reference.object, locks_at=locks.PASSAGE)
+            return handover.reopen(reference.object, locks_at=locks.PASSAGE)
 
 
 def create(
@@ -103,7 +103,7 @@ def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHand
 
 def take_over(descriptor: int, access: Access) -> SectionHandle:
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-    held = fork.receive_section(descriptor, writable=writable)
+    held = handover.receive_section(descriptor, writable=writable)
     handle = SectionHandle(held, section.access_of(access.handle))
     table.enter(handle)
     return handle

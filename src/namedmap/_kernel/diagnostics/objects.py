@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.names import controlpage, names, namespace
-from namedmap._kernel.names.controlpage import CONTROL_SIZE, FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
+from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Device and inode of a file.
@@ -26,7 +26,6 @@ Key: TypeAlias = tuple[int, int]
 LIVE, DEAD, BUSY, DAMAGED, CLOSED = "live", "dead", "busy", "damaged", "unreadable"
 
 _WORDS = struct.Struct("<10i")
-_END = (1 << 63) - 1
 _MOST_WAITERS = 1 << 20
 _DELETED = " (deleted)"
 #: How long an empty file may have been made a moment ago, in seconds.
@@ -274,7 +273,7 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
     wanted = {each.key for each in files}
     bases = {os.path.basename(each.path) for each in files}
     holders: dict[Key, list[Holding]] = {key: [] for key in wanted}
-    for pid in processes():
+    for pid in procfs.processes():
         for fd in _descriptors(pid, bases):
             with contextlib.suppress(OSError):
                 info = os.stat(f"/proc/{pid}/fd/{fd}")
@@ -286,81 +285,31 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
 
 def _descriptors(pid: int, bases: set[str]) -> Iterator[str]:
     """The descriptors whose file has one of these names: its directory may have another path over there."""
-    with contextlib.suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                link = os.readlink(f"/proc/{pid}/fd/{fd}").removesuffix(_DELETED)
-                if os.path.basename(link) in bases:
-                    yield fd
+    for fd in procfs.descriptors(pid):
+        with contextlib.suppress(OSError):
+            link = os.readlink(f"/proc/{pid}/fd/{fd}").removesuffix(_DELETED)
+            if os.path.basename(link) in bases:
+                yield fd
 
 
 def _held_through(pid: int, fd: str, inode: int) -> Iterator[Holding]:
-    handles, holds, owner = 0, False, False
-    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as lines:
-        for line in lines:
-            fields = line.split()
-            if fields[0] != "lock:" or not fields[-3].endswith(f":{inode}"):
-                continue
-            first, last = int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1])
-            holds = holds or last >= locks.PASSAGE
-            handles += max(last - max(first, locks.LIFE) + 1, 0)
-            owner = owner or first <= locks.OWNER <= last
-    if holds or owner:
+    found = [each for each in procfs.locks(pid, fd) if each.inode == inode]
+    handles = sum(max(each.last - max(each.first, locks.LIFE) + 1, 0) for each in found)
+    owner = any(each.covers(locks.OWNER) for each in found)
+    if owner or any(each.last >= locks.PASSAGE for each in found):
         yield Holding(pid, handles, owner)
 
 
 def mapped(files: Collection[Key]) -> dict[Key, list[Mapped]]:
     """The pages of these files in the memory of processes, as far as /proc shows them to this user."""
     views: dict[Key, list[Mapped]] = {key: [] for key in files}
-    inodes = {str(inode) for _, inode in files}
-    for pid in processes():
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                fields = line.split(maxsplit=5)
-                if fields[4] in inodes:
-                    major, minor = (int(number, 16) for number in fields[3].split(":"))
-                    start, end = (int(number, 16) for number in fields[0].split("-"))
-                    pages = Mapped(pid, start, end, fields[1], int(fields[2], 16))
-                    views.get((os.makedev(major, minor), int(fields[4])), []).append(pages)
+    for pid in procfs.processes():
+        with contextlib.suppress(OSError):
+            for each in procfs.mappings(pid):
+                found = views.get((each.device, each.inode))
+                if found is not None:
+                    found.append(Mapped(pid, each.start, each.end, each.permissions, each.offset))
     return views
 
 
-def processes() -> list[int]:
-    """The ids of the processes that can be seen from here."""
-    with contextlib.suppress(OSError):
-        return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return []
-
-
-def command(pid: int) -> str:
-    """The command line of a process, for people; "" if it cannot be had."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-        words = file.read(4096).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-        return re.sub(r"[\x00-\x1f\x7f]+", " ", words).strip()
-    return ""
-
-
-__all__ = [
-    "BUSY",
-    "CLOSED",
-    "CONTROL_SIZE",
-    "DAMAGED",
-    "DEAD",
-    "LIVE",
-    "Found",
-    "Holding",
-    "KernelError",
-    "Mapped",
-    "command",
-    "counts_waiters",
-    "holdings",
-    "is_alive",
-    "is_reserved",
-    "look",
-    "look_at",
-    "mapped",
-    "open_data",
-    "remove_dead",
-    "remove_dead_inboxes",
-    "state",
-]
+command = procfs.command

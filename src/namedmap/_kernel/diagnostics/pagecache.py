@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from namedmap._kernel.linux import libc
-from namedmap._kernel.memory.section import PAGE
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Bytes that are looked at in one piece: a vector of 256 KiB.

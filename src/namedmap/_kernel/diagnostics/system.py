@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import errno
 import glob
-import mmap
 import os
 import re
 import resource
@@ -209,7 +208,7 @@ def _kernel() -> Iterator[Finding]:
 def _memory() -> Iterator[int]:
     fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
     try:
-        os.truncate(fd, mmap.PAGESIZE)
+        os.truncate(fd, libc.PAGE)
         yield fd
     finally:
         os.close(fd)
@@ -232,11 +231,11 @@ def _can_wait_for_several() -> bool:
 def _can_reserve() -> bool:
     probe = userfault.FaultGuard()
     with contextlib.suppress(OSError), _memory() as fd:
-        address = libc.mmap(None, mmap.PAGESIZE, libc.PROT_READ, libc.MAP_SHARED, fd, 0)
+        address = libc.mmap(None, libc.PAGE, libc.PROT_READ, libc.MAP_SHARED, fd, 0)
         try:
-            return probe.register(address, mmap.PAGESIZE)
+            return probe.register(address, libc.PAGE)
         finally:
-            libc.munmap(address, mmap.PAGESIZE)
+            libc.munmap(address, libc.PAGE)
             probe.after_fork()
     return False
 
@@ -257,7 +256,7 @@ def _has_pidfd() -> bool:
 
 def _can_count_pages() -> bool:
     with contextlib.suppress(OSError), _memory() as fd:
-        span, found = libc.cachestat_range(0, mmap.PAGESIZE), libc.cachestat()
+        span, found = libc.cachestat_range(0, libc.PAGE), libc.cachestat()
         return bool(libc.cachestat_(libc.SYS_CACHESTAT, fd, ctypes.byref(span), ctypes.byref(found), 0) == 0)
     return False
 

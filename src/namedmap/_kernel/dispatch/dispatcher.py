@@ -37,7 +37,7 @@ from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 from namedmap._kernel.linux import futex, libc, locks
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
-from namedmap._kernel.objects import kernelobject
+from namedmap._kernel.objects import kernelobject, postponing
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.waitable import Entry, Result
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -282,7 +282,7 @@ class Dispatcher(NamedObject):
 
     def _lost(self, key: int, _: object = None) -> None:
         with kernelobject.lock:
-            if kernelobject.postponed(functools.partial(self._lost, key)):
+            if postponing.postponed(functools.partial(self._lost, key)):
                 return
         with self.mutex:
             self._counted.pop(key, None)

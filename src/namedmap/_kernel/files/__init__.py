@@ -1,0 +1,11 @@
+"""Files, as Win32 has them.
+
+    paths         file paths as Win32 takes them
+    attributes    file attributes
+    sharemodes    share modes, and the mark of a mapped file
+    file          file objects
+    createfile    CreateFile
+    entries       files by path: delete, move, copy, attributes
+
+Each module imports only from those above it.
+"""

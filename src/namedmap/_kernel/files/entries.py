@@ -17,6 +17,7 @@ from namedmap._kernel.files.createfile import open_file
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import libc
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._writing import write_all
 from namedmap.constants import CreationDisposition, FileAttribute, FileFlag, FileShare, Generic, MoveFileFlag, WinError
 
 _AT_FDCWD = -100
@@ -292,10 +293,10 @@ def _transfer(source: int, target: int) -> None:
     while _copy_range(source, target):
         pass
     # Also where the kernel copies nothing (files of /proc have no size): what can be read is copied.
+    at = os.lseek(target, 0, os.SEEK_CUR)
     while chunk := os.read(source, _CHUNK):
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(target, rest) :]
+        write_all(target, chunk, at)
+        at += len(chunk)
 
 
 def _copy_range(source: int, target: int) -> int:

@@ -12,7 +12,6 @@ import ctypes
 import errno
 import fcntl
 import functools
-import mmap
 import os
 import stat
 from collections.abc import Callable
@@ -20,11 +19,11 @@ from typing import Self
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import libc
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import FileAccess, MoveMethod, WinError
 
-PAGE = mmap.PAGESIZE
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 
 

@@ -27,7 +27,7 @@ import random
 import time
 from collections.abc import Iterator
 
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import FileAccess, FileShare, Generic
 
@@ -96,7 +96,7 @@ def mark_mapped(fd: int, writable: bool) -> None:
         if not locks.try_lock(fd, MAPPED, 2 if writable else 1):
             raise KernelError(
                 NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-                f"{what} is locked against mappings by {locks.describe_holders(fd, MAPPED)}",
+                f"{what} is locked against mappings by {procfs.describe_holders(fd, MAPPED)}",
             )
 
 
@@ -211,26 +211,13 @@ def holder(fd: int, byte: int) -> str:
     file is free must not pay for that each time: once a second is enough.
     """
     global _last_search
-    if _held_here(fd, byte):
+    if procfs.holds("self", os.fstat(fd).st_ino, byte):
         return "this process"
     if time.monotonic() - _last_search < 1:
         return "another process"
-    found = locks.describe_holders(fd, byte)
+    found = procfs.describe_holders(fd, byte)
     _last_search = time.monotonic()
     return found
-
-
-def _held_here(fd: int, byte: int) -> bool:
-    inode = f":{os.fstat(fd).st_ino} "
-    with contextlib.suppress(OSError):
-        for entry in os.listdir("/proc/self/fdinfo"):
-            with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{entry}", encoding="utf-8") as lines:
-                for line in lines:
-                    if line.startswith("lock:") and inode in line:
-                        first, last = line.split()[-2:]
-                        if int(first) <= byte and (last == "EOF" or byte <= int(last)):
-                            return True
-    return False
 
 
 def _name(fd: int) -> str:

@@ -1,0 +1,12 @@
+"""What the operating system is asked for.
+
+    libc          foreign declarations
+    procfs        the one reader of /proc
+    locks         byte-range locks that the operating system counts: guard, life
+    protection    what page protections mean to sections, views and mmap
+    limits        memory that is promised
+    userfault     faults on reserved pages
+    futex         sleeping on words of shared memory
+
+Each module imports only from those above it.
+"""

@@ -16,6 +16,8 @@ MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x4000, 0x100000
 MS_SYNC = 4
 MADV_WILLNEED = 3
 MAP_FAILED = c_void_p(-1).value
+#: The size of a page, in bytes.
+PAGE = os.sysconf("SC_PAGESIZE")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -28,6 +28,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from namedmap._kernel.linux import procfs
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
@@ -144,7 +145,7 @@ def stuck(fd: int, what: object, start: int = GUARD) -> KernelError:
     """The error when somebody keeps a guard."""
     return KernelError(
         NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-        f"{what} has been locked for {GUARD_TIMEOUT:g} s by {describe_holders(fd, start)}; "
+        f"{what} has been locked for {GUARD_TIMEOUT:g} s by {procfs.describe_holders(fd, start)}; "
         "it may be stopped: continue or end it, then try again",
     )
 
@@ -200,37 +201,3 @@ def _count(fd: int, first: int, beyond: int, enough: int = 1 << 62) -> int:
             total += min(found + length, end) - max(found, start)
             ranges += [(a, b) for a, b in ((start, found), (found + length, end)) if a < b]
     return total
-
-
-def describe_holders(fd: int, start: int) -> str:
-    """Who holds a lock on a byte: "process 12 (python3 x.py)" where /proc tells, for error messages."""
-    info = os.fstat(fd)
-    mark = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino} "
-    found = [_describe_process(pid) for pid in _processes() if pid != os.getpid() and _locks(pid, mark, start)]
-    return " and ".join(found) or "a process that cannot be seen from here (another user's, or in another container)"
-
-
-def _processes() -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return []
-
-
-def _locks(pid: int, mark: str, start: int) -> bool:
-    # /proc/locks gives no pid for OFD locks; the fdinfo of the descriptor that carries the lock shows it.
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(f"/proc/{pid}/fdinfo"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{entry}", encoding="utf-8") as lines:
-                for line in lines:
-                    if line.startswith("lock:") and mark in line:
-                        first, last = line.split()[-2:]
-                        if int(first) <= start and (last == "EOF" or start <= int(last)):
-                            return True
-    return False
-
-
-def _describe_process(pid: int) -> str:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-        command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        return f"process {pid} ({command[:80]})"
-    return f"process {pid}"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from namedmap._kernel.linux import procfs
 from namedmap._kernel.linux.protection import EXECUTE, EXECUTE_READ, EXECUTE_READWRITE, NOACCESS, READONLY, READWRITE
 from namedmap._kernel.memory.arena import HIGHEST
 from namedmap._kernel.memory.space import MAPPED, PRIVATE
@@ -29,16 +30,12 @@ class MappedPages(NamedTuple):
 def foreign_pages(address: int) -> MappedPages:
     """The mapping or gap that an address lies in."""
     previous = 0
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-        for line in maps:
-            fields = line.split(maxsplit=5)
-            start, end = (int(number, 16) for number in fields[0].split("-"))
-            if address < start:
-                return MappedPages(previous, min(start, HIGHEST + 1), None, 0)
-            if address < end:
-                protect = _PROTECT.get(fields[1][:3], NOACCESS)
-                backed = int(fields[4]) != 0
-                kind = (_IMAGE if "x" in fields[1] else MAPPED) if backed else PRIVATE
-                return MappedPages(start, min(end, HIGHEST + 1), protect, kind)
-            previous = end
+    for pages in procfs.mappings("self"):
+        if address < pages.start:
+            return MappedPages(previous, min(pages.start, HIGHEST + 1), None, 0)
+        if address < pages.end:
+            protect = _PROTECT.get(pages.permissions[:3], NOACCESS)
+            kind = (_IMAGE if "x" in pages.permissions else MAPPED) if pages.inode else PRIVATE
+            return MappedPages(pages.start, min(pages.end, HIGHEST + 1), protect, kind)
+        previous = pages.end
     return MappedPages(previous, HIGHEST + 1, None, 0)

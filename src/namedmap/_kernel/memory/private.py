@@ -4,8 +4,9 @@ Source: VirtualAlloc, VirtualFree (Win32), NtAllocateVirtualMemory, NtFreeVirtua
 """
 
 from namedmap._kernel.linux import libc, limits, protection
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory.arena import GRANULARITY, HIGHEST, failed
-from namedmap._kernel.memory.section import PAGE, SEC_FILE, round_to_page
+from namedmap._kernel.memory.section import SEC_FILE, round_to_page
 from namedmap._kernel.memory.space import COMMIT, PRIVATE, RESERVE, Region, Run, View, space
 from namedmap._kernel.status import NTSTATUS, KernelError
 

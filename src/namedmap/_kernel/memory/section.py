@@ -5,17 +5,16 @@ Source: NtCreateSection, CreateFileMapping (Win32), and the recorded behaviour.
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import os
-import resource
 import stat
-from collections.abc import Iterator
 from typing import ClassVar
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection
+from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.memory import backing
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -24,8 +23,6 @@ from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
-
-PAGE = os.sysconf("SC_PAGESIZE")
 
 SEC_FILE, SEC_IMAGE, SEC_RESERVE, SEC_COMMIT = 0x00800000, 0x01000000, 0x04000000, 0x08000000
 SEC_NOCACHE, SEC_WRITECOMBINE, SEC_LARGE_PAGES, SEC_BASED = 0x10000000, 0x40000000, 0x80000000, 0x00200000
@@ -76,7 +73,7 @@ class Section(NamedObject):
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
-            self.backing_fd = given if given >= 0 else _open_backing(page, self, file.info.st_uid)
+            self.backing_fd = given if given >= 0 else backing.open_backing(page, self, file.info.st_uid)
         #: The descriptor that views are mapped from.
         self.data_fd = self.backing_fd if self.backing_fd >= 0 else self.fd
 
@@ -174,7 +171,7 @@ class Section(NamedObject):
         with self.guard():
             self.control = controlpage.parse(self.fd, os.fstat(self.fd).st_size, self)
             if size > self.control.size:
-                _grow(self.backing_fd, size, self)
+                backing.grow(self.backing_fd, size, self)
                 self.control = dataclasses.replace(self.control, size=size, requested=size)
                 offset, content, _ = self.control.build()
                 os.pwrite(self.fd, content, offset)
@@ -325,7 +322,7 @@ def _file_length(fd: int, info: os.stat_result, size: int, writes: bool, what: s
                 NTSTATUS.STATUS_SECTION_TOO_BIG,
                 f"{what} of {size:,} bytes: the file has {present:,}, and only PAGE_READWRITE can grow it",
             )
-        _grow(fd, size, what)
+        backing.grow(fd, size, what)
     return size
 
 
@@ -333,26 +330,6 @@ def _device_length(fd: int) -> int:
     with contextlib.suppress(OSError):
         return os.lseek(fd, 0, os.SEEK_END)
     return 0
-
-
-def _grow(fd: int, size: int, what: object) -> None:
-    """Give the file its new size in real space, so that a full disk is an error here and not SIGBUS at a store."""
-    before = os.fstat(fd).st_size
-    if size <= before:
-        return
-    try:
-        if size >= 1 << 63:
-            raise OSError(errno.EFBIG, "File too large")
-        os.posix_fallocate(fd, before, size - before)
-    except OSError as error:
-        if os.fstat(fd).st_size != before:
-            os.ftruncate(fd, before)
-        # Either the filesystem has no files so large, or this process may not make one.
-        if error.errno in (errno.EFBIG, errno.EINVAL) and not 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < size:
-            raise KernelError(
-                NTSTATUS.STATUS_SECTION_TOO_BIG, f"{what} cannot grow to {size:,} bytes: {error.strerror}"
-            ) from None
-        raise from_oserror(error, f"{what} cannot grow to {size:,} bytes") from None
 
 
 def _refuse_image(file: File, what: str) -> None:
@@ -364,66 +341,3 @@ def _refuse_image(file: File, what: str) -> None:
     raise KernelError(
         NTSTATUS.STATUS_NOT_SUPPORTED, f"{what}: Windows executables are not laid out here; map it as data"
     )
-
-
-def _open_backing(page: Control, what: object, owner: int) -> int:
-    """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open.
-
-    `owner` is the uid that the object file belongs to, who may have written what he liked into its control page.
-    """
-    # The section's protection says what it may need; less is all right where the file allows no more.
-    modes = (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,)
-    for path in _places(page):
-        for mode in modes:
-            try:
-                fd = os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)
-            except (OSError, ValueError):  # ValueError: a NUL in a path that somebody forged
-                continue
-            try:
-                if _is_backing(fd, page, what, owner):
-                    sharemodes.mark_mapped(fd, mode == os.O_RDWR)
-                    return fd
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)
-    raise KernelError(
-        NTSTATUS.STATUS_ACCESS_DENIED,
-        f"{what} is backed by the file {page.backing_path!r}, which was moved, deleted or is not yours to open, and no "
-        "process that holds it can be reached through /proc",
-    )
-
-
-def _is_backing(fd: int, page: Control, what: object, owner: int) -> bool:
-    info = os.fstat(fd)
-    if (info.st_dev, info.st_ino) != (page.backing_device, page.backing_inode):
-        return False
-    if owner not in (0, os.geteuid(), info.st_uid):
-        raise KernelError(
-            NTSTATUS.STATUS_ACCESS_DENIED,
-            f"{what} belongs to user {owner}, but its file {page.backing_path!r} to user {info.st_uid}: "
-            "it would make you read or write what its owner chose and perhaps may not",
-        )
-    if stat.S_ISREG(info.st_mode) and info.st_size < page.size:
-        raise KernelError(
-            NTSTATUS.STATUS_FILE_INVALID,
-            f"{what} has {page.size:,} bytes, but its file {page.backing_path!r} was cut to {info.st_size:,} by a "
-            "program that does not know of the section; pages that are gone cannot be mapped",
-        )
-    return True
-
-
-def _places(page: Control) -> Iterator[str]:
-    """Paths that may lead to the backing file, likeliest first."""
-    yield page.backing_path
-    pids = [str(page.creator_pid)]
-    with contextlib.suppress(OSError):
-        pids += [entry for entry in os.listdir("/proc") if entry.isdigit()]
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for entry in os.listdir(f"/proc/{pid}/fd"):
-                path = f"/proc/{pid}/fd/{entry}"
-                with contextlib.suppress(OSError):
-                    info = os.stat(path)
-                    if (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode):
-                        yield path

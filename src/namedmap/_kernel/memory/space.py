@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from namedmap._kernel.linux import libc, protection, userfault
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
-from namedmap._kernel.memory.section import PAGE, SEC_NOCACHE, Section, round_to_page
+from namedmap._kernel.memory.section import SEC_NOCACHE, Section, round_to_page
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 COMMIT, RESERVE = 0x1000, 0x2000

@@ -3,8 +3,9 @@
 import errno
 
 from namedmap._kernel.linux import libc, protection
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory.arena import GRANULARITY, HIGHEST
-from namedmap._kernel.memory.section import PAGE, Section, round_to_page
+from namedmap._kernel.memory.section import Section, round_to_page
 from namedmap._kernel.memory.space import COMMIT, View, space
 from namedmap._kernel.objects.table import denied, table
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.protection import NOACCESS, TABLE
 from namedmap._kernel.status import NTSTATUS, KernelError
 
@@ -154,7 +155,7 @@ def _is_section(flags: int, protect: int, size: int, requested: int, data: int, 
         return False
     if flags & FLAG_FILE_BACKED:
         return data == 0 and not flags & FLAG_RESERVE
-    return size == data and (not flags & FLAG_RESERVE or bitmap * 8 * CONTROL_SIZE >= data)
+    return size == data and (not flags & FLAG_RESERVE or bitmap * 8 * PAGE >= data)
 
 
 def corrupt(what: object, reason: str) -> KernelError:

@@ -1,0 +1,11 @@
+"""What keeps an object alive, and what all named objects have in common.
+
+    owners        threads and tasks as owners of mutexes; their end
+    waitable      what waits ask of an object
+    kernelobject  references and handles
+    postponing    drops that come at a bad moment
+    named         named objects: create, open, close
+    table         the handle table
+
+Each module imports only from those above it.
+"""

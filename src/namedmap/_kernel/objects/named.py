@@ -25,13 +25,14 @@ import threading
 import time
 from typing import ClassVar, TypeVar
 
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
-from namedmap._kernel.objects.kernelobject import KernelObject, lock, postponed, undisturbed
+from namedmap._kernel.objects.kernelobject import KernelObject, lock
+from namedmap._kernel.objects.postponing import postponed, undisturbed
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 ATTEMPTS = 1000
@@ -356,7 +357,7 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
     if not locks.try_lock(fresh.fd, fresh.life):
         raise KernelError(
             NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-            f"{fresh} is locked against new holders by {locks.describe_holders(fresh.fd, fresh.life)}",
+            f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.life)}",
         )
     file.taken = True
     _registry[fresh.key] = fresh

@@ -1,0 +1,14 @@
+"""The functions of Win32 and the native calls, which set the last error or return an NTSTATUS.
+
+    call          arguments in; return value and last error out
+    handles       handles, processes, the last error
+    files         files
+    sections      file mappings
+    memory        views and memory
+    sync          mutexes, semaphores, events, waits
+    messages      texts of errors
+    nt            the native calls
+    functions     all of them in one place
+
+Each module imports only from those above it.
+"""

@@ -1,6 +1,6 @@
 """Files: CreateFile and the calls on file handles and on paths.
 
-Paths are str, in which both kinds of slash separate, or os.PathLike, taken as they are; see `namedmap._kernel.files.file.paths`.
+Paths are str, in which both kinds of slash separate, or os.PathLike, taken as they are; see `_kernel.files.paths`.
 """
 
 import ctypes

@@ -6,8 +6,8 @@ import os
 from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
-from namedmap._kernel.processes import fork
-from namedmap._kernel.processes.fork import Process, Thread
+from namedmap._kernel.processes import inbox
+from namedmap._kernel.processes.process import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap._kernel.win32.call import (
     AnyHandle,
@@ -49,7 +49,7 @@ def GetCurrentThread() -> int:
 def GetCurrentProcessId() -> int:
     """The id of this process. From this call on other processes of the user can duplicate handles into it."""
     with contextlib.suppress(OSError, KernelError):  # without a descriptor left it cannot be reached; it has an id
-        fork.open_inbox()
+        inbox.open_inbox()
     return os.getpid()
 
 
@@ -122,7 +122,7 @@ def DuplicateHandle(
 
 def _send(held: KernelObject, granted: int, inherit: bool, to: int) -> int:
     with table.reference(to, Process) as process:
-        return fork.send(Handle(held, granted, FLAG_INHERIT if inherit else 0), process.object)
+        return inbox.send(Handle(held, granted, FLAG_INHERIT if inherit else 0), process.object)
 
 
 def reference_any(value: int) -> Reference[KernelObject]:

@@ -6,9 +6,10 @@ import os
 import platform
 
 from namedmap._kernel.linux import libc, protection
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import arena, private, views
 from namedmap._kernel.memory.foreign import MappedPages, foreign_pages
-from namedmap._kernel.memory.section import PAGE, round_to_page
+from namedmap._kernel.memory.section import round_to_page
 from namedmap._kernel.memory.space import PageInfo, space
 from namedmap._kernel.objects.table import CURRENT_PROCESS, table
 from namedmap._kernel.status import NTSTATUS, KernelError

@@ -8,6 +8,7 @@ import ctypes
 from namedmap._kernel.dispatch import counted
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.linux import protection
+from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import View, space
@@ -268,7 +269,7 @@ def NtFlushVirtualMemory(ProcessHandle: AnyHandle, BaseAddress: Out, RegionSize:
     base, length = target(BaseAddress, LPVOID, "BaseAddress"), target(RegionSize, SIZE_T, "RegionSize")
     _this_process(ProcessHandle)
     flushed = views.flush(base.value or 0, length.value)
-    base.value, length.value = (base.value or 0) // section.PAGE * section.PAGE, flushed
+    base.value, length.value = (base.value or 0) // PAGE * PAGE, flushed
     status = target(IoStatus, IO_STATUS_BLOCK, "IoStatus", required=False)
     if status is not None:
         status.Status, status.Information = 0, flushed

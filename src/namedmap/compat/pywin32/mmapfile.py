@@ -15,8 +15,8 @@ from namedmap._platform import files as _files
 from namedmap._platform import sections as _sections
 from namedmap.access import parse as _parse
 from namedmap.compat.pywin32.pywintypes import error as error
-from namedmap.mappings import FileMapping as _FileMapping
-from namedmap.view import View as _View
+from namedmap.memory.mapping import FileMapping as _FileMapping
+from namedmap.memory.view import View as _View
 
 _PAGE = 0x1000
 _GRANULARITY = 0x10000

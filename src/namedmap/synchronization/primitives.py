@@ -12,13 +12,14 @@ import warnings
 from typing import Self, Unpack
 
 from namedmap import _contract as contract
-from namedmap import errors, waits
+from namedmap import errors
 from namedmap._contract import Owner
 from namedmap._failure import Failure
 from namedmap._platform import synchronization
 from namedmap._platform import waits as platform
 from namedmap.constants import ERROR_ALREADY_EXISTS
 from namedmap.permissions import Sharing, permissions
+from namedmap.synchronization import waits
 
 _MOST = 2**31 - 1
 

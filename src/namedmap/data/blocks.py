@@ -35,12 +35,12 @@ import zlib
 from typing import Any, NamedTuple, Self, Unpack
 
 from namedmap import constants as c
-from namedmap import mappings
+from namedmap.data.formats import FORMATS, Format, format_of
 from namedmap.errors import BlockError
-from namedmap.formats import FORMATS, Format, format_of
-from namedmap.mappings import FileMapping
+from namedmap.memory import mapping as mappings
+from namedmap.memory.mapping import FileMapping
+from namedmap.memory.view import View
 from namedmap.permissions import Sharing
-from namedmap.view import View
 
 _MAGIC, _VERSION, _ALIGNMENT = b"NMBLOCK\0", 1, 64
 _HEADER = struct.Struct("<8sHHIQQII")

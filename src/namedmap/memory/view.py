@@ -21,12 +21,12 @@ from namedmap._failure import Failure
 from namedmap._platform import memory
 from namedmap.access import Access
 from namedmap.access import parse as parse_access
-from namedmap.streams import ViewStream
+from namedmap.memory.stream import ViewStream
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-    from namedmap.mappings import FileMapping
+    from namedmap.memory.mapping import FileMapping
 
 _GRANULARITY = 0x10000
 #: Bytes that are looked at at a time, in a search or comparison.

@@ -23,9 +23,9 @@ from namedmap import errors
 from namedmap._contract import FileHandle, Permissions, SectionHandle
 from namedmap._failure import Failure
 from namedmap._platform import files, sections
-from namedmap.passages import Passable
+from namedmap.memory.handing import Passable
+from namedmap.memory.view import View
 from namedmap.permissions import permissions
-from namedmap.view import View
 
 
 class FileMapping(Passable):

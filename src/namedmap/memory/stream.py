@@ -10,7 +10,7 @@ from namedmap import constants as c
 from namedmap import errors
 
 if TYPE_CHECKING:
-    from namedmap.view import View
+    from namedmap.memory.view import View
 
 
 class ViewStream(io.RawIOBase):

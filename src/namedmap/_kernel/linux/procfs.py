@@ -1,0 +1,114 @@
+"""The one reader of /proc: processes, what they hold locks on, what they have mapped. Source: proc(5).
+
+Everything here is a look at others: it sees what the kernel shows to this user, and what was there a moment ago.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_END = (1 << 63) - 1
+#: Of a command line, for people.
+_LONGEST_COMMAND = 4096
+
+
+class Lock(NamedTuple):
+    """A lock that a descriptor carries, on the bytes from first to last of a file."""
+
+    inode: int
+    first: int
+    last: int
+
+    def covers(self, byte: int) -> bool:
+        return self.first <= byte <= self.last
+
+
+class Mapping(NamedTuple):
+    """Memory of a process, [start, end)."""
+
+    start: int
+    end: int
+    permissions: str  # "rw-s", "r--p"
+    offset: int
+    device: int
+    inode: int
+
+
+def processes() -> list[int]:
+    """The ids of the processes that can be seen from here."""
+    with contextlib.suppress(OSError):
+        return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return []
+
+
+def started(pid: int) -> str:
+    """When a process was started, in ticks since the boot: it tells the process from an earlier one with its id.
+
+    Raises OSError if there is none.
+    """
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
+def command(pid: int) -> str:
+    """The command line of a process, for people; "" if it cannot be had."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = file.read(_LONGEST_COMMAND).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+        return printable(words).strip()
+    return ""
+
+
+def printable(text: str) -> str:
+    """A text that others have chosen, without what a terminal would obey: control characters are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def descriptors(pid: int) -> list[str]:
+    """The numbers of a process's descriptors."""
+    with contextlib.suppress(OSError):
+        return os.listdir(f"/proc/{pid}/fd")
+    return []
+
+
+def locks(pid: int | str, descriptor: str) -> Iterator[Lock]:
+    """The locks that a descriptor of a process carries. (/proc/locks gives no process for such locks.)"""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            if fields[0] == "lock:":
+                last = _END if fields[-1] == "EOF" else int(fields[-1])
+                yield Lock(int(fields[-3].rpartition(":")[2]), int(fields[-2]), last)
+
+
+def mappings(pid: int | str) -> Iterator[Mapping]:
+    """The memory of a process, by ascending address. Raises OSError where it may not be seen."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            span, permissions, offset, device, inode = line.split(maxsplit=5)[:5]
+            start, end = (int(number, 16) for number in span.split("-"))
+            major, minor = (int(number, 16) for number in device.split(":"))
+            yield Mapping(start, end, permissions, int(offset, 16), os.makedev(major, minor), int(inode))
+
+
+def holds(pid: int | str, inode: int, byte: int) -> bool:
+    """Whether a process carries a lock on a byte of the file of this inode."""
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
+            if any(each.inode == inode and each.covers(byte) for each in locks(pid, descriptor)):
+                return True
+    return False
+
+
+def describe_holders(fd: int, byte: int) -> str:
+    """Who holds a lock on a byte of a file: "process 12 (python3 x.py)" where /proc tells, for error messages."""
+    inode = os.fstat(fd).st_ino
+    found = [_described(pid) for pid in processes() if pid != os.getpid() and holds(pid, inode, byte)]
+    return " and ".join(found) or "a process that cannot be seen from here (another user's, or in another container)"
+
+
+def _described(pid: int) -> str:
+    words = command(pid)
+    return f"process {pid} ({words[:80]})" if words else f"process {pid}"

@@ -1,0 +1,92 @@
+"""The file that a section stands on: growing it, and finding it again by what a control page says of it."""
+
+import contextlib
+import errno
+import os
+import resource
+import stat
+from collections.abc import Iterator
+
+from namedmap._kernel.files import sharemodes
+from namedmap._kernel.linux import procfs, protection
+from namedmap._kernel.names.controlpage import Control
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+
+
+def grow(fd: int, size: int, what: object) -> None:
+    """Give the file its new size in real space, so that a full disk is an error here and not SIGBUS at a store."""
+    before = os.fstat(fd).st_size
+    if size <= before:
+        return
+    try:
+        if size >= 1 << 63:
+            raise OSError(errno.EFBIG, "File too large")
+        os.posix_fallocate(fd, before, size - before)
+    except OSError as error:
+        if os.fstat(fd).st_size != before:
+            os.ftruncate(fd, before)
+        # Either the filesystem has no files so large, or this process may not make one.
+        if error.errno in (errno.EFBIG, errno.EINVAL) and not 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < size:
+            raise KernelError(
+                NTSTATUS.STATUS_SECTION_TOO_BIG, f"{what} cannot grow to {size:,} bytes: {error.strerror}"
+            ) from None
+        raise from_oserror(error, f"{what} cannot grow to {size:,} bytes") from None
+
+
+def open_backing(page: Control, what: object, owner: int) -> int:
+    """The file behind a named section, by its path; or, renamed or deleted, from a process that has it open.
+
+    `owner` is the uid that the object file belongs to, who may have written what he liked into its control page.
+    """
+    # The section's protection says what it may need; less is all right where the file allows no more.
+    modes = (os.O_RDWR, os.O_RDONLY) if protection.TABLE[page.protection].writes else (os.O_RDONLY,)
+    for path in _places(page):
+        for mode in modes:
+            try:
+                fd = os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)
+            except (OSError, ValueError):  # ValueError: a NUL in a path that somebody forged
+                continue
+            try:
+                if _is_backing(fd, page, what, owner):
+                    sharemodes.mark_mapped(fd, mode == os.O_RDWR)
+                    return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+    raise KernelError(
+        NTSTATUS.STATUS_ACCESS_DENIED,
+        f"{what} is backed by the file {page.backing_path!r}, which was moved, deleted or is not yours to open, and no "
+        "process that holds it can be reached through /proc",
+    )
+
+
+def _is_backing(fd: int, page: Control, what: object, owner: int) -> bool:
+    info = os.fstat(fd)
+    if (info.st_dev, info.st_ino) != (page.backing_device, page.backing_inode):
+        return False
+    if owner not in (0, os.geteuid(), info.st_uid):
+        raise KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED,
+            f"{what} belongs to user {owner}, but its file {page.backing_path!r} to user {info.st_uid}: "
+            "it would make you read or write what its owner chose and perhaps may not",
+        )
+    if stat.S_ISREG(info.st_mode) and info.st_size < page.size:
+        raise KernelError(
+            NTSTATUS.STATUS_FILE_INVALID,
+            f"{what} has {page.size:,} bytes, but its file {page.backing_path!r} was cut to {info.st_size:,} by a "
+            "program that does not know of the section; pages that are gone cannot be mapped",
+        )
+    return True
+
+
+def _places(page: Control) -> Iterator[str]:
+    """Paths that may lead to the backing file, likeliest first."""
+    yield page.backing_path
+    for pid in (page.creator_pid, *procfs.processes()):
+        for descriptor in procfs.descriptors(pid):
+            path = f"/proc/{pid}/fd/{descriptor}"
+            with contextlib.suppress(OSError):
+                info = os.stat(path)
+                if (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode):
+                    yield path

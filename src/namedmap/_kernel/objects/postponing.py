@@ -1,0 +1,79 @@
+"""Drops that come at a bad moment: they wait for the end of a fork, or of a create or open of their thread.
+
+The garbage collector, a signal handler or the end of another thread's locals may drop the last handle to an object at
+any instant. The module decides for each drop whether it can be done now.
+"""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+#: While this process forks: what to do when it has.
+_after_fork: list[Callable[[], None]] | None = None
+
+
+def begin_fork() -> None:
+    """From here on the descriptors stay as they are, and so do their locks; with `lock` held."""
+    global _after_fork
+    _after_fork = []
+
+
+def end_fork() -> list[Callable[[], None]]:
+    """What was postponed; with `lock` held. A forked child, which counts anew, need not do it."""
+    global _after_fork
+    calls, _after_fork = _after_fork or [], None
+    return calls
+
+
+def postponed(call: Callable[[], None]) -> bool:
+    """Whether the call has to wait for the end of a fork; with `lock` held.
+
+    The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
+    fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
+    """
+    waiting = _thread.calls if _after_fork is None else _after_fork
+    if waiting is None:
+        return False
+    waiting.append(call)
+    return True
+
+
+class _Thread(threading.local):
+    calls: list[Callable[[], None]] | None = None
+
+
+_thread = _Thread()
+
+
+def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Postpone what the garbage collector or a signal handler drops in this thread to the end of the function.
+
+    Who creates or opens an object holds its file's guard before he counts as a holder: a finalizer that drops the last
+    handle to the same object there would wait for the guard that its own thread holds, and take the object away
+    between its being found and its being counted.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        if _thread.calls is not None:
+            return function(*args, **kwargs)
+        _thread.calls = []
+        try:
+            return function(*args, **kwargs)
+        finally:
+            calls, _thread.calls = _thread.calls, None
+            if calls:
+                _call_all(calls)
+
+    return call
+
+
+def _call_all(calls: list[Callable[[], None]]) -> None:
+    with contextlib.ExitStack() as each:  # all of them are called, whatever one of them raises
+        for call in reversed(calls):
+            each.callback(call)

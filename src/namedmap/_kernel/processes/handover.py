@@ -1,0 +1,92 @@
+"""Giving objects to another process: descriptions with a lock of their own, and what a receiver makes of them.
+
+Somebody's lock keeps the object alive at every instant: a description that holds a lock of its own is made first and
+handed over, and closing our copy of it does not take the lock from the receiver. A File's description is handed over as
+it is: file object and file pointer are shared, as on Windows.
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+from namedmap._kernel.dispatch.counted import Event, Semaphore
+from namedmap._kernel.dispatch.mutant import Mutant
+from namedmap._kernel.files.file import File
+from namedmap._kernel.linux import locks
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.names import controlpage
+from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.objects import named
+from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import Handle
+from namedmap._kernel.processes.process import Process, Thread
+from namedmap._kernel.status import NTSTATUS, KernelError
+
+_KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
+
+Record = dict[str, Any]
+
+
+def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
+    """A new description of the object's file, with a lock of its own on `count` bytes (maybe none)."""
+    mode = os.O_RDWR if held.writable else os.O_RDONLY
+    fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
+    if count:
+        locks.try_lock(fd, locks_at, count)
+    return fd
+
+
+def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
+    """What a receiver needs to know of a handle, next to its descriptors."""
+    held = entry.object
+    record: Record = {"handle": value, "access": entry.access, "flags": entry.flags, "type": held.type_name}
+    if isinstance(held, NamedObject):
+        record |= {"path": held.path, "writable": held.writable, "name": held.name, "fd": fd, "backing": backing}
+    elif isinstance(held, File):
+        record |= {"path": held.path, "fd": fd}
+    elif isinstance(held, Process):
+        record |= {"pid": held.pid}
+    return record
+
+
+def receive(record: Record, fd: int, backing: int) -> KernelObject:
+    """The object for a record and its descriptors, which are closed or taken over."""
+    cls = _KINDS.get(record["type"])
+    if cls is not None:
+        return receive_named(cls, record, fd, backing)
+    if record["type"] == File.type_name:
+        os.set_inheritable(fd, False)
+        file: File = File.adopt(fd, record["path"])
+        return file
+    return Process(record["pid"]) if record["type"] == Process.type_name else Thread()
+
+
+def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
+    name = ObjectName(*record["name"]) if record["name"] else None
+    held: NamedObject | None = None
+    try:
+        mode = os.O_RDWR if record["writable"] else os.O_RDONLY
+        own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+        with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
+            file.lock(exclusive=False)
+            page = controlpage.parse(own, file.info.st_size, file)
+            if backing >= 0:
+                os.set_inheritable(backing, False)
+                page = dataclasses.replace(page, backing_fd=backing)
+            held = named.adopt(cls, file, page)
+        return held
+    finally:
+        os.close(fd)  # only now: its lock has kept the object alive
+        if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
+            os.close(backing)  # not needed: this process had the object already, or it is gone
+
+
+def receive_section(fd: int, *, writable: bool) -> Section:
+    """The section of a descriptor that keeps it alive, which is closed."""
+    held = receive_named(Section, {"writable": writable, "name": None, "path": None}, fd, -1)
+    if not isinstance(held, Section):
+        held.drop_handle()
+        raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the descriptor is not that of a section")
+    return held

@@ -1,0 +1,9 @@
+"""Shared memory and files as memory.
+
+    handing       a section that other processes are given without a name
+    stream        a view as a binary file
+    view          a range of a mapping
+    mapping       file mappings: create, open, map_file
+
+Each module imports only from those above it.
+"""
