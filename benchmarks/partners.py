@@ -17,6 +17,7 @@ from typing import Any
 
 import namedmap
 from lockpeers import Peer, opened, spawn
+from namedmap import win32
 
 COUNTER_SIZE = mmap.PAGESIZE
 
@@ -152,10 +153,28 @@ def wait_for_one(peer: Peer, seconds: float) -> float:
 
 
 def wait_for_any(count: int, seconds: float) -> float:
-    events = [namedmap.Event(f"any{index}") for index in range(count)]
-    namedmap.wait_any(events, 0.01)
+    return _wait_for_events(namedmap.wait_any, count, seconds)
+
+
+def wait_for_all(count: int, seconds: float) -> float:
+    return _wait_for_events(namedmap.wait_all, count, seconds)
+
+
+def _wait_for_events(wait: Callable[[list[namedmap.Event], float], object], count: int, seconds: float) -> float:
+    events = [namedmap.Event(f"{wait.__name__}{index}") for index in range(count)]
+    wait(events, 0.01)
     start = time.process_time()
-    namedmap.wait_any(events, seconds)
+    wait(events, seconds)
+    return time.process_time() - start
+
+
+def wait_for_process(pid: int, seconds: float) -> float:
+    process = win32.OpenProcess(win32.SYNCHRONIZE, False, pid)
+    if process is None:
+        raise OSError(f"process {pid} cannot be waited for: error {win32.GetLastError()}")
+    win32.WaitForSingleObject(process, 10)
+    start = time.process_time()
+    win32.WaitForSingleObject(process, int(seconds * 1000))
     return time.process_time() - start
 
 

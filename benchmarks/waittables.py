@@ -297,6 +297,8 @@ def idle(root: Path, effort: Effort) -> Table:
         waits: dict[str, tuple[Callable[[Any, float], float], object]] = {
             EVENT: (partners.wait_for_one, event),
             f"namedmap.wait_any, {MANY_OBJECTS} events": (partners.wait_for_any, MANY_OBJECTS),
+            f"namedmap.wait_all, {MANY_OBJECTS} events": (partners.wait_for_all, MANY_OBJECTS),
+            "namedmap.win32, the end of a process": (partners.wait_for_process, os.getpid()),
             "namedmap in asyncio, a task": (partners.wait_in_tasks, 1),
             many_tasks: (partners.wait_in_tasks, MANY_TASKS),
         }
@@ -311,8 +313,9 @@ def idle(root: Path, effort: Effort) -> Table:
                 for name, process in started.items():
                     rows[name].samples.append(process.answer())
     text = (
-        f"A process that waits {effort.idle:g} s for an event that nobody sets, or a lock that another one keeps: its "
-        "processor time, user and system, of all its threads, in percent of a core. All rows wait at the same time."
+        f"A process that waits {effort.idle:g} s for an event that nobody sets, a lock that another one keeps, or the "
+        "end of a process that goes on: its processor time, user and system, of all its threads, in percent of a core. "
+        "All rows wait at the same time."
     )
     table = Table("an idle waiter", text, list(rows.values()), [], unit="% of a core", picture="waiting")
     for row in [name for name in rows if name.startswith("namedmap")]:

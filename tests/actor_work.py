@@ -20,8 +20,6 @@ from support import WATCHDOG, Spawn
 
 #: What GetLastError gives if a call has left it alone.
 UNTOUCHED = 0xDEAD
-#: A watchdog for answers, in seconds: far longer than any sleep of a wait, but many wrong programs may be tried.
-PATIENCE = 10.0
 BLOCKED, CANCELLED = "blocked", "cancelled"
 
 
@@ -174,7 +172,7 @@ class Actor:
 
     def receive(self) -> Any:
         """An Answer, BLOCKED or CANCELLED."""
-        assert self.connection.poll(PATIENCE), f"{self} does not answer"
+        assert self.connection.poll(WATCHDOG), f"{self} does not answer"
         return self.connection.recv()
 
     def call(self, name: str, *arguments: Any) -> Answer:

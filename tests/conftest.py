@@ -11,19 +11,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from namedmap._kernel.objects.table import table
-from support import NOBODY, Child, Spawn, is_root, sweep
+from support import NOBODY, WATCHDOG, Child, Spawn, is_root, sweep
 
 _DEAD_FILES = "leaves_dead_files"
 _PR_SET_CHILD_SUBREAPER = 36
-#: How long what a test has killed or closed may take to be gone, in seconds: a watchdog.
-_PATIENCE = 10.0
+
+
+# How fast the machine is fails no test. Examples share the fixtures of their test, which has to bear that.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{_DEAD_FILES}: the test kills processes; their dead files are swept after it")
+    _let_children_hear_signals()
+
+
+def _let_children_hear_signals() -> None:
+    """Catch, and drop, what this process was told to ignore, as background jobs (SIGINT) and nohup (SIGHUP) are.
+
+    A new program inherits that a signal is ignored, but not that it is caught: there, Ctrl-C then means what it means.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,7 +78,7 @@ def nothing_left(request: pytest.FixtureRequest, private_root: Path) -> Iterator
 
 def _surviving_children() -> list[str]:
     """Children that do not end by themselves in good time; they are killed."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + WATCHDOG
     while _reap() and time.monotonic() < deadline:
         time.sleep(0.002)
     found = [f"{pid} ({_command(pid)})" for pid in _children()]

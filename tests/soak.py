@@ -1,6 +1,6 @@
 """Kill processes at random while they create, open, use and close objects of a few names; look for what goes wrong.
 
-    python tests/soak.py [--seconds N] [--names N] [--workers N]
+    python tests/soak.py [--seconds N] [--kills N] [--names N] [--workers N]
 
 Workers live for milliseconds and end by SIGKILL, wherever they are, or now and then by themselves. What must hold:
 
@@ -17,6 +17,7 @@ The last line sums up. Exit status 1 if anything was violated.
 import argparse
 import contextlib
 import ctypes
+import math
 import os
 import random
 import shutil
@@ -39,8 +40,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Soak:
     """The parent of all."""
 
-    def __init__(self, seconds: float, names: int, workers: int, scratch: Path) -> None:
-        self.seconds, self.workers = seconds, workers
+    def __init__(self, seconds: float, enough: float, names: int, workers: int, scratch: Path) -> None:
+        self.seconds, self.enough, self.workers = seconds, enough, workers
         self.report = scratch / "violations"
         self.report.touch()
         self.names = make_names(names, scratch)
@@ -51,7 +52,7 @@ class Soak:
     def run(self) -> int:
         """Returns the exit status."""
         begin = reported = time.monotonic()
-        while time.monotonic() - begin < self.seconds and not self.violations():
+        while time.monotonic() - begin < self.seconds and self.kills < self.enough and not self.violations():
             self._round(min(ROUND, self.seconds))
             if time.monotonic() - reported > 10:
                 reported = time.monotonic()
@@ -177,6 +178,7 @@ class Soak:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kill processes at random, and look for what that leaves.")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long (60)")
+    parser.add_argument("--kills", type=float, default=math.inf, metavar="N", help="stop after so many (never)")
     parser.add_argument(
         "--names", type=int, default=len(KINDS), metavar="N", help=f"names to compete for ({len(KINDS)})"
     )
@@ -188,7 +190,7 @@ def main() -> int:
     os.chmod(root, 0o1777)
     os.environ["NAMEDMAP_ROOT"] = root
     try:
-        return Soak(options.seconds, options.names, options.workers, scratch).run()
+        return Soak(options.seconds, options.kills, options.names, options.workers, scratch).run()
     finally:
         shutil.rmtree(scratch)
         shutil.rmtree(root)

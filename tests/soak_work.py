@@ -24,8 +24,8 @@ from namedmap._kernel.objects.table import table
 SIZE = 8192
 #: A fresh section: token, mark of a started initialisation, then one counter per worker; the last page is a pattern.
 TOKEN, STARTED, COUNTERS, PATTERN = 0, 8, 64, 4096
-#: No operation takes so long, in seconds: guards are given up after five.
-STUCK = 4.0
+#: An operation that takes so long hangs, in seconds: a watchdog. (Who waits for the dead is refused long before.)
+STUCK = 60.0
 _PF_EXITING = 0x4
 
 READ_WRITE = win32.GENERIC_READ | win32.GENERIC_WRITE

@@ -188,7 +188,7 @@ class Child:
         if self._serves and not self._stopped and self.process.poll() is None and stream is not None:
             with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
                 stream.close()
-                self.process.wait(10)
+                self.process.wait(WATCHDOG)
         self.kill()
 
     def _end(self) -> int:

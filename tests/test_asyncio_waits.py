@@ -595,39 +595,6 @@ class TestHelperThread:
             with forked(lambda: run(child())):
                 run(parent())
 
-    def test_idle_waiters_cost_little(self, spawn: Spawn) -> None:
-        """Less than 0.5 % of a core each, in the processor time of processes that only wait."""
-        cases = [
-            (number, call)
-            for number in (1, 100)
-            for call in ("Event().wait_async()", "wait_all_async([Event(), Event(), Semaphore(None, 0)])")
-        ]
-        script = """
-            import asyncio, resource
-            from namedmap import *
-
-            def cost():
-                used = resource.getrusage(resource.RUSAGE_SELF)
-                return used.ru_utime + used.ru_stime
-
-            async def main(number):
-                tasks = [asyncio.ensure_future({call}) for _ in range(number)]
-                await asyncio.sleep(0.5)
-                begun, clock = cost(), time.monotonic()
-                await asyncio.sleep(2)
-                say((cost() - begun) / (time.monotonic() - clock) / number)
-                for task in tasks: task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-            asyncio.run(main({number}))
-            """
-        children = [spawn(script.format(call=call, number=number)) for number, call in cases]
-        for child, (number, call) in zip(children, cases, strict=True):
-            share = float(child.line())
-            print(f"{number} x {call}: {100 * share:.3f} % of a core each")
-            assert share < 0.005
-            assert child.wait() == 0
-
 
 class TestOwnership:
     def test_recursion(self) -> None:

@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from namedmap import BlockError, attach, create, publish
@@ -102,7 +102,6 @@ class TestArrays:
 class TestArrow:
     """Tables, batches and frames come back equal."""
 
-    @settings(deadline=None)
     @given(_CELLS)
     def test_round_trips(self, rows: list[tuple[Any, ...]]) -> None:
         """With what is missing, and without rows."""
@@ -115,7 +114,6 @@ class TestArrow:
             with publish(NAME, each), attach(NAME) as other:
                 assert other.value.equals(each)
 
-    @settings(deadline=None)
     @given(_CELLS)
     def test_frames(self, rows: list[tuple[Any, ...]]) -> None:
         """Of pandas and polars, too."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import namedmap
@@ -42,7 +42,6 @@ _DTYPES = st.one_of(_SCALARS, arrays.array_dtypes(_SCALARS), arrays.nested_dtype
 class TestBytes:
     """Whatever has bytes comes back as a memoryview of them."""
 
-    @settings(deadline=None)
     @given(st.binary(max_size=200))
     def test_round_trip(self, content: bytes) -> None:
         """The publisher's is writable, a reader's is not."""
@@ -60,7 +59,6 @@ class TestBytes:
 class TestArrays:
     """NumPy arrays of every type and shape."""
 
-    @settings(deadline=None)
     @given(st.data())
     def test_round_trip(self, data: st.DataObject) -> None:
         """Type, shape, order and content come back; the memory is the same."""
@@ -525,7 +523,6 @@ class TestDoubt:
             with attach(NAME) as other:
                 assert other.value[99] == 99
 
-    @settings(deadline=None)
     @given(st.integers(0, 500), st.binary(min_size=1, max_size=12))
     def test_any_damage(self, at: int, content: bytes) -> None:
         """Of the header is an error; the data are what they are."""
@@ -539,7 +536,6 @@ class TestDoubt:
                 with pytest.raises(BlockError):
                     attach(NAME)
 
-    @settings(deadline=None)
     @given(st.binary(max_size=200), st.binary(max_size=100), st.integers(1, 2))
     def test_any_description(self, text: bytes, data: bytes, kind: int) -> None:
         """With a right checksum is an object of exactly the data, or an error."""
@@ -549,7 +545,6 @@ class TestDoubt:
             return
         assert found.nbytes == len(data or b"x")
 
-    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=300))
     def test_any_bytes(self, content: bytes) -> None:
         """Other programs' memory is no block; nor is one that is not written to the end."""

@@ -5,14 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 import namedmap
 from cli_support import COMMAND, background, call, ended, environment, run, terminal
-from support import WATCHDOG
+from support import WATCHDOG, eventually
 
 pytest.importorskip("namedmap.files", reason="the commands stand on it")
 
@@ -216,15 +215,13 @@ class TestPatch:
 
 class TestBigFiles:
     def test_sparse(self, directory: Path) -> None:
-        """8 TiB of holes are copied, searched and compared in no time."""
+        """8 TiB of holes are copied, searched and compared as holes: as bytes they would take hours."""
         with open(directory / "sparse", "wb") as file:
             os.truncate(file.fileno(), 8 << 40)
             os.pwrite(file.fileno(), b"needle", 5 << 40)
-        start = time.monotonic()
         call("copy", "sparse", "copy")
         assert call("search", "copy", "needle").lines == [f"{5 << 40:>12,}  needle"]
         assert call("compare", "sparse", "copy").lines == ["equal, 8.0 TiB"]
-        assert time.monotonic() - start < WATCHDOG
 
     def test_terminated(self, directory: Path) -> None:
         """A copy that is ended by SIGTERM leaves no half copy."""
@@ -232,9 +229,7 @@ class TestBigFiles:
             for _ in range(256):
                 big.write(os.urandom(1 << 20))
         with background("copy", "big", "copy", "--no-reflink", "--threads", "1") as process:
-            deadline = time.monotonic() + WATCHDOG
-            while not (directory / "copy").exists() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.001)
+            eventually(lambda: (directory / "copy").exists() or process.poll() is not None, "the beginning of a copy")
             process.send_signal(signal.SIGTERM)
             status = process.wait(WATCHDOG)
         names = {each.name for each in directory.iterdir()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedmap
@@ -36,7 +36,7 @@ class TestContent:
     @given(
         parts=segments, seed=st.integers(0, 9), way=st.sampled_from(WAYS), window=st.sampled_from([None, 4096, 77_777])
     )
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60)
     def test_a_copy_is_the_same(
         self, tmp_path: Path, parts: Segments, seed: int, way: dict[str, Any], window: int | None
     ) -> None:

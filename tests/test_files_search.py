@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import namedmap
@@ -16,9 +16,7 @@ from namedmap import files
 from namedmap.files import searching
 
 TIB = 1 << 40
-quick = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+quick = settings(max_examples=250)
 #: Text of few letters, so that there is much to be found, at the borders of windows of 64 bytes, too.
 texts = st.lists(st.sampled_from([b"a", b"b", b"ab", b"aab", b"\n", b"B", b"\0" * 70, b"c" * 30]), max_size=60).map(
     b"".join

@@ -13,7 +13,6 @@ from namedmap import win32
 from namedmap._kernel.linux import locks
 from namedmap._kernel.names import namespace
 from support import (
-    WATCHDOG,
     Spawn,
     close,
     create,
@@ -46,13 +45,11 @@ class TestHeldLocks:
     """Somebody holds a lock for longer than anybody should: stopped in an operation, or on purpose."""
 
     def check_refused(self, pid: int) -> None:
-        """Opening and creating fail in bounded time, with the holder's pid."""
-        begin = time.monotonic()
+        """Opening and creating fail instead of waiting for ever, with the holder's pid."""
         for failure in (error_of_open, error_of_create):
             assert failure(NAME) == win32.ERROR_LOCK_VIOLATION
             assert f"process {pid}" in message()
             assert re.search(r"continue or end it", message())
-        assert time.monotonic() - begin < WATCHDOG
 
     @pytest.mark.parametrize("moment", ["os.posix_fallocate", "os.pwrite", "os.fstat"])
     def test_a_creator_that_is_stopped(self, spawn: Spawn, moment: str) -> None:

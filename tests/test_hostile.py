@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from namedmap import nt, win32
@@ -256,7 +256,7 @@ class TestFuzz:
             close(section)
         return self.BASE[reserve]
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=300)
     @given(
         reserve=st.booleans(),
         fields=st.dictionaries(st.sampled_from([f for f in FIELDS if f != "magic"]), INTERESTING, max_size=4),

@@ -1,12 +1,11 @@
 """The rules that the source keeps: one place knows the platform, layers import downwards only, modules stay small."""
 
 import ast
+import functools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pytest
 
 import namedmap
 from section_support import plain
@@ -15,6 +14,7 @@ PACKAGE = Path(namedmap.__file__).parent
 KERNEL = PACKAGE / "_kernel"
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 CODE = sorted(
     path
     for folder in ("src", "tests", "examples", "benchmarks")
@@ -33,8 +33,14 @@ def label(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def nodes(paths: Sequence[Path]) -> Iterator[tuple[str, ast.AST]]:
+    """Every node of these modules, and where it is."""
+    return ((label(path), node) for path in paths for node in ast.walk(tree(path)))
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -52,23 +58,34 @@ def imports(path: Path) -> Iterator[str]:
                 yield whole if _is_module(whole) else module
 
 
+def _undocumented(path: Path, kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> list[str]:
+    """Public classes or functions of a module that have no docstring."""
+    found = [node for node in ast.iter_child_nodes(tree(path)) if isinstance(node, kind)]
+    return [node.name for node in found if not node.name.startswith("_") and not ast.get_docstring(node)]
+
+
 def _is_module(name: str) -> bool:
     place = PACKAGE.parent.joinpath(*name.split("."))
     return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
 
 
-def layers() -> list[str]:
-    """The modules of the object manager in the order of the map in its docstring."""
-    text = (KERNEL / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
-    listed: list[str] = []
-    for line in text.splitlines():
-        match = re.match(r"    (\w+)  +(.*)", line)
-        if match:
-            listed.append(match[1])
-            # "files; with sharing (share modes) and attributes": those come with it, and lie below it.
-            with_it = re.findall(r"\b(\w+)(?= \(|,| and |$)", match[2].partition("; with ")[2])
-            listed += [name for name in with_it if (KERNEL / f"{name}.py").exists()]
-    return listed
+def rooms() -> list[str]:
+    """The modules and wings of the package in the order of the layout at its door."""
+    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    lines = re.findall(r"^#     (\S.*?)(?:   .*)?$", text, re.MULTILINE)
+    return [name.rstrip("/") for line in lines for name in line.split()]
+
+
+def listed(wing: Path) -> list[str]:
+    """The modules of a wing of the object manager, or its wings, in the order of the map in its docstring."""
+    text = (wing / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
+    return re.findall(r"^    (\w+)/?  +\S", text, re.MULTILINE)
+
+
+def present(directory: Path) -> list[str]:
+    """The modules and packages that lie in a directory."""
+    modules = {path.stem for path in directory.glob("*.py")}
+    return sorted(modules | {path.parent.name for path in directory.glob("*/__init__.py")} - {"__init__", "__main__"})
 
 
 class TestPlatform:
@@ -82,53 +99,64 @@ class TestPlatform:
 
     def test_only_the_public_modules_ask_it(self) -> None:
         """`win32` and `nt` get their functions from `_platform`, which alone imports the implementation."""
-        for path in MODULES:
-            if path.is_relative_to(KERNEL):
-                continue
-            reaches = any(name.startswith("namedmap._kernel") for name in imports(path))
-            assert reaches == (path.name == "_platform.py"), label(path)
+        outside = [path for path in MODULES if not path.is_relative_to(KERNEL)]
+        found = [path for path in outside if any(name.startswith("namedmap._kernel") for name in imports(path))]
+        assert [label(path) for path in found] == ["src/namedmap/_platform.py"]
 
 
 class TestLayers:
-    def test_the_map_is_complete(self) -> None:
-        """The map in `_kernel/__init__` names every module once, and none that is not there."""
-        listed = layers()
-        modules = {path.stem for path in KERNEL.glob("*.py")} - {"__init__"} | {"api"}
-        assert sorted(listed) == sorted(set(listed))
-        assert set(listed) == modules
+    def test_the_layout_is_complete(self) -> None:
+        """The layout in the package's `__init__` names every module and wing once, and none that is not there."""
+        assert sorted(rooms()) == [name for name in present(PACKAGE) if name not in ("__init__", "__main__")]
 
-    @pytest.mark.parametrize("path", sorted(KERNEL.glob("*.py")), ids=label)
-    def test_modules_import_from_above_only(self, path: Path) -> None:
-        """Each module of the object manager imports only from those that the map has above it, and never from `api`."""
-        if path.stem == "__init__":
-            return
-        listed = layers()
-        groups = {name: index for index, name in enumerate(listed)}
-        used = {name.split(".")[2] for name in imports(path) if name.startswith("namedmap._kernel.")}
-        assert "api" not in used
-        for name in used:
-            # A module that comes "with" another lies below it, though it stands behind it in the line.
-            assert groups[name] < groups[path.stem] or _come_together(name, path.stem), f"{path.stem} imports {name}"
+    def test_rooms_import_from_above_only(self) -> None:
+        """Each module imports only from its own wing and from those that the layout has above it."""
+        order, found = rooms(), []
+        for path in MODULES:
+            room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+            if room not in ("__init__", "__main__"):
+                used = {name.split(".")[1] for name in imports(path) if name.startswith("namedmap.")} - {room}
+                lower = set(order[: order.index(room)])
+                found += [f"{label(path)} imports {name}" for name in sorted(used - lower)]
+        assert not found, "\n".join(found)
 
-    def test_there_are_no_cycles(self) -> None:
-        """No module reaches itself through its imports."""
-        graph = {
-            path.stem: {name.split(".")[2] for name in imports(path) if name.startswith("namedmap._kernel.")}
-            for path in KERNEL.glob("*.py")
-            if path.stem != "__init__"
-        }
+    def test_the_ground_imports_no_platform(self) -> None:
+        """What stands above `_kernel` in the layout, errors and files among it, can be imported without a platform."""
+        ground = rooms()[: rooms().index("_kernel")]
+        assert {"errors", "files", "constants", "types", "_contract"} <= set(ground)
+        output = plain(
+            f"""
+            import sys
+            import importlib
+            for name in {ground}:
+                importlib.import_module(f"namedmap.{{name}}")
+            print([name for name in sys.modules if name.startswith(("namedmap._kernel", "namedmap._platform"))])
+            """
+        )
+        assert output == "[]\n"
 
-        def reached(start: str) -> set[str]:
-            found: set[str] = set()
-            waiting = list(graph.get(start, ()))
-            while waiting:
-                name = waiting.pop()
-                if name not in found:
-                    found.add(name)
-                    waiting += graph.get(name, ())
-            return found
+    def test_the_maps_of_the_object_manager_are_complete(self) -> None:
+        """The map in the `__init__` of each wing names every module once, and none that is not there."""
+        assert sorted(listed(KERNEL)) == [name for name in present(KERNEL) if name != "__init__"]
+        for wing in KERNEL.glob("*/__init__.py"):
+            assert sorted(listed(wing.parent)) == [name for name in present(wing.parent) if name != "__init__"], wing
 
-        assert [name for name in graph if name in reached(name)] == []
+    def test_wings_import_from_above_only(self) -> None:
+        """Modules import from wings above, and in their wing from modules above; the two faces not from each other."""
+        wings, found = listed(KERNEL), []
+        for path in KERNEL.glob("*/*.py"):
+            wing, order = path.parent.name, listed(path.parent)
+            for name in imports(path) if path.stem != "__init__" else ():
+                parts = name.split(".")[2:]
+                if not name.startswith("namedmap._kernel."):
+                    continue
+                if parts[0] == wing:
+                    allowed = order.index(parts[1]) < order.index(path.stem)
+                else:
+                    allowed = wings.index(parts[0]) < wings.index(wing) and {wing, parts[0]} != {"contract", "win32"}
+                if not allowed:
+                    found.append(f"{label(path)} imports {name}")
+        assert not found, "\n".join(found)
 
     def test_public_data_imports_nothing(self) -> None:
         """Constants, statuses and types stand below everything."""
@@ -137,18 +165,17 @@ class TestLayers:
             assert found <= ({"namedmap.winerror"} if name == "constants" else set())
 
 
-def _come_together(name: str, other: str) -> bool:
-    text = (KERNEL / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
-    return any(re.search(rf"\b{name}\b", line) and re.match(rf"    {other}  ", line) for line in text.splitlines())
-
-
 class TestStandardLibrary:
-    @pytest.mark.parametrize("path", MODULES, ids=label)
-    def test_imports(self, path: Path) -> None:
+    def test_imports(self) -> None:
         """The package imports the standard library and itself; what is optional only where it is used."""
-        optional = OPTIONAL | (COMMAND_LINE if path.is_relative_to(PACKAGE / "cli") else set())
-        for name in imports(path):
-            assert name.split(".")[0] in sys.stdlib_module_names | {"namedmap"} | optional, name
+        here = sys.stdlib_module_names | {"namedmap"} | OPTIONAL
+        found = [
+            f"{label(path)}: {name}"
+            for path in MODULES
+            for name in imports(path)
+            if name.split(".")[0] not in here | (COMMAND_LINE if path.is_relative_to(PACKAGE / "cli") else set())
+        ]
+        assert not found, "\n".join(found)
 
     def test_in_a_bare_interpreter(self) -> None:
         """An isolated interpreter without site-packages runs it; nothing from elsewhere is loaded."""
@@ -170,51 +197,55 @@ class TestStandardLibrary:
 
 
 class TestText:
-    @pytest.mark.parametrize("path", CODE, ids=label)
-    def test_size(self, path: Path) -> None:
+    def test_size(self) -> None:
         """A module has at most 500 lines; a test module may have more."""
-        lines = path.read_text(encoding="utf-8").count("\n")
-        assert lines <= (1000 if path.is_relative_to(ROOT / "tests") else 500)
+        lines = {path: path.read_text(encoding="utf-8").count("\n") for path in CODE}
+        most = {path: 1000 if path.name.startswith("test_") else 500 for path in CODE}
+        found = [f"{label(path)}: {lines[path]} lines" for path in CODE if lines[path] > most[path]]
+        assert not found, "\n".join(found)
 
-    @pytest.mark.parametrize("path", MODULES, ids=label)
-    def test_functions_fit_a_screen(self, path: Path) -> None:
+    def test_functions_fit_a_screen(self) -> None:
         """A function has at most 60 lines, docstring included."""
-        for node in ast.walk(tree(path)):
-            if isinstance(node, ast.FunctionDef):
-                assert (node.end_lineno or 0) - node.lineno < 60, node.name
+        found = [
+            f"{where}: {node.name}"
+            for where, node in nodes(MODULES)
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+        ]
+        assert not found, "\n".join(found)
 
-    @pytest.mark.parametrize("path", MODULES, ids=label)
-    def test_nothing_left_undone(self, path: Path) -> None:
-        """No TODO, FIXME or XXX, no `type: ignore`, no bare except, no print, no commented-out code."""
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b|type: ignore|\bprint\(|breakpoint\(|\bpdb\b", text)
-        assert not re.search(
-            r"^\s*#\s*(import \w|from \w+ import|def \w|return\b|if .*:$|for .*:$)", text, re.MULTILINE
+    def test_nothing_left_undone(self) -> None:
+        """No TODO, FIXME or XXX, no `type: ignore`, no bare except, no print, no assert, no commented-out code."""
+        undone = re.compile(
+            r"\b(?:TODO|FIXME|XXX|HACK)\b|type: ignore|\bprint\(|breakpoint\(|\bpdb\b"
+            r"|^\s*#\s*(?:import \w|from \w+ import|def \w|return\b|if .*:$|for .*:$)",
+            re.MULTILINE,
         )
-        for node in ast.walk(tree(path)):
-            assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
-            assert not isinstance(node, ast.Assert)
+        texts = {label(path): path.read_text(encoding="utf-8") for path in MODULES}
+        found = [f"{name}: {match[0].strip()}" for name, text in texts.items() for match in undone.finditer(text)]
+        for where, node in nodes(MODULES):
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                found.append(f"{where}: a bare except")
+            if isinstance(node, ast.Assert):
+                found.append(f"{where}: an assert")
+        assert not found, "\n".join(found)
 
-    @pytest.mark.parametrize("path", MODULES, ids=label)
-    def test_docstrings(self, path: Path) -> None:
+    def test_docstrings(self) -> None:
         """Each module says what it is; each public class, too, structures of the C headers aside."""
-        assert ast.get_docstring(tree(path)) or not tree(path).body
-        for node in ast.iter_child_nodes(tree(path)):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and path.stem not in ("types", "libc"):
-                assert ast.get_docstring(node), node.name
+        found = [label(path) for path in MODULES if tree(path).body and not ast.get_docstring(tree(path))]
+        for path in MODULES:
+            if path.stem not in ("types", "libc"):
+                found += [f"{label(path)}: {name}" for name in _undocumented(path, ast.ClassDef)]
+        assert not found, "\n".join(found)
 
-    @pytest.mark.parametrize(
-        "path", [*sorted((KERNEL / "api").glob("*.py")), PACKAGE / "win32.py", PACKAGE / "nt.py"], ids=label
-    )
-    def test_public_functions_are_documented(self, path: Path) -> None:
+    def test_public_functions_are_documented(self) -> None:
         """Each public function of the contract has a docstring."""
-        for node in ast.iter_child_nodes(tree(path)):
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name[0].isupper():
-                assert ast.get_docstring(node), node.name
+        contract = [*sorted((KERNEL / "win32").glob("*.py")), PACKAGE / "win32.py", PACKAGE / "nt.py"]
+        found = [(label(path), name) for path in contract for name in _undocumented(path, ast.FunctionDef)]
+        assert [each for each in found if each[1][0].isupper()] == []
 
     def test_foreign_functions_are_declared(self) -> None:
         """Each function of the C library has its result type, and its argument types unless it is variadic."""
-        text = (KERNEL / "libc.py").read_text(encoding="utf-8")
+        text = (KERNEL / "linux" / "libc.py").read_text(encoding="utf-8")
         for name in re.findall(r"^(\w+) = _libc\.\w+$", text, re.MULTILINE):
             assert re.search(rf"\b{name}\.restype\b", text), name
             assert name == "syscall" or re.search(rf"\b{name}\.argtypes\b", text), name
@@ -226,20 +257,25 @@ class TestText:
             for path in MODULES
             if re.search(r"CDLL|PyDLL|cdll\b|pythonapi", path.read_text(encoding="utf-8"))
         ]
-        assert found == ["src/namedmap/_kernel/libc.py", "src/namedmap/files/_libc.py"]
+        assert found == ["src/namedmap/_kernel/linux/libc.py", "src/namedmap/files/_libc.py"]
 
     def test_every_test_states_its_rule(self) -> None:
         """Each test of this suite says what holds: in its docstring, or in a name that is a sentence."""
-        for path in sorted(Path(__file__).parent.glob("test_*.py")):
-            for node in ast.walk(tree(path)):
-                if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    assert ast.get_docstring(node) or node.name.count("_") >= 3, f"{path.name}: {node.name}"
+        found = [
+            f"{where}: {node.name}"
+            for where, node in nodes(TESTS)
+            if isinstance(node, ast.FunctionDef)
+            if node.name.startswith("test_") and node.name.count("_") < 3 and not ast.get_docstring(node)
+        ]
+        assert not found, "\n".join(found)
 
     def test_skips_give_their_reason(self) -> None:
         """No test is skipped without a reason."""
-        for path in sorted(Path(__file__).parent.rglob("*.py")):
-            for node in ast.walk(tree(path)):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                    ("mark.skip", "mark.skipif", "mark.xfail")
-                ):
-                    assert any(keyword.arg == "reason" for keyword in node.keywords), f"{path.name}:{node.lineno}"
+        found = [
+            f"{where}:{node.lineno}"
+            for where, node in nodes(TESTS)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if node.func.attr in ("skip", "skipif", "xfail") and ast.unparse(node.func.value).endswith("mark")
+            if all(keyword.arg != "reason" for keyword in node.keywords)
+        ]
+        assert not found, "\n".join(found)

@@ -179,7 +179,7 @@ def test_the_empty_name() -> None:
 class TestFileNames:
     """What a name becomes on disk."""
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @example("a", "A")
     @example("%h" + "0" * 64, "a" * 201)
     @example("a" * 200, "a" * 201)
@@ -194,7 +194,7 @@ class TestFileNames:
             assert name not in (".", "..")
             assert len(namespace.GLOBAL_PREFIX + name) <= 255
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.text(st.characters(exclude_characters="\\\0"), min_size=1, max_size=400), st.booleans())
     def test_a_parsed_name_is_its_native_name(self, leaf: str, is_global: bool) -> None:
         """A name, and the native path that it reports, lead to the same object."""
@@ -205,7 +205,7 @@ class TestFileNames:
         assert parse_native(name.native) == name
         assert parse(str(name)) == name
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.text(alphabet="\\LocalGbS01x", max_size=40))
     def test_no_name_crashes_the_parser(self, name: str) -> None:
         """Any text is a name or a status, and a name has no backslash."""

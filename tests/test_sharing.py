@@ -32,6 +32,7 @@ from file_support import (
 from namedmap import win32
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks
+from support import WATCHDOG
 
 ACCESSES = (
     0,
@@ -227,7 +228,7 @@ class TestRacingReaders:
 
     def test_one_of_two_wins(self, path: Path) -> None:
         outcomes: list[list[bool]] = []
-        begin, decided, over = (threading.Barrier(2, timeout=30) for _ in range(3))
+        begin, decided, over = (threading.Barrier(2, timeout=WATCHDOG) for _ in range(3))
 
         def contend(wins: list[bool]) -> None:
             for _ in range(200):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from file_support import (
@@ -317,7 +317,7 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(steps=st.lists(_STEPS, max_size=25))
 def test_reading_writing_seeking_and_resizing_follow_a_model(directory: Path, steps: list[tuple[str, object]]) -> None:
     handle, model = opened("model.dat", disposition=win32.CREATE_ALWAYS), Model()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedmap
@@ -50,7 +50,7 @@ def outcome(action: Callable[[], Any]) -> object:
         return next(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.data())
 def test_as_a_bytearray(view: View, data: st.DataObject) -> None:
     """Every index and slice reads and stores what it does with a bytearray that keeps its size."""
@@ -76,7 +76,7 @@ def test_as_a_bytearray(view: View, data: st.DataObject) -> None:
     assert list(view) == list(model)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.binary(max_size=300), st.binary(max_size=3), _INDEX, _INDEX)
 def test_searches(view: View, content: bytes, sought: bytes, start: int | None, end: int | None) -> None:
     """find and rfind give what those of bytes give."""
@@ -97,7 +97,7 @@ def test_searches_across_windows(at: int) -> None:
         assert view.find(b"match", at, at + 5) == at
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.data())
 def test_streams(view: View, data: st.DataObject) -> None:
     """A stream reads, writes and seeks as a file of this size."""

@@ -16,6 +16,20 @@ constants   PAGE_READWRITE and the others
 types       DWORD, SYSTEM_INFO and the others
 """
 
+# General layout. Each line imports only from those above it.
+#
+#     winerror constants ntstatus types        data: codes, constants, structures
+#     _failure _writing errors access          the ground, which stands on no platform
+#     _contract                                what a platform owes the classes
+#     files/                                   files of any size, by read and write
+#     _kernel/                                 the object manager on Linux; its map stands in its __init__
+#     _platform                                chooses the platform
+#     win32 nt                                 its functions by their Windows names
+#     permissions memory/ synchronization/     the classes: mappings and views; mutexes, semaphores, events, waits
+#     data/ inspection                         blocks that describe themselves; looking at objects
+#     compat/                                  drop-in modules: mmap, shared_memory, ctypes.windll, pywin32
+#     cli/                                     the command
+
 __version__ = "0.1.0"
 
 __all__ = [

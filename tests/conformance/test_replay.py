@@ -318,6 +318,7 @@ def test_data_is_shown_in_its_shortest_form(content: bytes, shown: str) -> None:
     ],
 )
 def test_data_tokens(token: str, content: bytes) -> None:
+    """A token of data means these bytes."""
     assert language.data(token) == content
 
 
@@ -330,6 +331,7 @@ def test_sequence_steps_every_251_bytes() -> None:
     [("-", None), ('""', ""), (r"Local\a%2Fb", r"Local\a/b"), ("%ud83d%ude00", "😀"), ("%ud83d", "\ud83d")],
 )
 def test_text_tokens(token: str, value: str | None) -> None:
+    """A token of text means this string, or none."""
     assert language.text(token) == value
 
 
@@ -344,4 +346,5 @@ def test_text_tokens(token: str, value: str | None) -> None:
     ],
 )
 def test_number_tokens(token: str, value: int) -> None:
+    """A token of a number means this value."""
     assert language.number(token) == value

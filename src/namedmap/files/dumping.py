@@ -2,15 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .failures import bad
 from .reading import AnyPath, Source
-
-if TYPE_CHECKING:  # files are read without a platform; who has a mapping has loaded one
-    from namedmap.memory.mapping import FileMapping
-    from namedmap.memory.view import View
 
 #: Bytes that are read at a time.
 _PIECE = 1 << 16
@@ -45,8 +42,28 @@ class DumpLine:
         return f"{self.offset:08x}  {self.hex:<{self.width * 3 - 1}}  |{self.text}|"
 
 
+class Readable(Protocol):
+    """What a View is, as far as a dump needs it: this module stands on no platform."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int = 0, size: int | None = None) -> bytes: ...
+
+
+class Mapped(Protocol):
+    """What a FileMapping is, as far as a dump needs it."""
+
+    @property
+    def size(self) -> int: ...
+
+    def view(
+        self, offset: int = 0, size: int | None = None, access: str | None = None
+    ) -> AbstractContextManager[Readable]: ...
+
+
 def dump(
-    source: "AnyPath | FileMapping | View", *, offset: int = 0, size: int | None = None, width: int = 16
+    source: AnyPath | Mapped | Readable, *, offset: int = 0, size: int | None = None, width: int = 16
 ) -> Iterator[DumpLine]:
     """The bytes of a file, a file mapping or a view, line by line: at most `size` bytes from `offset` on.
 
@@ -77,7 +94,7 @@ def _file(path: AnyPath, offset: int, size: int | None, width: int) -> Iterator[
         yield from _lines(read, start, stop, width)
 
 
-def _mapping(mapping: "FileMapping", offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
+def _mapping(mapping: Mapped, offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
     def read(at: int, length: int) -> bytes:
         with mapping.view(at, length, "read") as view:
             return view.read()
@@ -85,7 +102,7 @@ def _mapping(mapping: "FileMapping", offset: int, size: int | None, width: int) 
     yield from _lines(read, *_extent(mapping.size, offset, size), width)
 
 
-def _view(view: "View", offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
+def _view(view: Readable, offset: int, size: int | None, width: int) -> Iterator[DumpLine]:
     yield from _lines(view.read, *_extent(view.size, offset, size), width)
 
 

@@ -3,7 +3,7 @@
     memory           the pages of views
     sections         sections and their handles
     files            files that are to be mapped
-    synchronizationmutexes, semaphores, events
+    synchronization  mutexes, semaphores, events
     waits            waiting
 
 Each module imports only from those above it.
