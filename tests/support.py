@@ -52,7 +52,7 @@ def say(*words): print(" ".join(map(str, words)) + "\\n", end="", flush=True)  #
 def hear(): return sys.stdin.readline().rstrip("\\n")
 def message(): return win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
 def create(name, size=4096, security=None, inherit=False):
-    attributes = win32.SECURITY_ATTRIBUTES(security, inherit)
+    attributes = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=security, bInheritHandle=inherit)
     return win32.CreateFileMapping(-1, attributes, win32.PAGE_READWRITE, 0, size, name)
 def open_(name, access=win32.FILE_MAP_ALL_ACCESS): return win32.OpenFileMapping(access, False, name)
 def view(handle, access=win32.FILE_MAP_WRITE): return win32.MapViewOfFile(handle, access, 0, 0, 0)
@@ -221,7 +221,7 @@ def message() -> str:
 
 def create(name: str | None, size: int = 4096, protect: int = win32.PAGE_READWRITE, security: str | None = None) -> int:
     """A new section that must be had."""
-    attributes = None if security is None else win32.SECURITY_ATTRIBUTES(security)
+    attributes = None if security is None else win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=security)
     made = win32.CreateFileMapping(-1, attributes, protect, size >> 32, size & 0xFFFFFFFF, name)
     assert made, message()
     return made

@@ -23,7 +23,7 @@ LONG = int(WATCHDOG * 1000)
 #: How long those who must not be woken are given to show that they are, in milliseconds.
 SHORT = 250
 EVERYONE = "D:(A;;GA;;;WD)"
-INHERITABLE = win32.SECURITY_ATTRIBUTES(None, True)
+INHERITABLE = win32.SECURITY_ATTRIBUTES(bInheritHandle=True)
 
 TAKEN, ABANDONED, TIMEOUT = "OBJECT+0", "ABANDONED+0", "TIMEOUT"
 #: The modules without their types, for arguments that a type checker would refuse.
@@ -81,7 +81,7 @@ def manual(signaled: bool = False, name: str | None = None) -> int:
 
 
 def _attributes(security: str | None) -> win32.SECURITY_ATTRIBUTES | None:
-    return None if security is None else win32.SECURITY_ATTRIBUTES(security)
+    return None if security is None else win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=security)
 
 
 class SyncKind(NamedTuple):

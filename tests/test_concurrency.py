@@ -187,7 +187,7 @@ def test_an_inherit_flag_that_was_duplicated_from_outside(spawn: Spawn) -> None:
 def test_creating_what_may_only_be_read(spawn: Spawn, second_user: int, create: str) -> None:
     """A Create that would give write access to another user's read-only object is refused, as the Open is."""
     name = "Global\\read.only"
-    readable = win32.SECURITY_ATTRIBUTES("D:(A;;GA;;;OW)(A;;GR;;;WD)")
+    readable = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(A;;GA;;;OW)(A;;GR;;;WD)")
     held = (
         win32.CreateMutex(readable, False, name)
         if create.startswith("CreateMutex")

@@ -76,7 +76,7 @@ class TestDispositions:
         before = os.umask(0o027)
         try:
             close(opened("a.dat", disposition=win32.CREATE_NEW))
-            attributes = win32.SECURITY_ATTRIBUTES("D:(A;;GR;;;WD)(A;;GA;;;OW)")
+            attributes = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(A;;GR;;;WD)(A;;GA;;;OW)")
             handle = win32.CreateFile("b.dat", BOTH, ALL, attributes, win32.CREATE_NEW, 0, None)
         finally:
             os.umask(before)
@@ -85,7 +85,7 @@ class TestDispositions:
         assert stat.S_IMODE(os.stat("b.dat").st_mode) == 0o644
 
     def test_a_bad_descriptor_creates_nothing(self) -> None:
-        attributes = win32.SECURITY_ATTRIBUTES("D:(X;;GR;;;WD)")
+        attributes = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(X;;GR;;;WD)")
         assert win32.CreateFile("a.dat", BOTH, ALL, attributes, win32.CREATE_NEW, 0, None) == win32.INVALID_HANDLE_VALUE
         assert win32.GetLastError() == win32.ERROR_INVALID_SECURITY_DESCR
         assert not os.path.exists("a.dat")
@@ -284,7 +284,7 @@ class TestHandles:
         close(handle, twin.value)
 
     def test_a_child_inherits_the_file_object_with_its_pointer(self, a_dat: Path) -> None:
-        attributes = win32.SECURITY_ATTRIBUTES(None, True)
+        attributes = win32.SECURITY_ATTRIBUTES(bInheritHandle=True)
         handle = win32.CreateFile("a.dat", BOTH, 0, attributes, win32.OPEN_EXISTING, 0, None)
         seek(handle, 3)
         child = start("h = int(sys.argv[1]); print(read(h, 2)); write(h, b'XY')", str(handle), inherit=True)

@@ -175,7 +175,7 @@ class TestFlags:
     @pytest.mark.parametrize("inherit", [True, False])
     def test_security_attributes(self, inherit: bool) -> None:
         """bInheritHandle of SECURITY_ATTRIBUTES sets the flag."""
-        attributes = win32.SECURITY_ATTRIBUTES(None, inherit)
+        attributes = win32.SECURITY_ATTRIBUTES(bInheritHandle=inherit)
         for handle in (
             win32.CreateFileMapping(-1, attributes, 4, 0, 1, None),
             win32.CreateMutex(attributes, False, None),

@@ -33,7 +33,7 @@ from support import (
 )
 
 NAME = "inheritance"
-INHERITABLE = win32.SECURITY_ATTRIBUTES(None, True)
+INHERITABLE = win32.SECURITY_ATTRIBUTES(bInheritHandle=True)
 READ_WRITE = win32.GENERIC_READ | win32.GENERIC_WRITE
 
 
@@ -359,7 +359,7 @@ class TestSectionsOverFiles:
         path = tmp_path / "data"
         path.write_bytes(b"private".ljust(4096))
         file = open_file(path)
-        security: Any = win32.SECURITY_ATTRIBUTES("D:(A;;GA;;;WD)")
+        security: Any = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(A;;GA;;;WD)")
         section = win32.CreateFileMapping(file, security, win32.PAGE_READWRITE, 0, 0, f"Global\\{NAME}")
         assert section, message()
         path.chmod(0o600)

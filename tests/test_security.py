@@ -32,7 +32,7 @@ GROUP = 12345
 
 
 def attributes(sddl: str) -> win32.SECURITY_ATTRIBUTES:
-    return win32.SECURITY_ATTRIBUTES(sddl)
+    return win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=sddl)
 
 
 def status(name: str = NAME) -> os.stat_result:

@@ -621,7 +621,7 @@ class TestSecurity:
     )
     def test_the_descriptor_becomes_the_mode(self, kind: SyncKind, sddl: str | None, mode: int) -> None:
         """Of the object's file; whoever finds the object changes nothing."""
-        made = had(kind.create(win32.SECURITY_ATTRIBUTES(sddl), GLOBAL))
+        made = had(kind.create(win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=sddl), GLOBAL))
         assert object_path(GLOBAL).stat().st_mode & 0o777 == mode
         assert kind is MUTEX or kind.signal(made)
         assert wait(made) == TAKEN
@@ -629,7 +629,7 @@ class TestSecurity:
     @each_sync_kind
     def test_a_bad_descriptor(self, kind: SyncKind) -> None:
         """An error, and no object."""
-        assert failed(kind.create(win32.SECURITY_ATTRIBUTES("D:(A;;nonsense"), NAME))
+        assert failed(kind.create(win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(A;;nonsense"), NAME))
         assert object_files() == []
 
     @each_sync_kind
@@ -637,7 +637,7 @@ class TestSecurity:
     def test_inheritance(self, kind: SyncKind, inherit: bool) -> None:
         """bInheritHandle makes the handle inheritable."""
         flags = win32.DWORD(9)
-        made = had(kind.create(win32.SECURITY_ATTRIBUTES(None, inherit), NAME))
+        made = had(kind.create(win32.SECURITY_ATTRIBUTES(bInheritHandle=inherit), NAME))
         assert win32.GetHandleInformation(made, flags)
         assert flags.value == int(inherit)
 
@@ -830,7 +830,7 @@ class TestAnotherUser:
     @each_sync_kind
     def test_rights_for_everyone(self, other: Child, kind: SyncKind) -> None:
         """Then the other user creates, finds it and uses it."""
-        made = had(kind.create(win32.SECURITY_ATTRIBUTES(EVERYONE), GLOBAL))
+        made = had(kind.create(win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=EVERYONE), GLOBAL))
         other.run(f"h = {kind.text.format(GLOBAL)}")
         assert other.value("win32.GetLastError()") == win32.ERROR_ALREADY_EXISTS
         assert other.value("bool(h)")
@@ -847,7 +847,7 @@ class TestAnotherUser:
     @each_sync_kind
     def test_each_wakes_the_other(self, other: Child, kind: SyncKind) -> None:
         """One waits without looking, whoever made the object."""
-        made = had(kind.create(win32.SECURITY_ATTRIBUTES(EVERYONE), GLOBAL))
+        made = had(kind.create(win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=EVERYONE), GLOBAL))
         if kind is MUTEX:
             assert wait(made) == TAKEN
         in_child(other, GLOBAL, kind)
@@ -858,7 +858,7 @@ class TestAnotherUser:
     @each_sync_kind
     def test_the_other_way_round(self, other: Child, kind: SyncKind, helpers: Helpers) -> None:
         """The object is the other user's, and this process cannot trust its file."""
-        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES({EVERYONE!r})").format(GLOBAL)
+        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor={EVERYONE!r})").format(GLOBAL)
         other.run(f"h = {text}; ok = win32.WaitForSingleObject(h, 0)")
         made = had(kind.open(kind.everything, False, GLOBAL))
         (thread,) = helpers(1)
@@ -878,7 +878,7 @@ class TestAnotherUser:
     @each_sync_kind
     def test_a_file_cut_off_under_our_hands(self, other: Child, kind: SyncKind, helpers: Helpers) -> None:
         """The owner of the file truncates it: every call fails and says why, nothing crashes, a waiter comes back."""
-        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES({EVERYONE!r})").format(GLOBAL)
+        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor={EVERYONE!r})").format(GLOBAL)
         other.run(f"h = {text}; ok = win32.WaitForSingleObject(h, 0)")
         made = had(kind.open(kind.everything, False, GLOBAL))
         (thread,) = helpers(1)
@@ -896,7 +896,7 @@ class TestAnotherUser:
     @each_sync_kind
     def test_a_file_full_of_nonsense(self, other: Child, kind: SyncKind) -> None:
         """State words of any value: no crash, no hang, whatever the results."""
-        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES({EVERYONE!r})").format(GLOBAL)
+        text = kind.text.replace("None", f"win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor={EVERYONE!r})").format(GLOBAL)
         other.run(f"h = {text}; path = {str(object_path(GLOBAL))!r}; at = os.path.getsize(path) - 4096 + 128")
         made = had(kind.open(kind.everything, False, GLOBAL))
         for word in (-1, 2**31 - 1, -(2**31), 0x5A5A5A5A):

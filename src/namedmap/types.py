@@ -4,8 +4,9 @@
 """
 
 import ctypes
+import weakref
 from ctypes import c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
-from dataclasses import dataclass
+from typing import Any, ClassVar
 
 BOOL = c_int32
 DWORD = c_uint32
@@ -19,28 +20,113 @@ LPDWORD = ctypes.POINTER(DWORD)
 LPHANDLE = ctypes.POINTER(HANDLE)
 
 
-@dataclass
-class SECURITY_ATTRIBUTES:
+class _Text:
+    """A text in memory as C has it: UTF-16, ended by a NUL."""
+
+    #: By address, as long as a structure that points there keeps it: an address from elsewhere is never read.
+    known: ClassVar["weakref.WeakValueDictionary[int, _Text]"] = weakref.WeakValueDictionary()
+
+    def __init__(self, text: str) -> None:
+        self.units = text.encode("utf-16-le", "surrogatepass")
+        self._memory = ctypes.create_string_buffer(self.units + b"\0\0")
+        self.address = ctypes.addressof(self._memory)
+        _Text.known[self.address] = self
+
+    def first(self, length: int) -> str:
+        """The text of so many bytes."""
+        return self.units[:length].decode("utf-16-le", "surrogatepass")
+
+
+def _descriptor(structure: Any) -> Any:
+    """The security descriptor as a string; of a pointer that was stored by other means, its address."""
+    where = structure._descriptor
+    known = _Text.known.get(where) if where else None
+    return where if known is None else known.first(len(known.units))
+
+
+def _set_descriptor(structure: Any, value: Any) -> None:
+    if value is not None and not isinstance(value, str | int | c_void_p):
+        raise TypeError(f"a security descriptor is a str (SDDL), an address or None, not {type(value).__name__}")
+    structure._kept = _Text(value) if isinstance(value, str) else None
+    structure._descriptor = value if structure._kept is None else structure._kept.address
+
+
+class SECURITY_ATTRIBUTES(ctypes.Structure):
     """Who may use a new object, and whether its handle is inheritable.
 
     `lpSecurityDescriptor` is None (the owner only) or a security descriptor string, e.g. "D:(A;;GR;;;WD)(A;;GA;;;OW)".
+    Source: SECURITY_ATTRIBUTES (Win32).
     """
 
-    lpSecurityDescriptor: str | None = None
-    bInheritHandle: bool = False
+    _fields_ = (("nLength", c_uint32), ("_descriptor", c_void_p), ("bInheritHandle", c_int32))
+
+    nLength: int
+    bInheritHandle: Any
+
+    def __init__(
+        self, nLength: int = 0, lpSecurityDescriptor: str | int | None = None, bInheritHandle: bool | int = False
+    ) -> None:
+        super().__init__(nLength or ctypes.sizeof(type(self)), None, bInheritHandle)
+        self.lpSecurityDescriptor = lpSecurityDescriptor
+
+    lpSecurityDescriptor = property(_descriptor, _set_descriptor)
 
 
-@dataclass
-class OBJECT_ATTRIBUTES:
-    r"""Name and attributes of an object for the native calls.
+class UNICODE_STRING(ctypes.Structure):
+    """`Length` and `MaximumLength` in bytes; `Buffer` is the address of UTF-16 text."""
 
-    `ObjectName` is relative to the session's directory of names, or absolute (`\BaseNamedObjects\X`).
+    _fields_ = (("Length", c_uint16), ("MaximumLength", c_uint16), ("Buffer", c_void_p))
+
+
+class OBJECT_ATTRIBUTES(ctypes.Structure):
+    r"""Name and attributes of an object for the native calls; made as InitializeObjectAttributes makes it.
+
+    `ObjectName` is a str or a UNICODE_STRING, relative to the session's directory of names or absolute
+    (`\BaseNamedObjects\X`); `SecurityDescriptor` is as in SECURITY_ATTRIBUTES. Source: OBJECT_ATTRIBUTES (ntdef.h).
     """
 
-    ObjectName: str | None = None
-    Attributes: int = 0
-    RootDirectory: int | None = None
-    SecurityDescriptor: str | None = None
+    _fields_ = (
+        ("Length", c_uint32),
+        ("RootDirectory", c_void_p),
+        ("_name", ctypes.POINTER(UNICODE_STRING)),
+        ("Attributes", c_uint32),
+        ("_descriptor", c_void_p),
+        ("SecurityQualityOfService", c_void_p),
+    )
+
+    Length: int
+    RootDirectory: Any
+    Attributes: Any
+
+    def __init__(
+        self,
+        ObjectName: Any = None,
+        Attributes: int = 0,
+        RootDirectory: int | None = None,
+        SecurityDescriptor: str | int | None = None,
+    ) -> None:
+        super().__init__(ctypes.sizeof(type(self)), RootDirectory, None, Attributes)
+        self.ObjectName, self.SecurityDescriptor = ObjectName, SecurityDescriptor
+
+    @property
+    def ObjectName(self) -> Any:
+        """The text; of a UNICODE_STRING whose text is not known here, that."""
+        if not self._name:
+            return None
+        name: UNICODE_STRING = self._name.contents
+        known = _Text.known.get(name.Buffer or 0)
+        return name if known is None or name.Length > len(known.units) else known.first(name.Length)
+
+    @ObjectName.setter
+    def ObjectName(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._text = text = _Text(value)
+            # Both lengths have 16 bits, so Windows cuts longer names.
+            length = min(len(text.units), 0xFFFC)
+            value = UNICODE_STRING(length, length + 2, text.address)
+        self._name = ctypes.pointer(value) if isinstance(value, UNICODE_STRING) else value
+
+    SecurityDescriptor = property(_descriptor, _set_descriptor)
 
 
 class SYSTEM_INFO(ctypes.Structure):
@@ -106,12 +192,6 @@ class EVENT_BASIC_INFORMATION(ctypes.Structure):
     """`EventType` is 0 for a manual-reset event, 1 for an auto-reset one."""
 
     _fields_ = (("EventType", c_int32), ("EventState", c_int32))
-
-
-class UNICODE_STRING(ctypes.Structure):
-    """`Length` and `MaximumLength` in bytes; `Buffer` is the address of UTF-16 text."""
-
-    _fields_ = (("Length", c_uint16), ("MaximumLength", c_uint16), ("Buffer", c_void_p))
 
 
 class OBJECT_BASIC_INFORMATION(ctypes.Structure):

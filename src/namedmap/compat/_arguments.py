@@ -257,4 +257,4 @@ def security(value: Any, call: Call) -> t.SECURITY_ATTRIBUTES | None:
     if not where:
         return None
     descriptor, inherits = struct.unpack("8xQi", where.load(20))
-    return t.SECURITY_ATTRIBUTES(_descriptors.text_of(descriptor), bool(inherits))
+    return t.SECURITY_ATTRIBUTES(lpSecurityDescriptor=_descriptors.text_of(descriptor), bInheritHandle=bool(inherits))

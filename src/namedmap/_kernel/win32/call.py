@@ -171,13 +171,15 @@ def target(out: Out, kind: type[Any] | tuple[type[Any], ...], what: str, *, requ
     return found
 
 
-def inherits(attributes: Any) -> bool:
-    """bInheritHandle of a SECURITY_ATTRIBUTES or None."""
-    if attributes is None:
-        return False
-    if not isinstance(attributes, SECURITY_ATTRIBUTES):
-        raise TypeError(f"security attributes must be a SECURITY_ATTRIBUTES or None, not {type(attributes).__name__}")
-    return bool(attributes.bInheritHandle)
+def security(attributes: Any) -> SECURITY_ATTRIBUTES | None:
+    """The structure behind a pointer to SECURITY_ATTRIBUTES, or None."""
+    found: SECURITY_ATTRIBUTES | None = target(attributes, SECURITY_ATTRIBUTES, "security attributes", required=False)
+    return found
+
+
+def inherits(attributes: SECURITY_ATTRIBUTES | None) -> bool:
+    """bInheritHandle."""
+    return attributes is not None and bool(attributes.bInheritHandle)
 
 
 class Memory(NamedTuple):

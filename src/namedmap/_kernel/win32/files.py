@@ -25,7 +25,7 @@ from namedmap.constants import (
     MoveMethod,
     WinError,
 )
-from namedmap.types import OVERLAPPED, SECURITY_ATTRIBUTES
+from namedmap.types import OVERLAPPED
 
 Path = str | os.PathLike[str] | os.PathLike[bytes] | None
 
@@ -41,7 +41,7 @@ def CreateFile(
     lpFileName: Path,
     dwDesiredAccess: int,
     dwShareMode: int,
-    lpSecurityAttributes: SECURITY_ATTRIBUTES | None,
+    lpSecurityAttributes: Any,
     dwCreationDisposition: int,
     dwFlagsAndAttributes: int,
     hTemplateFile: AnyHandle,
@@ -63,8 +63,9 @@ def CreateFile(
     share = call.dword(dwShareMode, "dwShareMode")
     disposition = call.dword(dwCreationDisposition, "dwCreationDisposition")
     flags = call.dword(dwFlagsAndAttributes, "dwFlagsAndAttributes")
-    inherit = call.inherits(lpSecurityAttributes)
-    descriptor = None if lpSecurityAttributes is None else lpSecurityAttributes.lpSecurityDescriptor
+    attributes = call.security(lpSecurityAttributes)
+    inherit = call.inherits(attributes)
+    descriptor = None if attributes is None else attributes.lpSecurityDescriptor
     wanted = None if descriptor is None else security.parse(descriptor)
     template = call.handle(hTemplateFile)
     if template:

@@ -9,7 +9,7 @@ from namedmap._kernel.dispatch import counted
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.linux import protection
 from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.memory import section, views
+from namedmap._kernel.memory import copying, section, views
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.names import security
@@ -60,7 +60,7 @@ _LONGEST_STRING = 0xFFFC  # bytes; a UNICODE_STRING counts them, and the NUL beh
 def NtCreateSection(
     SectionHandle: Out,
     DesiredAccess: int,
-    ObjectAttributes: OBJECT_ATTRIBUTES | None,
+    ObjectAttributes: Out,
     MaximumSize: Out,
     SectionPageProtection: int,
     AllocationAttributes: int,
@@ -74,8 +74,9 @@ def NtCreateSection(
     out = target(SectionHandle, HANDLE, "SectionHandle")
     access, file = Section.map_access(dword(DesiredAccess)), handle(FileHandle)
     size = 0 if MaximumSize is None else int64(_value(MaximumSize)) & 0xFFFFFFFFFFFFFFFF
-    name, flags = _attributes(ObjectAttributes)
-    owner = security.parse(None if ObjectAttributes is None else ObjectAttributes.SecurityDescriptor)
+    attributes = _structure(ObjectAttributes)
+    name, flags = _attributes(attributes)
+    owner = security.parse(None if attributes is None else attributes.SecurityDescriptor)
     try:
         found, existed = create_section(
             name, size, dword(SectionPageProtection), dword(AllocationAttributes), file, owner
@@ -100,13 +101,25 @@ def _value(size: Out) -> Out:
     return size if isinstance(size, int) else target(size, LARGE_INTEGER, "a LARGE_INTEGER")
 
 
+def _structure(attributes: Out) -> OBJECT_ATTRIBUTES | None:
+    """The structure behind a pointer to OBJECT_ATTRIBUTES, or None."""
+    found: OBJECT_ATTRIBUTES | None = target(attributes, OBJECT_ATTRIBUTES, "ObjectAttributes", required=False)
+    return found
+
+
+def _object_name(attributes: OBJECT_ATTRIBUTES) -> str | None:
+    """The text of ObjectName, of which only the address may be known."""
+    name = attributes.ObjectName
+    if isinstance(name, UNICODE_STRING):
+        name = copying.read(name.Buffer or 0, name.Length).decode("utf-16-le", "surrogatepass")
+    return optional_text(name, "ObjectName")
+
+
 def _attributes(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName | None, int]:
     """The name, if any, and the flags."""
     if attributes is None:
         return None, 0
-    if not isinstance(attributes, OBJECT_ATTRIBUTES):
-        raise TypeError(f"ObjectAttributes must be an OBJECT_ATTRIBUTES or None, not {type(attributes).__name__}")
-    optional_text(attributes.ObjectName, "ObjectName")
+    text = _object_name(attributes)
     flags = dword(attributes.Attributes)
     if flags & _PERMANENT:
         raise KernelError(NTSTATUS.STATUS_PRIVILEGE_NOT_HELD, "OBJ_PERMANENT needs a privilege that nobody holds here")
@@ -114,14 +127,15 @@ def _attributes(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName | None
         raise KernelError(
             NTSTATUS.STATUS_NOT_SUPPORTED, "there are no directory handles: give ObjectName an absolute path"
         )
-    if not attributes.ObjectName:
+    if not text:
         return None, flags
     if not flags & _CASE_INSENSITIVE:
-        return parse_native(attributes.ObjectName), flags
-    return find_case_insensitive(parse_native(attributes.ObjectName, ignore_case=True)), flags
+        return parse_native(text), flags
+    return find_case_insensitive(parse_native(text, ignore_case=True)), flags
 
 
-def _known(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName, int]:
+def _known(given: Out) -> tuple[ObjectName, int]:
+    attributes = _structure(given)
     name, flags = _attributes(attributes)
     if attributes is None:
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, "ObjectAttributes is NULL: there is no name to open")
@@ -133,7 +147,7 @@ def _known(attributes: OBJECT_ATTRIBUTES | None) -> tuple[ObjectName, int]:
 
 
 @native
-def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: OBJECT_ATTRIBUTES) -> None:
+def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: Out) -> None:
     """Open a section by name; the handle is stored in `SectionHandle` (HANDLE). Source: ZwOpenSection."""
     out, access = target(SectionHandle, HANDLE, "SectionHandle"), Section.map_access(dword(DesiredAccess))
     name, flags = _known(ObjectAttributes)
@@ -144,7 +158,7 @@ def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: OBJE
 
 
 @native
-def NtOpenMutant(MutantHandle: Out, DesiredAccess: int, ObjectAttributes: OBJECT_ATTRIBUTES) -> None:
+def NtOpenMutant(MutantHandle: Out, DesiredAccess: int, ObjectAttributes: Out) -> None:
     """Open a mutex by name; the handle is stored in `MutantHandle` (HANDLE)."""
     out, access = target(MutantHandle, HANDLE, "MutantHandle"), Mutant.map_access(dword(DesiredAccess))
     name, flags = _known(ObjectAttributes)

@@ -1,6 +1,7 @@
 """File mapping objects."""
 
 import functools
+from typing import Any
 
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
@@ -11,6 +12,7 @@ from namedmap._kernel.names.names import ObjectName, parse
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.win32 import call
 from namedmap._kernel.win32.call import (
     AnyHandle,
     boolean,
@@ -23,7 +25,6 @@ from namedmap._kernel.win32.call import (
     win32,
 )
 from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
-from namedmap.types import SECURITY_ATTRIBUTES
 
 _INVALID_HANDLE_VALUE = -1
 _EXISTED, _SUCCESS = int(ERROR_ALREADY_EXISTS), int(ERROR_SUCCESS)
@@ -31,12 +32,13 @@ _SEC_MASK = 0xDD800000  # the SEC_* that CreateFileMapping knows; the others mak
 _SEC_COMMIT = 0x08000000
 _WRITE_RIGHTS = 0x2 | 0x10  # SECTION_MAP_WRITE, SECTION_EXTEND_SIZE
 
-Attributes = SECURITY_ATTRIBUTES | None
+#: A SECURITY_ATTRIBUTES, `byref` or `pointer` of one, or None.
+Attributes = Any
 
 
 def created(held: NamedObject, access: int, existed: bool, attributes: Attributes) -> int:
     """A handle to an object from a Create function, and the last error such a function sets."""
-    value = table.insert(held, access, inherit=attributes is not None and inherits(attributes))
+    value = table.insert(held, access, inherit=inherits(call.security(attributes)))
     set_last_error(_EXISTED if existed else _SUCCESS)
     return value
 
@@ -62,10 +64,8 @@ def known_name(name: str | None) -> ObjectName:
 
 
 def descriptor(attributes: Attributes) -> security.Security:
-    if attributes is None:
-        return security.DEFAULT
-    inherits(attributes)  # for its check of the type
-    return security.parse(attributes.lpSecurityDescriptor)
+    found = call.security(attributes)
+    return security.DEFAULT if found is None else security.parse(found.lpSecurityDescriptor)
 
 
 @win32(None)

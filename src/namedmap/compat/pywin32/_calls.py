@@ -33,7 +33,8 @@ def attributes(value: Attributes) -> types.SECURITY_ATTRIBUTES | None:
     if not isinstance(value, PySECURITY_ATTRIBUTES):
         raise TypeError(f"security attributes are a PySECURITY_ATTRIBUTES or None, not {type(value).__name__}")
     descriptor = value.SECURITY_DESCRIPTOR
-    return types.SECURITY_ATTRIBUTES(descriptor.text if descriptor else None, bool(value.bInheritHandle))
+    text = descriptor.text if descriptor else None
+    return types.SECURITY_ATTRIBUTES(lpSecurityDescriptor=text, bInheritHandle=bool(value.bInheritHandle))
 
 
 def owned(value: int | None, funcname: str) -> PyHANDLE:
