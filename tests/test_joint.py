@@ -85,9 +85,12 @@ class TestHandlersExceptions:
         def stop() -> None:
             raise error("of the handler")
 
-        with namedmap.Event() as event, pytest.raises(error, match="of the handler"):
+        def waited() -> None:
             alarm(stop)
             wait(event.handle)
+
+        with namedmap.Event() as event, pytest.raises(error, match="of the handler"):
+            waited()
 
     def test_pass_through_creating_and_opening(self, alarm: Callable[[Callable[[], object]], None]) -> None:
         """Wherever a handler's exception comes, it arrives as it is, and the object is there or not, but whole."""
