@@ -28,7 +28,7 @@ bench: $(VENV)/installed-bench  ## measure against the peers; writes docs/benchm
 	$(BIN)/python benchmarks/run.py $(or $(ARGS),--write docs/benchmarks.md)
 
 soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves
-	$(BIN)/python tests/soak.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m programs.soak $(ARGS)
 
 # The variable silences an advertisement of the theme, which is no warning of mkdocs.
 docs: $(VENV)/installed-docs  ## build the pages into build/site; a warning is an error

@@ -5,6 +5,7 @@ import ctypes
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from namedmap._kernel.objects.table import table
-from support import NOBODY, WATCHDOG, Child, Spawn, is_root, sweep
+from calls import own_descriptors, sweep
+from calls.kernel import View, objects, owners, space, table
+from calls.sync import Helper, Helpers
+from child import NOBODY, WATCHDOG, Child, Spawn, is_root
+from namedmap import win32
 
 _DEAD_FILES = "leaves_dead_files"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -136,8 +140,52 @@ def _clean_up(root: Path) -> None:
 
 
 @pytest.fixture
+def tidy() -> Iterator[None]:
+    """Close what a test leaves open; then nothing of it may be left in this process."""
+    yield
+    for value in list(table._entries):
+        win32.SetHandleInformation(value, win32.HANDLE_FLAG_PROTECT_FROM_CLOSE, 0)
+        win32.CloseHandle(value)
+    for region in list(space):
+        if isinstance(region, View):
+            win32.UnmapViewOfFile(region.base)
+        else:
+            win32.VirtualFree(region.base, 0, win32.MEM_RELEASE)
+    # Mutexes that were closed unreleased while others had them stay until their owner ends.
+    owners.ended(owners.thread.owner)
+    assert not list(space)
+    assert not objects.holders
+    assert not objects._registry
+    assert own_descriptors() == []
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can: more interleavings, and no waiting for a turn after each call."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def helpers() -> Iterator[Helpers]:
+    """Makes threads; they have to be idle at the end of the test."""
+    made: list[Helper] = []
+
+    def make(number: int) -> list[Helper]:
+        new = [Helper() for _ in range(number)]
+        made.extend(new)
+        return new
+
+    yield make
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Start second processes (`support.Child`); they are ended, or killed, and reaped at the end of the test."""
+    """Start second processes (`child.Child`); they are ended, or killed, and reaped at the end of the test."""
     started: list[Child] = []
 
     def start(script: str | None = None, *arguments: str, **options: Any) -> Child:

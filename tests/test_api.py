@@ -10,9 +10,11 @@ from types import ModuleType
 import pytest
 
 import namedmap
+from calls import failed
+from child import plain
 from namedmap import constants, nt, ntstatus, types, win32
-from section_support import failed, plain
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 # Parameters as on the pages of learn.microsoft.com.
 WIN32 = """

@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 import pytest
 
 import namedmap
+from calls import close, create, load, unmap, view
+from calls.sync import Helpers, asleep, exactly, waiters
+from child import WATCHDOG, Spawn, forked
 from namedmap import (
     AbandonedMutexWarning,
     Event,
@@ -22,9 +25,6 @@ from namedmap import (
     wait_any,
     wait_any_async,
 )
-from support import WATCHDOG, Spawn, close, create, peek, unmap, view
-from sync_support import Helpers, asleep, exactly, forked, waiters
-from sync_support import helpers as helpers
 from test_primitives import raised
 from test_primitives import tidy as tidy
 
@@ -941,7 +941,7 @@ class TestOwnership:
         assert [child.line() for child in children] == ["ready"] * 3
         go.set()
         assert [child.wait() for child in children] == [0] * 3
-        assert int.from_bytes(peek(address, 8), "little") == 150
+        assert int.from_bytes(load(address, 8), "little") == 150
         assert not mutex.locked()
         unmap(address)
         close(section)

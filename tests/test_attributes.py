@@ -7,22 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from file_support import (
-    ALL,
-    BOTH,
-    NOBODY,
-    READ,
-    close,
-    failed,
-    message,
-    mounted,
-    needs_root,
-    opened,
-    public_directory,
-    refused,
-    run,
-    write,
-)
+from calls import close, failed, message
+from calls.files import ALL, BOTH, READ, mounted, opened, public_directory, refused, run, write
+from child import NOBODY, needs_root
 from namedmap import win32
 
 READONLY, HIDDEN, SYSTEM = 0x1, 0x2, 0x4

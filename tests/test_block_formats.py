@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from child import Spawn
 from namedmap import BlockError, attach, create, publish
-from support import Spawn
 
 numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
 NAME = "formats"

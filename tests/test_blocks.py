@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import namedmap
+from child import Child, Spawn
 from namedmap import BlockError, attach, publish
-from support import Child, Spawn
 
 numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
 arrays = pytest.importorskip("hypothesis.extra.numpy", reason="NumPy is not installed")

@@ -16,10 +16,10 @@ import click
 import pytest
 
 import namedmap
-from cli_support import COMMAND, background, call, environment, heard, held, run
+from child import WATCHDOG, Spawn
+from child.command import COMMAND, background, call, environment, heard, held, run
 from namedmap import inspection
 from namedmap.cli import _app, _values
-from support import WATCHDOG, Spawn
 
 STRUCT = "<If3dH4s:count,temp,v,u,tag"
 

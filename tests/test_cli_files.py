@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from cli_support import COMMAND, background, call, ended, environment, run, terminal
-from support import WATCHDOG, eventually
+from child import WATCHDOG, eventually
+from child.command import COMMAND, background, call, ended, environment, run, terminal
 
 pytest.importorskip("namedmap.files", reason="the commands stand on it")
 

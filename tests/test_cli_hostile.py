@@ -11,9 +11,9 @@ import pexpect
 import pytest
 
 import namedmap
-from cli_support import COMMAND, call, environment
+from child import WATCHDOG, Spawn
+from child.command import COMMAND, call, environment
 from namedmap import inspection
-from support import WATCHDOG, Spawn
 
 ODD = ["with\nnewline", "with\rreturn", "back\\slash", "\\n", "-dash", " space ", os.fsdecode(b"\xff\xfe"), "übergröße"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from cli_support import COMMAND, call, ended, held, run, terminal
+from child import WATCHDOG
+from child.command import COMMAND, call, ended, held, run, terminal
 from namedmap import inspection
-from support import WATCHDOG
 
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

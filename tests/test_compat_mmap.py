@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import namedmap
+from child import Spawn
 from namedmap.compat import mmap
-from support import Spawn
 
 NAME = "compat-mmap"
 # Some distributions leave out this module, some all of the package.

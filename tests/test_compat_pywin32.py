@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls import object_files
+from child import Spawn
 from namedmap import win32
 from namedmap.compat import pywin32
-from support import Spawn, object_files
 
 NAME = "compat-pywin32"
 MODULES = pywin32.modules()

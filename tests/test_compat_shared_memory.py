@@ -23,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import namedmap
+from child import WATCHDOG, Spawn
 from namedmap.compat import shared_memory
 from namedmap.compat.shared_memory import ShareableList, SharedMemory
-from support import WATCHDOG, Spawn
 
 mixins = pytest.importorskip("test._test_multiprocessing", reason="this Python has no test package")
 script_helper = pytest.importorskip("test.support.script_helper")

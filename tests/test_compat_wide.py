@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namedmap.compat import _wide, windll
-from section_support import tidy
 
-__all__ = ["tidy"]
+pytestmark = pytest.mark.usefixtures("tidy")
 
 if TYPE_CHECKING:
     from ctypes import Structure, Union

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
+from calls import object_path
 from namedmap import win32
 from namedmap.compat import windll as ours
 from namedmap.compat._declarations import LIBRARIES
-from section_support import tidy
-from support import object_path
 
-__all__ = ["tidy"]
+pytestmark = pytest.mark.usefixtures("tidy")
 
 PAGE_READWRITE, ALL_ACCESS = 4, 0xF001F
 INVALID = 2**64 - 1

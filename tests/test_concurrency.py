@@ -2,9 +2,10 @@
 
 import pytest
 
+from calls import KINDS, close, gone, message, object_files
+from calls.memory import run
+from child import Spawn
 from namedmap import win32
-from section_support import run
-from support import KINDS, Spawn, close, gone, message, object_files
 
 THREADS = """
     import threading
@@ -113,7 +114,7 @@ def test_a_signal_handler_that_closes_handles() -> None:
     output = run(
         """
         import signal, time
-        from namedmap._kernel.objects import named
+        from calls.kernel import objects
 
         pending = []
         signal.signal(signal.SIGALRM, lambda *_: pending and win32.CloseHandle(pending.pop()))

@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
+from calls import PAGE, close, duplicate, failed, open_section, peek, poke, section, view
+from calls.kernel import control, locks
+from child import Child, Spawn
 from namedmap import nt, win32
-from namedmap._kernel.linux import locks
-from namedmap._kernel.names import controlpage
-from section_support import PAGE, close, duplicate, failed, peek, poke, reopened, section, view
-from section_support import tidy as tidy
-from support import Child, Spawn
 
 LIFE = 2**62 + 3
 
@@ -77,7 +75,7 @@ def file_of(name: str, *, is_global: bool = False) -> Path:
 def held(spawn: Spawn, statement: str) -> Child:
     """A child that has made something by `statement` and holds it until the test ends."""
     child = spawn()
-    child.run(f"from section_support import *\n{statement}")
+    child.run(f"from calls import *; from calls.memory import *\n{statement}")
     return child
 
 
@@ -95,7 +93,7 @@ def locked(fd: int, first: int, last: int) -> list[int]:
     return found
 
 
-pytestmark = pytest.mark.leaves_dead_files
+pytestmark = [pytest.mark.usefixtures("tidy"), pytest.mark.leaves_dead_files]
 
 
 class TestSection:
@@ -121,7 +119,7 @@ class TestSection:
         with file_of("control.data").open("r+b") as file, mmap.mmap(file.fileno(), 10_000) as memory:
             assert memory[9000:9015] == b"from the holder"
             memory[0:10] = b"plain mmap"
-            address = view(reopened("control.data"))
+            address = view(open_section("control.data"))
             assert peek(address, 10) == b"plain mmap"
             assert poke(address + 5000, b"back")
             assert memory[5000:5004] == b"back"
@@ -263,10 +261,10 @@ class TestRoundTrip:
             ("n" * 32766, "/p" * 2000),
             ("", ""),
         ):
-            page = controlpage.Control(
-                controlpage.Kind.SECTION,
+            page = control.Control(
+                control.Kind.SECTION,
                 name,
-                controlpage.FLAG_FILE_BACKED,
+                control.FLAG_FILE_BACKED,
                 4,
                 0x800000,
                 12345,
@@ -287,11 +285,11 @@ class TestRoundTrip:
                 out.seek(offset)
                 out.write(content)
             with file.open("rb") as back:
-                assert controlpage.parse(back.fileno(), total, "the page") == page
+                assert control.parse(back.fileno(), total, "the page") == page
 
     def test_little_endian(self) -> None:
         """The layout does not depend on the machine."""
-        _, content, _ = controlpage.Control(controlpage.Kind.EVENT, state=(1, 2, -3)).build()
+        _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, -3)).build()
         assert content[8:16] == bytes([2, 0, 0, 0, 4, 0, 0, 0])
         assert content[128:144] == struct.pack("<i4xii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256

@@ -6,28 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from namedmap import win32
-from support import (
-    WATCHDOG,
-    Child,
+from calls import (
     Kind,
-    Spawn,
     close,
     create,
     each_kind,
     error_of_open,
     gone,
     handle_count,
-    known_in,
     message,
     object_files,
-    open_file,
     open_section,
     poke,
-    read_here,
     unmap,
     view,
 )
+from calls.files import opened, read
+from child import WATCHDOG, Child, Spawn, known_in
+from namedmap import win32
 
 NAME = "duplicate"
 
@@ -57,7 +53,7 @@ class TestDuplicateHandle:
         """Memory, handle count and name are one."""
         mine = create(name)
         mine_view = view(mine)
-        poke(mine_view, b"sender")
+        assert poke(mine_view, b"sender")
         value = self.give(mine, target.pid)
         assert handle_count(mine) == 2
         assert target.value(f"peek(view({value}), 6)") == b"sender"
@@ -135,8 +131,8 @@ class TestDuplicateHandle:
     def test_file_handles_share_the_pointer(self, target: Child, tmp_path: Path) -> None:
         """A duplicated file handle is the same file object."""
         (tmp_path / "data").write_bytes(b"0123456789")
-        file = open_file(tmp_path / "data")
-        assert read_here(file, 2) == b"01"
+        file = opened(tmp_path / "data", disposition=win32.OPEN_ALWAYS)
+        assert read(file, 2) == b"01"
         value = self.give(file, target.pid)
         close(file)
         target.run(f"data, n = bytearray(3), win32.DWORD(); ok = win32.ReadFile({value}, data, 3, n)")
@@ -146,7 +142,7 @@ class TestDuplicateHandle:
         """With their file, which may have lost its name."""
         path = tmp_path / "data"
         path.write_bytes(b"contents")
-        file = open_file(path)
+        file = opened(path, disposition=win32.OPEN_ALWAYS)
         section = win32.CreateFileMapping(file, None, win32.PAGE_READWRITE, 0, 0, NAME)
         assert section
         path.unlink()

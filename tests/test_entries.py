@@ -6,23 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from file_support import (
-    ALL,
-    BOTH,
-    NOBODY,
-    READ,
-    WRITE,
-    close,
-    failed,
-    mounted,
-    needs_root,
-    opened,
-    public_directory,
-    read,
-    refused,
-    run,
-    section,
-)
+from calls import close, failed
+from calls.files import ALL, BOTH, READ, WRITE, mounted, opened, public_directory, read, refused, run, section_of
+from child import NOBODY, needs_root
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("directory")
@@ -157,7 +143,7 @@ class TestMove:
         assert failed(win32.MoveFile("a.dat", "b.dat")) == win32.ERROR_SHARING_VIOLATION
         close(handle)
         handle = opened("a.dat")
-        mapping = section(handle)
+        mapping = section_of(handle)
         assert win32.MoveFile("a.dat", "b.dat")
         close(mapping, handle)
 
@@ -166,7 +152,7 @@ class TestMove:
         target.write_bytes(b"target")
         handle = opened("b.dat", READ)
         assert failed(win32.MoveFileEx("a.dat", "b.dat", 1)) == win32.ERROR_ACCESS_DENIED
-        mapping = section(handle)
+        mapping = section_of(handle)
         close(handle)
         assert failed(win32.MoveFileEx("a.dat", "b.dat", 1)) == win32.ERROR_ACCESS_DENIED
         close(mapping)
@@ -249,7 +235,7 @@ class TestCopy:
         Path("b.dat").write_bytes(b"old")
         for share, error in ((win32.FILE_SHARE_READ, 32), (ALL, win32.ERROR_USER_MAPPED_FILE)):
             handle = opened("b.dat", READ, share)
-            mapping = section(handle)
+            mapping = section_of(handle)
             assert failed(win32.CopyFile("a.dat", "b.dat", False)) == error
             close(mapping, handle)
         assert Path("b.dat").read_bytes() == b"old"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 import namedmap
+from child import Spawn
 from namedmap import errors, win32
 from namedmap.errors import (
     AccessDeniedError,
@@ -24,7 +25,6 @@ from namedmap.errors import (
     PageError,
     WrongKindError,
 )
-from support import Spawn
 from test_primitives import PRIMITIVES, Class, each_class
 from test_primitives import tidy as tidy
 

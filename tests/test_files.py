@@ -9,24 +9,8 @@ from typing import Any
 
 import pytest
 
-from file_support import (
-    ALL,
-    BOTH,
-    READ,
-    WRITE,
-    close,
-    failed,
-    has_open_handles,
-    message,
-    opened,
-    read,
-    refused,
-    run,
-    seek,
-    size,
-    start,
-    write,
-)
+from calls import close, failed, message
+from calls.files import ALL, BOTH, READ, WRITE, has_open_handles, opened, read, refused, run, seek, size, start, write
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("directory")

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedmap
-from bigfile_support import Segments, build, names, segments, space, sparse
-from file_support import mounted, needs_root
+from calls.bigfiles import Segments, build, names, segments, space, sparse
+from calls.files import mounted
+from child import needs_root, plain
 from namedmap import files
-from section_support import plain
 
 TIB = 1 << 40
 WAYS: list[dict[str, Any]] = [

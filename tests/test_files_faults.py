@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import namedmap
-from bigfile_support import build, names, sparse
-from file_support import mounted, needs_root, public_directory
+from calls.bigfiles import build, names, sparse
+from calls.files import mounted, public_directory
+from child import WATCHDOG, Spawn, needs_root
 from namedmap import files
-from support import WATCHDOG, Spawn
 
 MIB = 1 << 20
 #: Each in pieces of 256 KiB, so that there is a middle to be disturbed in.

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import namedmap
-from bigfile_support import build, names, sparse
-from file_support import needs_root, public_directory
+from calls.bigfiles import build, names, sparse
+from calls.files import public_directory
+from child import Spawn, needs_root
 from namedmap import files
-from support import Spawn
 
 #: Says that it has 4096 bytes, and has fewer.
 SYSFS = Path("/sys/kernel/mm/transparent_hugepage/enabled")

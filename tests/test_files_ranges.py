@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import namedmap
-from bigfile_support import Segments, build, segments, sparse
+from calls.bigfiles import Segments, build, segments, sparse
 from namedmap import files
 from namedmap.files import comparing
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import namedmap
-from bigfile_support import sparse
+from calls.bigfiles import sparse
 from namedmap import files
 from namedmap.files import searching
 

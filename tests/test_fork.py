@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from namedmap import win32
-from support import (
-    WATCHDOG,
+from calls import (
     Kind,
-    Spawn,
     close,
     create,
     each_kind,
     error_of_open,
-    eventually,
     gone,
     handle_count,
     message,
@@ -30,6 +26,9 @@ from support import (
     unmap,
     view,
 )
+from calls.kernel import locks
+from child import WATCHDOG, Spawn, eventually
+from namedmap import win32
 
 NAME = "fork"
 
@@ -181,7 +180,7 @@ class TestFork:
                 os.read(r, 1); os.write(w2, peek(v, 5)); poke(v, b"child"); os.read(r, 1); os._exit(0)
             """)
         assert handle_count(mine) == 3
-        poke(mine_view, b"hello")
+        assert poke(mine_view, b"hello")
         parent.run("os.write(w, b'x')")
         assert parent.value("os.read(r2, 5)") == b"hello"
         parent.run("os.write(w, b'x'); os.waitpid(pid, 0)")
@@ -281,7 +280,7 @@ class TestFork:
     ) -> None:
         """A parent is killed in the middle of an operation: its child's view does not keep the guard taken."""
         parent = spawn(f"""
-            from namedmap._kernel.objects.table import table
+            from calls.kernel import table
             h = create("{NAME}"); v = view(h)
             if not os.fork():
                 say("ready"); hear(); os._exit(0)
@@ -290,7 +289,7 @@ class TestFork:
         assert parent.line() == "ready"
         # What an operation does at its start, through the description that it uses.
         holder = spawn(f"""
-            from namedmap._kernel.objects.table import table
+            from calls.kernel import table
             h = open_("{NAME}"); v = view(h)
             assert locks.try_lock(table.get(h).object.fd, locks.GUARD, exclusive=True)
             if not os.fork():
@@ -301,7 +300,7 @@ class TestFork:
         assert [holder.line(), holder.line()] == ["ready", "ready"]
         os.kill(holder.pid, signal.SIGKILL)
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
-        monkeypatch.setattr("namedmap._kernel.linux.locks.GUARD_TIMEOUT", 0.3)
+        monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.3)
         close(open_section(NAME))
         parent.kill()
         holder.kill()

@@ -9,29 +9,25 @@ from typing import Any
 
 import pytest
 
-from namedmap import win32
-from section_support import (
-    ALL,
+from calls import (
     PAGE,
-    READ,
-    WRITE,
     basic,
     close,
     duplicate,
-    exists,
     failed,
     loose,
     message,
     object_text,
+    open_section,
     peek,
-    reopened,
-    run,
     section,
     unmap,
     view,
 )
-from section_support import eager_threads as eager_threads
-from section_support import tidy as tidy
+from calls.memory import ALL, READ, WRITE, exists, run
+from namedmap import win32
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 GARBAGE = (None, 0, 4 * 12345, 0xDEADBEE0, 2**31 - 4, 2**40, 2**63, 2**64 - 12, -3, -1000)
 KINDS = ("section", "mutex", "semaphore", "event", "file", "process")
@@ -132,9 +128,9 @@ class TestClose:
         first = section(name="handles.name")
         others = [
             duplicate(first),
-            reopened("handles.name", READ),
+            open_section("handles.name", READ),
             section(name="handles.name"),
-            reopened("handles.name"),
+            open_section("handles.name"),
         ]
         handles = [first, *others]
         random.Random(1).shuffle(handles)
@@ -283,7 +279,7 @@ class TestCompare:
     def test_one_object(self) -> None:
         """Handles to one object compare equal, whatever their access."""
         handle = section(name="handles.compare")
-        for other in (duplicate(handle, 0, 0), reopened("handles.compare", READ), section(name="handles.compare")):
+        for other in (duplicate(handle, 0, 0), open_section("handles.compare", READ), section(name="handles.compare")):
             assert win32.CompareObjectHandles(handle, other)
 
     @pytest.mark.parametrize("kind", KINDS[:-1])

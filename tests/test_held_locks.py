@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from namedmap import win32
-from namedmap._kernel.linux import locks
-from namedmap._kernel.names import namespace
-from support import (
-    Spawn,
+from calls import (
     close,
     create,
     error_of_create,
@@ -29,6 +25,9 @@ from support import (
     valid_file,
     view,
 )
+from calls.kernel import locks, namespace
+from child import Spawn
+from namedmap import win32
 
 NAME = "held"
 PAGE = 4096
@@ -211,7 +210,7 @@ class TestByHand:
         other.run(f"m = open_({NAME!r}); v = view(m)")
         object_path(NAME).unlink()
         assert error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND
-        poke(mine_view, b"still")
+        assert poke(mine_view, b"still")
         assert other.value("peek(v, 5)") == b"still"
         fresh = create(NAME)
         assert win32.GetLastError() == win32.ERROR_SUCCESS

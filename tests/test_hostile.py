@@ -12,17 +12,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from namedmap import nt, win32
-from support import (
-    NOBODY,
-    Spawn,
+from calls import (
     alive,
     close,
     create,
     error_of_create,
     error_of_open,
     message,
-    needs_root,
     object_path,
     peek,
     sweep,
@@ -30,6 +26,8 @@ from support import (
     valid_file,
     view,
 )
+from child import NOBODY, Spawn, needs_root
+from namedmap import nt, win32
 
 NAME = "hostile"
 PAGE = 4096

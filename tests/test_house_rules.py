@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import namedmap
-from section_support import plain
+from child import plain
 
 PACKAGE = Path(namedmap.__file__).parent
 KERNEL = PACKAGE / "_kernel"

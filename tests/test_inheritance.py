@@ -7,30 +7,25 @@ from typing import Any
 
 import pytest
 
-from namedmap import win32
-from support import (
-    WATCHDOG,
-    Child,
+from calls import (
     Kind,
-    Spawn,
     close,
     create,
     each_kind,
     error_of_open,
-    eventually,
     gone,
     handle_count,
-    known_in,
     message,
     object_files,
-    open_file,
     open_section,
     peek,
     poke,
-    read_here,
     unmap,
     view,
 )
+from calls.files import opened, read
+from child import WATCHDOG, Child, Spawn, eventually, known_in
+from namedmap import win32
 
 NAME = "inheritance"
 INHERITABLE = win32.SECURITY_ATTRIBUTES(bInheritHandle=True)
@@ -90,7 +85,7 @@ class TestSubprocess:
         handle = create(None)
         inherit(handle)
         mine = view(handle)
-        poke(mine, b"parent")
+        assert poke(mine, b"parent")
         child = spawn(inherit=True)
         child.run(f"v = view({handle})")
         assert child.value("peek(v, 6)") == b"parent"
@@ -182,7 +177,7 @@ class TestSubprocess:
     def test_file_handles_share_the_pointer(self, spawn: Spawn, tmp_path: Path) -> None:
         """An inherited file handle is the same file object: who reads moves the pointer of both."""
         (tmp_path / "data").write_bytes(b"0123456789")
-        file = open_file(tmp_path / "data")
+        file = opened(tmp_path / "data", disposition=win32.OPEN_ALWAYS)
         inherit(file)
         child = spawn(inherit=True)
         child.run(f"""
@@ -190,7 +185,7 @@ class TestSubprocess:
             ok = win32.ReadFile({file}, data, 4, n)
             """)
         assert child.value("(ok, bytes(data))") == (True, b"0123")
-        assert read_here(file, 3) == b"456"
+        assert read(file, 3) == b"456"
         close(file)
         child.run(f"ok = win32.ReadFile({file}, data, 3, n)")
         assert child.value("(ok, bytes(data[:3]))") == (True, b"789")
@@ -199,7 +194,7 @@ class TestSubprocess:
         """Also when the file has no name any more."""
         path = tmp_path / "data"
         path.write_bytes(b"file contents")
-        file = open_file(path)
+        file = opened(path, disposition=win32.OPEN_ALWAYS)
         section = win32.CreateFileMapping(file, INHERITABLE, win32.PAGE_READWRITE, 0, 0, None)
         assert section
         path.unlink()
@@ -211,7 +206,7 @@ class TestSubprocess:
 
     def test_a_process_without_handles_starts_clean(self, spawn: Spawn, tmp_path: Path) -> None:
         """close_fds=False by itself hands nothing over: no descriptor of an object is in the child."""
-        handle, file = create(NAME), open_file(tmp_path / "data")
+        handle, file = create(NAME), opened(tmp_path / "data", disposition=win32.OPEN_ALWAYS)
         child = spawn(inherit=True)
         child.run("""
             links = set()
@@ -296,7 +291,7 @@ class TestSectionsOverFiles:
     def check_shared(self, holder: Child) -> None:
         section = open_section(NAME)
         mine = view(section)
-        poke(mine, b"from us")
+        assert poke(mine, b"from us")
         assert holder.value("peek(v, 7)") == b"from us"
         holder.run("poke(v + 19990, b'from them')")
         assert peek(mine + 19990, 9) == b"from them"
@@ -358,7 +353,7 @@ class TestSectionsOverFiles:
         """Another user may open the section, but not the file behind it: access denied, and why."""
         path = tmp_path / "data"
         path.write_bytes(b"private".ljust(4096))
-        file = open_file(path)
+        file = opened(path, disposition=win32.OPEN_ALWAYS)
         security: Any = win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor="D:(A;;GA;;;WD)")
         section = win32.CreateFileMapping(file, security, win32.PAGE_READWRITE, 0, 0, f"Global\\{NAME}")
         assert section, message()
@@ -372,7 +367,7 @@ class TestSectionsOverFiles:
     def test_a_mapped_file_does_not_shrink_for_others(self, holder: Child, tmp_path: Path) -> None:
         """The holder's section and view keep other processes from truncating or deleting the file."""
         path = tmp_path / "data"
-        file = open_file(path)
+        file = opened(path, disposition=win32.OPEN_ALWAYS)
         assert win32.SetFilePointer(file, 10, None, win32.FILE_BEGIN) == 10
         assert not win32.SetEndOfFile(file)
         assert win32.GetLastError() == win32.ERROR_USER_MAPPED_FILE

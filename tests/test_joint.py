@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls import object_path
 from namedmap import errors, files, nt, win32
 from namedmap._failure import Failure
 from namedmap._kernel.names import controlpage
-from support import object_path
 
 NAME = "joint"
 

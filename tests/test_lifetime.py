@@ -9,19 +9,12 @@ from typing import Any
 import pytest
 
 import namedmap
-from namedmap import win32
-from namedmap._kernel.linux import locks
-from namedmap.compat import mmap
-from support import (
-    WATCHDOG,
-    Child,
+from calls import (
     Kind,
-    Spawn,
     close,
     create,
     each_kind,
     error_of_open,
-    eventually,
     gone,
     handle_count,
     message,
@@ -33,6 +26,10 @@ from support import (
     unmap,
     view,
 )
+from calls.kernel import locks
+from child import WATCHDOG, Child, Spawn, eventually
+from namedmap import win32
+from namedmap.compat import mmap
 
 NAME = "lifetime"
 
@@ -61,14 +58,14 @@ class TestNames:
         """After the last handle the name leads to a new section, and the old view to the old memory."""
         old = create(NAME)
         old_view = view(old)
-        poke(old_view, b"old")
+        assert poke(old_view, b"old")
         close(old)
         assert error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND
         new = create(NAME)
         assert win32.GetLastError() == win32.ERROR_SUCCESS
         new_view = view(new)
         assert peek(new_view, 3) == b"\0\0\0"
-        poke(new_view, b"new")
+        assert poke(new_view, b"new")
         assert peek(old_view, 3) == b"old"
         unmap(old_view, new_view)
         close(new)
@@ -77,7 +74,7 @@ class TestNames:
         """The name stays while any process has a handle, and goes with the last one, views or not."""
         other = spawn()
         mine = create(NAME)
-        poke(view(mine), b"here")
+        assert poke(view(mine), b"here")
         other.run(f"m = open_({NAME!r}); v = view(m)")
         close(mine)
         again = open_section(NAME)
@@ -130,14 +127,14 @@ class TestNames:
         other = spawn()
         mine = create(NAME, 1 << 16)
         mine_view = view(mine)
-        poke(mine_view, b"old")
+        assert poke(mine_view, b"old")
         other.run(f"m = open_({NAME!r})")
         close(mine)
         other.kill()
         new = create(NAME)
         assert win32.GetLastError() == win32.ERROR_SUCCESS
         new_view = view(new)
-        poke(new_view, b"new")
+        assert poke(new_view, b"new")
         assert peek(mine_view, 3) == b"old"
         assert peek(mine_view + 0xF000, 1) == b"\0"
         unmap(mine_view, new_view)
@@ -208,7 +205,7 @@ class TestNames:
         new = create(NAME)
         assert win32.GetLastError() == win32.ERROR_SUCCESS
         new_view = view(new)
-        poke(old_view, b"old")
+        assert poke(old_view, b"old")
         assert peek(new_view, 3) == b"\0\0\0"
         close(old)
         again = open_section(NAME)
@@ -219,7 +216,7 @@ class TestNames:
 
 def views_here() -> list[int]:
     """The bases of all views of this process."""
-    from namedmap._kernel.memory.space import space
+    from calls.kernel import space
 
     return [region.base for region in space]
 
@@ -324,7 +321,7 @@ class TestContainers:
         assert container.value("os.getpid()") == 1
         mine = create(NAME)
         mine_view = view(mine)
-        poke(mine_view, b"host")
+        assert poke(mine_view, b"host")
         container.run(f"m = open_({NAME!r}); v = view(m)")
         assert container.value("peek(v, 4)") == b"host"
         assert handle_count(mine) == 2
@@ -355,7 +352,7 @@ class TestContainers:
         container.run("locks.GUARD_TIMEOUT = 0.2")
         path = str(object_path(NAME))
         with open(path, "rb+") as file:
-            from namedmap._kernel.linux import locks
+            from calls.kernel import locks
 
             assert locks.try_lock(file.fileno(), locks.GUARD, exclusive=True)
             assert container.value(f"open_({NAME!r})") is None

@@ -5,6 +5,7 @@ memory by a cgroup.
 """
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import uuid
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from calls import close, create, handle_count, message, object_files, view
+from child import WATCHDOG, Child, Spawn, needs_root
 from namedmap import win32
-from support import WATCHDOG, Child, Spawn, close, create, handle_count, message, needs_root, object_files, view
 
 PAGE = 4096
 MEBIBYTE = 1 << 20
@@ -421,7 +423,7 @@ class TestReservedPages:
 
     @pytest.fixture
     def faults(self, spawn: Spawn) -> None:
-        child = spawn("from namedmap._kernel.linux.userfault import guard; guard._open(); say(guard._forbidden)")
+        child = spawn("from calls.kernel import reserve; reserve.guard._open(); say(reserve.guard._forbidden)")
         if child.line() == "True":
             pytest.skip("userfaultfd is missing or forbidden here: touching a reserved page commits it")
 
@@ -447,9 +449,7 @@ class TestReservedPages:
         child.run(self.TOUCH)
         assert win32.VirtualAlloc(section + 8 * PAGE, PAGE, win32.MEM_COMMIT, win32.PAGE_READWRITE)
         child.run("poke(v + 8 * 4096, b'from the child')")
-        from support import peek
-
-        assert peek(section + 8 * PAGE, 14) == b"from the child"
+        assert ctypes.string_at(section + 8 * PAGE, 14) == b"from the child"
 
     @pytest.mark.leaves_dead_files
     @pytest.mark.usefixtures("faults", "section")

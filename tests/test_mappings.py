@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls.kernel import space
+from child import Spawn
 from namedmap import win32
-from namedmap._kernel.memory.space import space
 from namedmap.errors import AccessDeniedError, BadValueError, ExistsError, NotFoundError, PageError, WrongKindError
 from namedmap.permissions import Sharing
-from support import Spawn
 
 NAME = "mappings"
 PAGE = os.sysconf("SC_PAGESIZE")

@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
+from calls import PAGE, failed, loose, message, section, view
 from namedmap import win32
 from namedmap.constants import WinError
-from section_support import PAGE, failed, loose, message, section, view
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 SYSTEM, STRING = win32.FORMAT_MESSAGE_FROM_SYSTEM, win32.FORMAT_MESSAGE_FROM_STRING
 

@@ -15,23 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
+from calls import PAGE, basic, object_text, peek, poke
+from calls.memory import ALL, COPY, EXECUTE, GRANULARITY, READ, WRITE, query, section_basic
 from namedmap import win32
-from section_support import (
-    ALL,
-    COPY,
-    EXECUTE,
-    GRANULARITY,
-    PAGE,
-    READ,
-    WRITE,
-    basic,
-    object_text,
-    peek,
-    poke,
-    query,
-    section_basic,
-)
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 NOACCESS, READONLY, READWRITE, WRITECOPY = 0x01, 0x02, 0x04, 0x08
 X, XR, XRW, XWC = 0x10, 0x20, 0x40, 0x80

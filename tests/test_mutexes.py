@@ -8,10 +8,9 @@ from typing import ClassVar
 
 import pytest
 
-from namedmap import win32
-from namedmap._kernel.objects import named
-from support import WATCHDOG, Child, Spawn, close, message
-from sync_support import (
+from calls import close, failed, had, message
+from calls.kernel import objects
+from calls.sync import (
     ABANDONED,
     INHERITABLE,
     LONG,
@@ -24,8 +23,6 @@ from sync_support import (
     asleep,
     auto,
     exactly,
-    failed,
-    had,
     in_child,
     manual,
     mutex,
@@ -37,8 +34,10 @@ from sync_support import (
     wait_any,
     waiters,
 )
-from sync_support import helpers as helpers
-from sync_support import tidy as tidy
+from child import WATCHDOG, Child, Spawn
+from namedmap import win32
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 NAME = "mutexes"
 
@@ -306,7 +305,7 @@ class TestAbandonment:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             close(mutex(owned=True, name=name))
-            assert not named.holders
+            assert not objects.holders
             assert len(os.listdir("/proc/self/fd")) == before
 
     def test_a_thread_ends_after_closing(self, spawn: Spawn, helpers: Helpers) -> None:

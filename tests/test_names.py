@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from calls import close, failed, loose, object_text, open_section, section
+from calls.kernel import KernelError, ObjectName, namespace, parse, parse_native
+from calls.memory import READ, exists, run
 from namedmap import win32
-from namedmap._kernel.names import namespace
-from namedmap._kernel.names.names import ObjectName, parse, parse_native
-from namedmap._kernel.status import KernelError
-from section_support import READ, close, exists, failed, loose, object_text, reopened, run, section
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 #: Names and the error that each function reports for them.
 WRONG = [
@@ -81,7 +81,7 @@ def test_names_that_are_plain(scope: str, name: str) -> None:
     assert win32.GetLastError() == 0
     prefix = "\\BaseNamedObjects\\" if scope == "Global\\" else "\\Sessions\\1\\BaseNamedObjects\\"
     assert object_text(handle, 1) == prefix + name
-    other = reopened(scope + name)
+    other = open_section(scope + name)
     assert win32.CompareObjectHandles(handle, other)
     root = Path(namespace.current().root)
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -93,7 +93,7 @@ def test_names_that_are_plain(scope: str, name: str) -> None:
 def test_names_that_are_the_same(one: str, other: str) -> None:
     """Prefixes may be repeated and written through the session."""
     handle = section(name=one)
-    assert win32.CompareObjectHandles(handle, reopened(other))
+    assert win32.CompareObjectHandles(handle, open_section(other))
 
 
 def test_names_that_are_different() -> None:
@@ -114,7 +114,7 @@ def test_names_that_are_different() -> None:
     handles = [section(name=name) for name in names]
     assert not any(win32.CompareObjectHandles(a, b) for a in handles for b in handles if a != b)
     for name, handle in zip(names, handles, strict=True):
-        assert win32.CompareObjectHandles(handle, reopened(name))
+        assert win32.CompareObjectHandles(handle, open_section(name))
 
 
 @pytest.mark.parametrize("length", [199, 200, 201, 255, 256, 4096, 32766])
@@ -125,7 +125,7 @@ def test_long_names(length: int) -> None:
         assert object_text(handle, 1).endswith("\\" + "n" * length)
     assert not exists("n" * (length - 1) + "m")
     assert not exists("m" + "n" * (length - 1))
-    assert win32.CompareObjectHandles(handle, reopened("n" * length))
+    assert win32.CompareObjectHandles(handle, open_section("n" * length))
 
 
 def test_names_are_cut_at_32766_units() -> None:

@@ -6,31 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from calls import PAGE, basic, close, duplicate, loose, loose_nt, object_text, peek, poke, section, unmap, view
+from calls.memory import GRANULARITY, OBJECT_NAME_EXISTS, READ, SUCCESS, WRITE, exists, query, run, section_basic
 from namedmap import nt, win32
-from section_support import (
-    GRANULARITY,
-    OBJECT_NAME_EXISTS,
-    PAGE,
-    READ,
-    SUCCESS,
-    WRITE,
-    basic,
-    close,
-    duplicate,
-    exists,
-    loose,
-    loose_nt,
-    object_text,
-    peek,
-    poke,
-    query,
-    run,
-    section,
-    section_basic,
-    unmap,
-    view,
-)
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 S = nt.NTSTATUS
 COMMIT = win32.SEC_COMMIT
@@ -371,10 +351,10 @@ class TestExtend:
         handle = create("nt.extend", size=None, file=file)[1]
         output = run(
             """
-            h = reopened("nt.extend")
+            h = open_section("nt.extend")
             size = nt.LARGE_INTEGER(40960)
             print(section_basic(h)[1], nt.NtExtendSection(h, size), section_basic(h)[1])
-            poke(view(h, WRITE, 0, 40960) + 40959, b"!")
+            assert poke(view(h, WRITE, 0, 40960) + 40959, b"!")
             """
         )
         assert output == "10000 0 40960\n"

@@ -1,4 +1,4 @@
-"""Other people's programs for Windows, from PyPI, unmodified; the games that they read are telemetry.py.
+"""Other people's programs for Windows, from PyPI, unmodified; the games that they read are programs/telemetry.py.
 
 Each is started with `python -m namedmap run`, in a process of its own. What the tests add is what the programs' own
 documentation shows: a few lines that print what they have read.
@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from child import Child, Spawn
 from namedmap import win32
-from support import Child, Spawn
+from programs import telemetry
 
 PROGRAMS = ("pyirsdk==1.3.7", "PyAccSharedMemory==1.0.0", "truck_telemetry==0.0.3", "RaceTelemetry==6.11.12.post2")
 #: Without what they depend on: pywin32, which is for Windows only, or more than is used here.
@@ -56,7 +57,7 @@ class Players:
     def game(self, name: str) -> Child:
         """A game that has written its first data."""
         script = "import os; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-        child: Child = self._spawn(script, str(Path(__file__).with_name("telemetry.py")), name)
+        child: Child = self._spawn(script, str(Path(telemetry.__file__)), name)
         assert child.line() == "ready"
         return child
 

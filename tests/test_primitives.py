@@ -21,14 +21,12 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls import close, create, handle_count, load, object_files, unmap, view
+from calls.kernel import objects, owners, table
+from calls.sync import Helpers, asleep, exactly, waiters
+from child import WATCHDOG, Spawn, forked
 from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore, win32
-from namedmap._kernel.objects import named as objects
-from namedmap._kernel.objects import owners
-from namedmap._kernel.objects.table import table
 from namedmap.synchronization.primitives import Primitive
-from support import WATCHDOG, Spawn, close, create, handle_count, object_files, peek, unmap, view
-from sync_support import Helpers, asleep, exactly, forked, waiters
-from sync_support import helpers as helpers
 
 NAME = "primitives"
 PRIMITIVES = (Mutex, Semaphore, Event)
@@ -923,7 +921,7 @@ class TestThreadsAndProcesses:
         assert [child.line() for child in children] == ["ready"] * 3
         go.set()
         assert [child.wait() for child in children] == [0] * 3
-        assert int.from_bytes(peek(address, 8), "little") == 900
+        assert int.from_bytes(load(address, 8), "little") == 900
         assert not mutex.locked()
         unmap(address)
         close(section)

@@ -14,7 +14,7 @@ import pytest
 
 import namedmap
 
-PROGRAM = Path(__file__).with_name("typed_program.py")
+PROGRAM = Path(__file__).parent / "programs" / "typed_program.py"
 PACKAGE = Path(namedmap.__file__).parent
 #: The modules that users see, and those whose classes they see.
 PUBLIC = sorted(

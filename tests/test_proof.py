@@ -19,8 +19,8 @@ import numpy
 import pytest
 
 import namedmap
+from child import WATCHDOG, eventually
 from namedmap.errors import BlockError
-from support import WATCHDOG, eventually
 
 NAME = "proof"
 READERS = 200
@@ -31,12 +31,11 @@ KILLS = int(os.environ.get("NAMEDMAP_KILLS", "60"))
 
 
 class Server:
-    """`proof_work`, which starts processes that know nothing of this one."""
+    """`programs.forks`, which starts processes that know nothing of this one."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("proof_work.py")
         self.process = subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, "-m", "programs.forks"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from calls import load, poke
+from child import WATCHDOG, Spawn
 from namedmap import win32
-from support import WATCHDOG, Spawn, peek, poke
 
 BOTH = pytest.mark.parametrize("options", [(), ("--windows",)], ids=["plain", "windows"])
 
@@ -28,7 +29,7 @@ def memory(name: str, content: bytes, size: int = 0) -> Iterator[int]:
     section = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, size, name)
     view = win32.MapViewOfFile(section, win32.FILE_MAP_WRITE, 0, 0, 0)
     assert view
-    poke(view, content)
+    assert poke(view, content)
     try:
         yield view
     finally:
@@ -88,7 +89,7 @@ class TestGames:
         with memory("acpmf_static", page) as view:
             shown = run(tmp_path, self.STATIC, *options)
             assert shown == [f"{len(page)} 1.7 1.16 3 20 ks_porsche_911 nordschleife Jörg € 7 450.5"]
-            assert peek(view + 200, 14).decode("utf-16-le") == "Ayrton\0"
+            assert load(view + 200, 14).decode("utf-16-le") == "Ayrton\0"
 
     VOICE = """
         import ctypes, mmap, time
@@ -125,9 +126,9 @@ class TestGames:
         with memory("MumbleLink", page) as view:
             shown = run(tmp_path, text, *options)
             assert shown == ['5460 41 Guild Wars 2 {"name":"Zojja"} 1.5 -2.5 3.5 48']
-            *_, description = struct.unpack(layout, peek(view, 5460))
+            *_, description = struct.unpack(layout, load(view, 5460))
             assert description.decode("utf-16-le").rstrip("\0") == "seen by \N{WHITE SMILING FACE}"
-            assert peek(view + 4, 1) == b"*"
+            assert load(view + 4, 1) == b"*"
 
 
 class TestMonitors:
@@ -256,10 +257,10 @@ class TestText:
         section = win32.OpenFileMapping(win32.FILE_MAP_READ, False, "MyFileMappingObject")
         view = win32.MapViewOfFile(section, win32.FILE_MAP_READ, 0, 0, 0)
         assert view
-        assert peek(view, 56).decode("utf-16-le") == first + "\0"
+        assert load(view, 56).decode("utf-16-le") == first + "\0"
         child.send("")
         assert child.line() == "Second"
-        assert peek(view, 14).decode("utf-16-le") == "Second\0"
+        assert load(view, 14).decode("utf-16-le") == "Second\0"
         assert child.end() == 0
         assert win32.UnmapViewOfFile(view)
         assert win32.CloseHandle(section)

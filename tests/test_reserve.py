@@ -6,39 +6,21 @@ import threading
 
 import pytest
 
+from calls import PAGE, close, duplicate, failed, message, peek, poke, section, unmap, view
+from calls.kernel import reserve
+from calls.memory import ALL, COPY, GRANULARITY, READ, WRITE, query, run, section_basic
+from child import plain
 from namedmap import nt, win32
-from namedmap._kernel.linux import userfault
-from section_support import (
-    ALL,
-    COPY,
-    GRANULARITY,
-    PAGE,
-    READ,
-    WRITE,
-    close,
-    duplicate,
-    failed,
-    message,
-    peek,
-    plain,
-    poke,
-    query,
-    run,
-    section,
-    section_basic,
-    unmap,
-    view,
-)
-from section_support import eager_threads as eager_threads
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 COMMITTED, RESERVED = win32.MEM_COMMIT, win32.MEM_RESERVE
 
 
 def faults_are_possible() -> bool:
-    if userfault.guard._fd is None and not userfault.guard._forbidden:
-        userfault.guard._open()
-    return userfault.guard._fd is not None
+    if reserve.guard._fd is None and not reserve.guard._forbidden:
+        reserve.guard._open()
+    return reserve.guard._fd is not None
 
 
 needs_faults = pytest.mark.skipif(not faults_are_possible(), reason="userfaultfd is missing or forbidden here")
@@ -241,7 +223,7 @@ def test_another_process_commits() -> None:
     commit(address, PAGE)
     output = run(
         """
-        v = view(reopened("reserve.processes"))
+        v = view(open_section("reserve.processes"))
         print(peek(v), peek(v + PAGE), query(v + PAGE).state == win32.MEM_RESERVE)
         assert win32.VirtualAlloc(v + PAGE, PAGE, win32.MEM_COMMIT, win32.PAGE_READWRITE)
         assert poke(v + PAGE, b"child")
@@ -260,9 +242,10 @@ def test_a_real_touch_ends_the_process() -> None:
     plain(
         """
         import ctypes, faulthandler, resource
-        from section_support import *
+        from calls import *
+        from calls.memory import *
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        ctypes.memset(view(reopened("reserve.touch")), 1, 1)
+        ctypes.memset(view(open_section("reserve.touch")), 1, 1)
         """,
         status=-7,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from child import WATCHDOG, Spawn, eventually
 from namedmap import win32
-from support import WATCHDOG, Spawn, eventually
 
 RUN = [sys.executable, "-X", "dev", "-W", "error", "-m", "namedmap", "run"]
 

@@ -5,31 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from calls import PAGE, basic, close, failed, loose, message, open_section, peek, poke, section, unmap, view
+from calls.memory import ALL, COPY, EXECUTE, GRANULARITY, READ, WRITE, exists, run, section_basic
 from namedmap import win32
-from section_support import (
-    ALL,
-    COPY,
-    EXECUTE,
-    GRANULARITY,
-    PAGE,
-    READ,
-    WRITE,
-    basic,
-    close,
-    exists,
-    failed,
-    loose,
-    message,
-    peek,
-    poke,
-    reopened,
-    run,
-    section,
-    section_basic,
-    unmap,
-    view,
-)
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 ANONYMOUS = win32.INVALID_HANDLE_VALUE
 PROTECTIONS = (0x02, 0x04, 0x08, 0x20, 0x40, 0x80)
@@ -211,7 +191,7 @@ class TestOpen:
         """The handle has the rights that were asked for, generic ones translated; the last error stays."""
         section(name="sections.access")
         win32.SetLastError(1234)
-        assert basic(reopened("sections.access", asked)) == (granted, 2)
+        assert basic(open_section("sections.access", asked)) == (granted, 2)
         assert win32.GetLastError() == 1234
 
     def test_refusals(self) -> None:
@@ -290,7 +270,7 @@ class TestFiles:
         handle = section(0, name="sections.file", file=file)
         output = run(
             """
-            h = reopened("sections.file")
+            h = open_section("sections.file")
             v = view(h)
             print(section_basic(h)[1], ctypes.string_at(v, 10).decode())
             assert poke(v + 5000, b"child")

@@ -6,17 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from namedmap import nt, win32
-from namedmap._kernel.objects.table import table
-from support import (
-    NOBODY,
-    Child,
-    Spawn,
+from calls import (
     close,
     create,
     error_of_open,
     message,
-    needs_root,
     object_files,
     object_path,
     open_section,
@@ -25,6 +19,9 @@ from support import (
     unmap,
     view,
 )
+from calls.kernel import locks, table
+from child import NOBODY, Child, Spawn, needs_root
+from namedmap import nt, win32
 
 NAME = "security"
 GLOBAL = f"Global\\{NAME}"
@@ -215,7 +212,7 @@ class TestUsers:
         """The same name is another object for another user, whatever was granted."""
         mine = create(NAME, security="D:(A;;GA;;;WD)")
         mine_view = view(mine)
-        poke(mine_view, b"mine")
+        assert poke(mine_view, b"mine")
         assert other.value(f"open_({NAME!r})") is None
         assert other.value("win32.GetLastError()") == win32.ERROR_FILE_NOT_FOUND
         other.run(f"h = create({NAME!r}); fresh = win32.GetLastError() == 0; poke(view(h), b'his')")
@@ -284,7 +281,7 @@ class TestUsers:
         """Read rights for everyone: views to read and copy, none to write, by no way around."""
         mine = create(GLOBAL, security="D:(A;;GR;;;WD)(A;;GA;;;OW)")
         mine_view = view(mine)
-        poke(mine_view, b"broadcast")
+        assert poke(mine_view, b"broadcast")
         other.run(f"h = open_({GLOBAL!r}, win32.FILE_MAP_READ)")
         assert other.value("peek(view(h, win32.FILE_MAP_READ), 9)") == b"broadcast"
         assert other.value("view(h, win32.FILE_MAP_WRITE)") is None
@@ -303,7 +300,7 @@ class TestUsers:
         assert other.value("d.value and view(d.value, win32.FILE_MAP_WRITE)") is None
         old = "win32.DWORD()"
         assert not other.value(f"win32.VirtualProtect(view(h, win32.FILE_MAP_READ), 4096, win32.PAGE_READWRITE, {old})")
-        poke(mine_view, b"BROADCAST")
+        assert poke(mine_view, b"BROADCAST")
         assert other.value("peek(view(h, win32.FILE_MAP_READ), 9)") == b"BROADCAST"
         unmap(mine_view)
         close(mine)
@@ -384,7 +381,7 @@ class TestUsers:
 
     def test_a_user_cannot_take_a_name_away_by_its_locks(self, other: Child, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reader holds the guard for good: creators are told who it is; openers and closers go on."""
-        monkeypatch.setattr("namedmap._kernel.linux.locks.GUARD_TIMEOUT", 0.25)
+        monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.25)
         mine = create(GLOBAL, security="D:(A;;GR;;;WD)(A;;GA;;;OW)")
         path = str(object_path(GLOBAL))
         other.run(f"fd = os.open({path!r}, os.O_RDONLY); assert locks.try_lock(fd, locks.GUARD)")

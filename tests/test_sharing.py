@@ -8,16 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from file_support import (
+from calls import close, failed, message
+from calls.files import (
     ALL,
     BOTH,
-    NOBODY,
     READ,
     WRITE,
-    close,
-    failed,
-    message,
-    needs_root,
     open_file,
     opened,
     public_directory,
@@ -25,14 +21,13 @@ from file_support import (
     refused,
     run,
     running,
-    section,
+    section_of,
     start,
     write,
 )
+from calls.kernel import locks, sharing
+from child import NOBODY, WATCHDOG, needs_root
 from namedmap import win32
-from namedmap._kernel.files import sharemodes
-from namedmap._kernel.linux import locks
-from support import WATCHDOG
 
 ACCESSES = (
     0,
@@ -94,7 +89,7 @@ def test_two_opens_go_together_if_each_shares_what_the_other_does(access: int) -
 @pytest.mark.parametrize("protection", PROTECTIONS)
 def test_a_writable_mapping_demands_that_writing_is_shared_also_after_the_file_is_closed(protection: int) -> None:
     file = opened("a.dat", share=0)
-    mapping = section(file, protection)
+    mapping = section_of(file, protection)
     close(file)
     for access, share in itertools.product(ACCESSES, SHARES):
         handle = open_file("a.dat", access, share)
@@ -111,14 +106,14 @@ def test_a_writable_mapping_demands_that_writing_is_shared_also_after_the_file_i
 
 def test_a_file_shared_with_nobody_can_be_mapped_by_its_own_handle() -> None:
     file = opened("a.dat", share=0)
-    mappings = section(file, win32.PAGE_READWRITE), section(file)
+    mappings = section_of(file, win32.PAGE_READWRITE), section_of(file)
     assert refused("a.dat", READ) == win32.ERROR_SHARING_VIOLATION
     close(file, *mappings)
 
 
 def test_a_view_alone_keeps_the_mapping_alive() -> None:
     file = opened("a.dat")
-    mapping = section(file, win32.PAGE_READWRITE)
+    mapping = section_of(file, win32.PAGE_READWRITE)
     view = win32.MapViewOfFile(mapping, win32.FILE_MAP_READ, 0, 0, 0)
     close(file, mapping)
     assert refused("a.dat", READ, win32.FILE_SHARE_READ) == win32.ERROR_SHARING_VIOLATION
@@ -190,7 +185,7 @@ class TestBetweenProcesses:
 
     @pytest.mark.parametrize("mapped", [False, True])
     def test_a_killed_process_holds_nothing(self, mapped: bool) -> None:
-        script = "h = opened('a.dat', share=0)\n" + ("m = section(h, win32.PAGE_READWRITE)\n" if mapped else "")
+        script = "h = opened('a.dat', share=0)\n" + ("m = section_of(h, win32.PAGE_READWRITE)\n" if mapped else "")
         with running(script) as child:
             assert refused("a.dat", READ, 0) == win32.ERROR_SHARING_VIOLATION
             child.kill()
@@ -198,7 +193,7 @@ class TestBetweenProcesses:
             close(opened("a.dat", disposition=win32.CREATE_ALWAYS, share=0))
 
     def test_a_mapping_of_another_process_keeps_the_file_from_shrinking(self) -> None:
-        with running("h = opened('a.dat'); m = section(h); close(h)") as child:
+        with running("h = opened('a.dat'); m = section_of(h); close(h)") as child:
             file = opened("a.dat")
             assert failed(win32.SetEndOfFile(file)) == win32.ERROR_USER_MAPPED_FILE
             assert failed(win32.DeleteFile("a.dat")) == win32.ERROR_ACCESS_DENIED
@@ -213,9 +208,9 @@ class TestBetweenProcesses:
     ) -> None:
         monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.2)
         script = f"""
-            from namedmap._kernel.linux import locks
+            from calls.kernel import locks
             fd = os.open('a.dat', os.O_RDWR)
-            locks.take_guard(fd, 'x', {sharemodes.SHARE_GUARD})
+            locks.take_guard(fd, 'x', {sharing.SHARE_GUARD})
         """
         with running(script) as child:
             assert refused("a.dat") == win32.ERROR_LOCK_VIOLATION

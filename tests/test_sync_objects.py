@@ -8,22 +8,24 @@ from typing import Any
 
 import pytest
 
-from namedmap import nt, win32
-from support import (
+from calls import (
     KINDS,
-    Child,
     Kind,
-    Spawn,
     alive,
+    basic,
     close,
     create,
     each_kind,
+    failed,
+    had,
+    loose,
+    loose_nt,
     message,
     object_files,
     object_path,
-    open_file,
 )
-from sync_support import (
+from calls.files import opened
+from calls.sync import (
     ABANDONED,
     EVENT,
     EVERYONE,
@@ -40,13 +42,7 @@ from sync_support import (
     auto,
     each_sync_kind,
     event,
-    failed,
-    forked,
-    granted,
-    had,
     in_child,
-    loose,
-    loose_nt,
     manual,
     mutex,
     query_event,
@@ -57,8 +53,10 @@ from sync_support import (
     wait_all,
     wait_any,
 )
-from sync_support import helpers as helpers
-from sync_support import tidy as tidy
+from child import Child, Spawn, forked
+from namedmap import nt, win32
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 NAME = "sync"
 GLOBAL = f"Global\\{NAME}"
@@ -85,7 +83,7 @@ class TestCreate:
         assert win32.GetLastError() == win32.ERROR_ALREADY_EXISTS
         assert first != second
         assert win32.CompareObjectHandles(first, second)
-        assert granted(second) == kind.everything
+        assert basic(second).access == kind.everything
 
     @each_sync_kind
     @pytest.mark.parametrize("name", [None, ""])
@@ -212,7 +210,7 @@ class TestCreateEx:
             win32.GENERIC_EXECUTE: 0x120000,
             win32.GENERIC_ALL: kind.everything,
         }
-        got = {access: granted(had(kind.create_ex(NAME, 0, access))) for access in table}
+        got = {access: basic(had(kind.create_ex(NAME, 0, access))).access for access in table}
         assert got == table
 
     def test_an_owner_needs_no_rights(self) -> None:
@@ -276,7 +274,7 @@ class TestOpen:
     def test_the_handle_has_the_access_asked_for(self, kind: SyncKind) -> None:
         kind.make(NAME)
         for access in (SYNCHRONIZE, QUERY, kind.everything, SYNCHRONIZE | kind.modify | QUERY):
-            assert granted(had(kind.open(access, False, NAME))) == access
+            assert basic(had(kind.open(access, False, NAME))).access == access
 
     @each_sync_kind
     def test_no_access_is_refused(self, kind: SyncKind) -> None:
@@ -385,7 +383,8 @@ class TestWrongHandles:
     @pytest.mark.parametrize("change", CHANGES)
     def test_another_object(self, change: str, tmp_path: Path) -> None:
         """A handle to another kind of object is no handle for these calls."""
-        others = [create(None), open_file(tmp_path / "a"), win32.GetCurrentProcess(), win32.GetCurrentThread()]
+        file = opened(tmp_path / "a", disposition=win32.OPEN_ALWAYS)
+        others = [create(None), file, win32.GetCurrentProcess(), win32.GetCurrentThread()]
         others += [kind.make() for kind in SYNC_KINDS if kind is not KIND_OF_CHANGE[change]]
         for handle in others:
             assert failed(CHANGES[change](handle)) == win32.ERROR_INVALID_HANDLE
@@ -471,7 +470,7 @@ class TestRights:
         for access, expected in table.items():
             made = win32.HANDLE()
             assert win32.DuplicateHandle(this, narrow, this, made, access, False, 0)
-            assert granted(had(made.value)) == expected
+            assert basic(had(made.value)).access == expected
             assert win32.CompareObjectHandles(narrow, had(made.value))
 
 

@@ -9,22 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from file_support import (
-    READ,
-    close,
-    failed,
-    flags_of,
-    message,
-    mounted,
-    needs_root,
-    opened,
-    read,
-    refused,
-    section,
-    seek,
-    size,
-    write,
-)
+from calls import close, failed, message
+from calls.files import READ, flags_of, mounted, opened, read, refused, section_of, seek, size, write
+from child import needs_root
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("directory")
@@ -85,7 +72,7 @@ class TestBuffers:
 
     def test_memory_that_cannot_be_stored_into_is_refused_even_at_the_end_of_the_file(self, a_dat: Path) -> None:
         handle, count = opened("a.dat"), win32.DWORD()
-        mapping = section(handle)
+        mapping = section_of(handle)
         view = win32.MapViewOfFile(mapping, win32.FILE_MAP_READ, 0, 0, 0)
         assert view
         seek(handle, 0, win32.FILE_END)
@@ -207,7 +194,7 @@ class TestSizes:
     def test_a_mapped_file_does_not_shrink_but_grows(self, a_dat: Path) -> None:
         a_dat.write_bytes(bytes(10000))
         handle = opened("a.dat")
-        mapping = section(handle, length=10)
+        mapping = section_of(handle, length=10)
         for position, error in ((9999, 1224), (10000, 0), (10001, 0), (10000, 1224)):
             seek(handle, position)
             done = win32.SetEndOfFile(handle)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import namedmap
+from child import Spawn, needs_root
 from namedmap import FileMapping, View
 from namedmap.errors import AccessDeniedError, BadValueError, PageError
-from support import Spawn, needs_root
 
 NAME = "view"
 SIZE = 1000

@@ -10,30 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from calls import PAGE, close, duplicate, failed, loose, message, open_section, peek, poke, section, unmap, view
+from calls.memory import ALL, COPY, EXECUTE, GRANULARITY, READ, WRITE, query
 from namedmap import win32
-from section_support import (
-    ALL,
-    COPY,
-    EXECUTE,
-    GRANULARITY,
-    PAGE,
-    READ,
-    WRITE,
-    close,
-    duplicate,
-    failed,
-    loose,
-    message,
-    peek,
-    poke,
-    query,
-    reopened,
-    section,
-    unmap,
-    view,
-)
-from section_support import eager_threads as eager_threads
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 HIGHEST = 0x7FFFFFFEFFFF
 
@@ -165,7 +146,7 @@ class TestAccess:
     def test_a_write_only_handle(self) -> None:
         """A handle with FILE_MAP_WRITE alone maps read/write views, and no others."""
         section(name="views.writeonly")
-        handle = reopened("views.writeonly", WRITE)
+        handle = open_section("views.writeonly", WRITE)
         assert poke(view(handle, WRITE), b"w")
         for access in (0, READ, COPY):
             assert failed(win32.MapViewOfFile(handle, access, 0, 0, 0)) == 5
@@ -354,7 +335,7 @@ def test_threads_open_map_and_close_one_name() -> None:
 
     def work() -> None:
         for turn in range(150):
-            handle = section(name="views.threads") if turn % 2 else reopened("views.threads", READ)
+            handle = section(name="views.threads") if turn % 2 else open_section("views.threads", READ)
             address = view(handle, READ)
             close(handle)
             if peek(address, 4) != b"kept":

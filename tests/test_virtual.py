@@ -9,27 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from calls import PAGE, close, failed, message, peek, poke, section, view
+from calls.memory import COPY, EXECUTE, GRANULARITY, READ, WRITE, protect, query, run
+from child import plain
 from namedmap import win32
-from section_support import (
-    COPY,
-    EXECUTE,
-    GRANULARITY,
-    PAGE,
-    READ,
-    WRITE,
-    close,
-    failed,
-    message,
-    peek,
-    plain,
-    poke,
-    protect,
-    query,
-    run,
-    section,
-    view,
-)
-from section_support import tidy as tidy
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 COMMIT, RESERVE, DECOMMIT, RELEASE = win32.MEM_COMMIT, win32.MEM_RESERVE, win32.MEM_DECOMMIT, win32.MEM_RELEASE
 NOACCESS, READONLY, READWRITE, WRITECOPY = 1, 2, 4, 8
@@ -606,8 +591,9 @@ def test_a_bad_store_ends_the_process_and_not_the_object() -> None:
     plain(
         """
         import ctypes
-        from section_support import *
-        ctypes.memset(view(reopened("virtual.segv"), READ), 1, 1)
+        from calls import *
+        from calls.memory import *
+        ctypes.memset(view(open_section("virtual.segv"), READ), 1, 1)
         """,
         status=-signal.SIGSEGV,
     )

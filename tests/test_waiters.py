@@ -10,10 +10,9 @@ from typing import ClassVar
 
 import pytest
 
-from namedmap import win32
-from namedmap._kernel.linux import futex, locks
-from support import WATCHDOG, Child, Spawn, close, message, object_path
-from sync_support import (
+from calls import close, message, object_path
+from calls.kernel import futex, locks
+from calls.sync import (
     ABANDONED,
     EVENT,
     LONG,
@@ -27,7 +26,6 @@ from sync_support import (
     asleep,
     auto,
     each_sync_kind,
-    forked,
     in_child,
     manual,
     mutex,
@@ -38,8 +36,10 @@ from sync_support import (
     wait_any,
     waiters,
 )
-from sync_support import helpers as helpers
-from sync_support import tidy as tidy
+from child import WATCHDOG, Child, Spawn, forked
+from namedmap import win32
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 NAME = "waiters"
 
@@ -230,7 +230,7 @@ class TestSignalsOfTheSystem:
         """Whoever was interrupted while he took or released a mutex owns it, or others can have it."""
         child = spawn(f"""
             import random
-            from namedmap._kernel.names.names import parse
+            from calls.kernel import parse
             m = win32.CreateMutex(None, False, {NAME!r})
             e, there = win32.CreateEvent(None, False, False, None), win32.CreateEvent(None, True, True, None)
             lock_file = os.open(namespace.current().path(parse({NAME!r})), os.O_RDWR)
@@ -264,7 +264,7 @@ class TestForkingHandlers:
     def test_in_a_release(self, spawn: Spawn) -> None:
         """The child's guard is not the parent's, and is dropped when its call ends."""
         child = spawn(f"""
-            from namedmap._kernel.dispatch import counted
+            from calls.kernel import sync
             s = win32.CreateSemaphore(None, 0, 100, {NAME!r})
             post = counted.Counted.post
             def forking(self, *args, **kwargs):
@@ -292,7 +292,7 @@ class TestForkingHandlers:
     def test_in_taking_a_mutex(self, spawn: Spawn) -> None:
         """One of the two owns it."""
         child = spawn("""
-            from namedmap._kernel.dispatch import mutant
+            from calls.kernel import mutant
             m = win32.CreateMutex(None, False, None)
             class Locks:
                 def __getattr__(self, name): return getattr(locks, name)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from namedmap import win32
-from support import WATCHDOG, Spawn, close, create, message, open_file
-from sync_support import (
+from calls import close, create, failed, had, message
+from calls.files import opened
+from calls.kernel import futex, waiting
+from calls.sync import (
     ABANDONED,
     EVENT,
     LONG,
@@ -23,8 +24,6 @@ from sync_support import (
     each_sync_kind,
     event,
     exactly,
-    failed,
-    had,
     in_child,
     manual,
     mutex,
@@ -40,8 +39,10 @@ from sync_support import (
     wait_any,
     waiters,
 )
-from sync_support import helpers as helpers
-from sync_support import tidy as tidy
+from child import WATCHDOG, Spawn
+from namedmap import win32
+
+pytestmark = pytest.mark.usefixtures("tidy")
 
 NAME = "waiting"
 GARBAGE = 0xDEADBEE0
@@ -52,7 +53,7 @@ SIGNALS = {"mutex": "ReleaseMutex(h)", "semaphore": "ReleaseSemaphore(h, 1, None
 @pytest.fixture(autouse=True)
 def sound_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits here looks only when he is woken, not now and then by himself: a wake-up that was lost is missed."""
-    monkeypatch.setattr("namedmap._kernel.dispatch.waiting.SLICE", 3600.0)
+    monkeypatch.setattr(waiting, "SLICE", 3600.0)
 
 
 class TestEvent:
@@ -248,7 +249,7 @@ class TestContention:
         children = [spawn(), spawn()]
         for child in children:
             child.run(f"""
-                from namedmap._kernel.dispatch import waiting
+                from calls.kernel import waiting
                 waiting.SLICE = 3600.0
                 h = win32.Open{kind.noun.title()}({kind.everything}, False, {NAME!r})
                 other = win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, "{NAME}-other")
@@ -330,7 +331,7 @@ class TestWaitAny:
         self, helpers: Helpers, index: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before Linux 5.16, or where a container forbids futex_waitv, a waiter looks by itself."""
-        monkeypatch.setattr("namedmap._kernel.linux.futex._can_watch_several", False)
+        monkeypatch.setattr(futex, "_can_watch_several", False)
         made = [auto() for _ in range(3)]
         (waiter,) = waiters(helpers, 1, wait_any, made, LONG)
         assert win32.SetEvent(made[index])
@@ -428,7 +429,7 @@ class TestWaitAll:
 
         child = spawn()
         child.run(f"""
-            from namedmap._kernel.dispatch import waiting
+            from calls.kernel import waiting
             waiting.SLICE = 3600.0
             hs = [win32.Open{kind.noun.title()}({kind.everything}, False, "{NAME}-%d" % i) for i in (1, 0, 2)]
             def work():
@@ -601,7 +602,7 @@ class TestSignalAndWait:
     def test_failures(self, tmp_path: Path) -> None:
         """Then it has not waited, and what should have been taken is there."""
         there, full, unowned = auto(True), semaphore(1, 1), mutex()
-        file = open_file(tmp_path / "a")
+        file = opened(tmp_path / "a", disposition=win32.OPEN_ALWAYS)
         table = [(full, 298), (unowned, 288), (file, 6), (create(None), 6), (None, 6), (GARBAGE, 6), (-1, 6)]
         for first, error in table:
             assert sigwait(first, there) == f"FAILED {error}"
@@ -710,4 +711,4 @@ class TestOtherObjects:
 
     def test_a_file(self, tmp_path: Path) -> None:
         """NT has no reason to wait for a file that is not busy."""
-        assert wait(open_file(tmp_path / "a")) == TAKEN
+        assert wait(opened(tmp_path / "a", disposition=win32.OPEN_ALWAYS)) == TAKEN

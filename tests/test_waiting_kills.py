@@ -1,29 +1,21 @@
 """What mutexes, semaphores and events promise while processes that wait for them, or own them, are killed.
 
-`kill_work` does the work, in processes of its own. NAMEDMAP_TEST_SCALE=10 does ten times as much.
+`programs.kills` does the work, in processes of its own. NAMEDMAP_TEST_SCALE=10 does ten times as much.
 """
 
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
+from child import program
 
-WORK = Path(__file__).parent / "kill_work.py"
 SCALE = float(os.environ.get("NAMEDMAP_TEST_SCALE", "1"))
-#: In seconds; the work has watchdogs of its own, which say more.
-WATCHDOG = 240 + 60 * SCALE
 
 
 def summary(scenario: str, mode: str, seed: int = 1) -> str:
     """The last line of a run without violations."""
-    command = [sys.executable, str(WORK), scenario, mode, "--scale", str(SCALE), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "no violation" in done.stdout
-    return done.stdout
+    said = program("kills", scenario, mode, "--scale", str(SCALE), "--seed", str(seed))
+    assert "no violation" in said
+    return said
 
 
 def number(pattern: str, text: str) -> int:
@@ -105,10 +97,3 @@ class TestEvents:
         text = summary("event", "waiting")
         assert number("killed", text) > 0
         assert number("wakes", text) <= number("sets", text)
-
-
-@pytest.mark.parametrize("scenario", ["mutex", "event"])
-def test_unknown_modes_are_refused(scenario: str) -> None:
-    """A mode that a scenario does not have is an error, not a run of something else."""
-    command = [sys.executable, str(WORK), scenario, "waiting" if scenario == "mutex" else "holding"]
-    assert subprocess.run(command, capture_output=True, timeout=WATCHDOG, check=False).returncode == 2

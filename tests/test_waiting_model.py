@@ -25,10 +25,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from actor_work import BLOCKED, CANCELLED, UNTOUCHED, Actor, Answer, Process, Stage
+from calls import basic
+from child import Spawn
+from crews.actors import BLOCKED, CANCELLED, UNTOUCHED, Actor, Answer, Process, Stage
 from namedmap import win32
-from section_support import basic
-from support import Spawn
 
 MUTEX, SEMAPHORE, AUTO, MANUAL = "mutex", "semaphore", "auto", "manual"
 EVENTS = (AUTO, MANUAL)

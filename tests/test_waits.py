@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls.kernel import owners
+from calls.sync import Helpers, asleep, exactly, waiters
+from child import WATCHDOG, Child, Spawn, eventually
 from namedmap import (
     AbandonedMutexWarning,
     Event,
@@ -29,10 +32,6 @@ from namedmap import (
     wait_any_async,
     win32,
 )
-from namedmap._kernel.objects import owners
-from support import WATCHDOG, Child, Spawn, eventually
-from sync_support import Helpers, asleep, exactly, waiters
-from sync_support import helpers as helpers
 from test_asyncio_waits import begun, run
 from test_primitives import PRIMITIVES, Class, abandon, each_class, gone, make, raised, run_python
 from test_primitives import tidy as tidy
@@ -556,8 +555,8 @@ class TestEndsOfLoops:
         """The same where it is hardest: in the thread that has the helper's lock."""
         result = run_python(
             """
-            from namedmap._kernel.dispatch.notifier import Notifier
-            helper = Notifier()
+            from calls.kernel import notifier
+            helper = notifier.Notifier()
             end = helper.watch([], print)
             with helper._lock:
                 end()
@@ -621,7 +620,7 @@ class TestEndsOfLoops:
         result = run_python(
             """
             import asyncio, os, signal, threading, time, warnings, namedmap
-            from namedmap._kernel.dispatch import notifier
+            from calls.kernel import notifier
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
             inside, remove = threading.Event(), notifier.Notifier._remove
             def slow(self, key):

@@ -1,4 +1,4 @@
-"""What the tests of lifetimes, limits and hostility share: second processes that can be talked to, and raw locks.
+"""Second processes: how they are started, talked to, waited for, forked and killed, and become other users.
 
 A child is a real Python process. It either runs a script of its own, with lines on stdin and stdout, or waits for
 statements and expressions to be sent to it: `run` executes, `value` evaluates and brings the result back.
@@ -6,27 +6,18 @@ statements and expressions to be sent to it: `run` executes, `value` evaluates a
 
 import ast
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
 import selectors
 import signal
-import struct
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-
-from namedmap import nt, win32
-from namedmap._kernel.linux import locks
-from namedmap._kernel.names import namespace
-from namedmap._kernel.names.names import parse
 
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
 WATCHDOG = 60.0
@@ -41,8 +32,7 @@ _PROLOGUE = """\
 import ctypes, json, os, signal, subprocess, sys, textwrap, threading, time, traceback
 import namedmap
 from namedmap import nt, win32
-from namedmap._kernel.linux import locks
-from namedmap._kernel.names import namespace
+from calls.kernel import locks, namespace
 namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:
@@ -209,83 +199,6 @@ class Child:
 Spawn = Callable[..., Child]
 
 
-# -- objects ---------------------------------------------------------------------------------------------------------
-
-
-def message() -> str:
-    """The whole story of the last failure."""
-    text = win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
-    assert isinstance(text, str)
-    return text
-
-
-def create(name: str | None, size: int = 4096, protect: int = win32.PAGE_READWRITE, security: str | None = None) -> int:
-    """A new section that must be had."""
-    attributes = None if security is None else win32.SECURITY_ATTRIBUTES(lpSecurityDescriptor=security)
-    made = win32.CreateFileMapping(-1, attributes, protect, size >> 32, size & 0xFFFFFFFF, name)
-    assert made, message()
-    return made
-
-
-def open_section(name: str, access: int = win32.FILE_MAP_ALL_ACCESS) -> int:
-    """An existing section that must be had."""
-    found = win32.OpenFileMapping(access, False, name)
-    assert found, message()
-    return found
-
-
-def error_of_open(name: str, access: int = win32.FILE_MAP_ALL_ACCESS) -> int:
-    """The error of an open that must fail."""
-    assert win32.OpenFileMapping(access, False, name) is None
-    return win32.GetLastError()
-
-
-def error_of_create(name: str | None, size: int = 4096, protect: int = win32.PAGE_READWRITE) -> int:
-    """The error of a creation that must fail."""
-    assert win32.CreateFileMapping(-1, None, protect, size >> 32, size & 0xFFFFFFFF, name) is None
-    return win32.GetLastError()
-
-
-def view(section: int, access: int = win32.FILE_MAP_WRITE, length: int = 0) -> int:
-    """A view that must be had."""
-    address = win32.MapViewOfFile(section, access, 0, 0, length)
-    assert address, message()
-    return address
-
-
-def peek(address: int, length: int) -> bytes:
-    return ctypes.string_at(address, length)
-
-
-def poke(address: int, data: bytes) -> None:
-    ctypes.memmove(address, data, len(data))
-
-
-def close(*handles: int) -> None:
-    for handle in handles:
-        assert win32.CloseHandle(handle), message()
-
-
-def unmap(*addresses: int) -> None:
-    for address in addresses:
-        assert win32.UnmapViewOfFile(address), message()
-
-
-def object_path(name: str) -> Path:
-    """Where the file of an object is."""
-    return Path(namespace.current().path(parse(name)))
-
-
-def object_files() -> list[str]:
-    """All object files of the suite's root, of any user."""
-    root = os.environ["NAMEDMAP_ROOT"]
-    return sorted(os.path.join(path, name) for path, _, files in os.walk(root) for name in files)
-
-
-def sweep() -> int:
-    return namespace.current().sweep()
-
-
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that only the kernel can do, such as ending a process that is nobody's child here."""
     deadline = time.monotonic() + WATCHDOG
@@ -294,104 +207,102 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.005)
 
 
-# -- locks of somebody who does not keep to the rules ----------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]:
-    """Hold a lock byte of a file through a description of our own; yields the descriptor."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, 1, 0))
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def alive(path: Path) -> "contextlib.AbstractContextManager[int]":
-    """Make a file look like a live object: somebody holds life on it."""
-    return raw_lock(path, locks.LIFE, exclusive=False)
-
-
-# -- kinds of objects -------------------------------------------------------------------------------------------------
-
-
-class Kind(NamedTuple):
-    """How a kind of object is made and opened, here and in children (where it is text)."""
-
-    name: str
-    create: Callable[[str], int | None]
-    open: Callable[[str], int | None]
-    text: str
-
-
-def _create_section(name: str) -> int | None:
-    return win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, name)
-
-
-KINDS = (
-    Kind(
-        "section",
-        _create_section,
-        lambda name: win32.OpenFileMapping(win32.FILE_MAP_READ, False, name),
-        "create({!r})",
-    ),
-    Kind(
-        "mutex",
-        lambda name: win32.CreateMutex(None, False, name),
-        lambda name: win32.OpenMutex(win32.SYNCHRONIZE, False, name),
-        "win32.CreateMutex(None, True, {!r})",
-    ),
-    Kind(
-        "event",
-        lambda name: win32.CreateEvent(None, True, False, name),
-        lambda name: win32.OpenEvent(win32.SYNCHRONIZE, False, name),
-        "win32.CreateEvent(None, True, False, {!r})",
-    ),
-    Kind(
-        "semaphore",
-        lambda name: win32.CreateSemaphore(None, 1, 2, name),
-        lambda name: win32.OpenSemaphore(win32.SYNCHRONIZE, False, name),
-        "win32.CreateSemaphore(None, 1, 2, {!r})",
-    ),
-)
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
-
-def gone(kind: Kind, name: str) -> bool:
-    return kind.open(name) is None and win32.GetLastError() == win32.ERROR_FILE_NOT_FOUND
-
-
-def handle_count(handle: int) -> int:
-    information = nt.OBJECT_BASIC_INFORMATION()
-    status = nt.NtQueryObject(handle, 0, information, ctypes.sizeof(information), None)
-    assert status == 0
-    return int(information.HandleCount)
-
-
-def valid_file(name: str, size: int = 4096) -> bytearray:
-    """The bytes of the object file of a live section."""
-    section = create(name, size)
-    content = bytearray(object_path(name).read_bytes())
-    close(section)
-    return content
-
-
 def known_in(child: Child, handle: int) -> bool:
     """Whether a value is a handle in a child."""
     return bool(child.value(f"win32.GetHandleInformation({handle}, win32.DWORD())"))
 
 
-def open_file(path: Path, access: int = 0xC0000000) -> int:
-    """A file, made if need be, that must be had."""
-    file = win32.CreateFile(path, access, 7, None, win32.OPEN_ALWAYS, 0, None)
-    assert file != win32.INVALID_HANDLE_VALUE, message()
-    return file
+# -- forks -----------------------------------------------------------------------------------------------------------
 
 
-def read_here(file: int, length: int) -> bytes:
-    """Bytes at the file pointer."""
-    data, count = bytearray(length), win32.DWORD()
-    assert win32.ReadFile(file, data, length, count), message()
-    return bytes(data[: count.value])
+@contextlib.contextmanager
+def forked(body: Callable[[], object]) -> Iterator[int]:
+    """A forked child that runs a function and leaves; yields its pid, reaps it, and demands that all went well."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        with contextlib.suppress(BaseException):
+            body()
+            status = 0
+        os._exit(status)
+    try:
+        yield pid
+    finally:
+        _, status = os.waitpid(pid, 0)
+    assert status == 0
+
+
+# -- scripts without a conversation ----------------------------------------------------------------------------------
+
+
+def plain(script: str, *arguments: str, status: int = 0, flags: tuple[str, ...] = ()) -> str:
+    """Run a script in a second Python, which must end with this status; what it prints."""
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", textwrap.dedent(script), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=WATCHDOG,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == status
+    return done.stdout
+
+
+def program(name: str, *arguments: str, flags: tuple[str, ...] = ()) -> str:
+    """Run one of `programs` to its end, which must be a good one; what it prints."""
+    done = subprocess.run(
+        [sys.executable, *flags, "-m", f"programs.{name}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20 * WATCHDOG,  # they have watchdogs of their own
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return done.stdout
+
+
+def run(script: str, *arguments: str, names: str, uid: int | None = None) -> str:
+    """Run a script that finds the names of some modules of `calls`, as another user if asked; what it prints."""
+    child = start(script, *arguments, names=names, uid=uid)
+    try:
+        output, _ = child.communicate(timeout=WATCHDOG)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise
+    assert child.returncode == 0
+    return output
+
+
+def start(
+    script: str, *arguments: str, names: str, uid: int | None = None, inherit: bool = False
+) -> "subprocess.Popen[str]":
+    """Start such a script, with pipes to it."""
+    # The codec is loaded first: another user may not read the directory that Python is installed in.
+    become = "" if uid is None else f"b''.decode('ascii'); os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
+    imports = "".join(f"from {module} import *\n" for module in names.split())
+    prologue = f"import ctypes, os, sys\nfrom namedmap import nt, win32\n{imports}{become}\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", prologue + textwrap.dedent(script), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        close_fds=not inherit,
+    )
+
+
+@contextlib.contextmanager
+def running(script: str, *arguments: str, names: str, uid: int | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """Such a script, from when it has been run to the end of the block."""
+    wait = "print('ready', flush=True); sys.stdin.read()"
+    child = start(f"{textwrap.dedent(script)}\n{wait}", *arguments, names=names, uid=uid)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline() == "ready\n"
+        yield child
+    finally:
+        child.kill()
+        child.communicate()

@@ -14,9 +14,9 @@ from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any, NamedTuple
 
+from calls.kernel import futex
+from child import WATCHDOG, Spawn
 from namedmap import nt, win32
-from namedmap._kernel.linux import futex
-from support import WATCHDOG, Spawn
 
 #: What GetLastError gives if a call has left it alone.
 UNTOUCHED = 0xDEAD
@@ -245,7 +245,7 @@ class Stage:
     def __init__(self, spawn: Spawn, address: str) -> None:
         self.address = address
         self.listener = Listener(address)
-        self.server = spawn("import actor_work; actor_work.serve_forks()")
+        self.server = spawn("from crews import actors; actors.serve_forks()")
         self._early: dict[tuple[int, int], tuple[Connection[Any, Any], int]] = {}
 
     def fork(self) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pexpect
 
+from child import WATCHDOG
 from namedmap.cli import _app
-from support import WATCHDOG
 
 COMMAND = [sys.executable, "-W", "error", "-m", "namedmap"]
 

@@ -1,17 +1,17 @@
-"""What the tests of files share: short calls, and real second processes."""
+"""Files: short calls, directories for everybody, filesystems."""
 
 import contextlib
 import ctypes
+import functools
 import os
-import subprocess
-import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import child
+from calls import message, section
 from namedmap import win32
 
 Name = str | os.PathLike[str] | os.PathLike[bytes] | None
@@ -19,9 +19,10 @@ Name = str | os.PathLike[str] | os.PathLike[bytes] | None
 READ, WRITE = win32.GENERIC_READ, win32.GENERIC_WRITE
 BOTH = READ | WRITE
 ALL = 7
-NOBODY = 65534
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or mount a filesystem")
+run = functools.partial(child.run, names="calls calls.files")
+start = functools.partial(child.start, names="calls calls.files")
+running = functools.partial(child.running, names="calls calls.files")
 
 
 def open_file(
@@ -59,23 +60,6 @@ def refused(
     return win32.GetLastError()
 
 
-def failed(result: object) -> int:
-    """The error of a call that must have failed."""
-    assert not result
-    return win32.GetLastError()
-
-
-def message() -> str:
-    text = win32.FormatMessage(win32.FORMAT_MESSAGE_FROM_SYSTEM, None, win32.GetLastError(), 0)
-    assert isinstance(text, str)
-    return text
-
-
-def close(*handles: int) -> None:
-    for handle in handles:
-        assert win32.CloseHandle(handle)
-
-
 def write(handle: int, data: bytes) -> int:
     count = win32.DWORD(0x55)
     assert win32.WriteFile(handle, data, len(data), count), message()
@@ -100,10 +84,9 @@ def size(handle: int) -> int:
     return found.value
 
 
-def section(handle: int, protect: int = win32.PAGE_READONLY, length: int = 0) -> int:
-    made = win32.CreateFileMapping(handle, None, protect, 0, length, None)
-    assert made, message()
-    return made
+def section_of(file: int, protect: int = win32.PAGE_READONLY, length: int = 0) -> int:
+    """A section over a file that must be had."""
+    return section(length, protect, file=file)
 
 
 def has_open_handles(path: Path) -> bool:
@@ -115,26 +98,6 @@ def has_open_handles(path: Path) -> bool:
     return False
 
 
-def run(script: str, *arguments: str, uid: int | None = None, timeout: float = 60) -> str:
-    """Run a script in a second process, as another user if asked; what it prints."""
-    return _finish(start(script, *arguments, uid=uid), timeout)
-
-
-def start(script: str, *arguments: str, uid: int | None = None, inherit: bool = False) -> "subprocess.Popen[str]":
-    # The codec is loaded first: another user may not read the directory that Python is installed in.
-    become = "" if uid is None else f"b''.decode('ascii'); os.setgroups([]); os.setgid({uid}); os.setuid({uid})"
-    prologue = f"import os, sys; from namedmap import win32; from file_support import *; {become}\n"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    return subprocess.Popen(
-        [sys.executable, "-c", prologue + textwrap.dedent(script), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        close_fds=not inherit,
-    )
-
-
 def flags_of(path: Path) -> int:
     """The open flags of this process's descriptor of a file."""
     for entry in os.listdir("/proc/self/fd"):
@@ -143,31 +106,6 @@ def flags_of(path: Path) -> int:
                 lines = Path(f"/proc/self/fdinfo/{entry}").read_text().splitlines()
                 return int(next(line for line in lines if line.startswith("flags:")).split()[1], 8)
     raise AssertionError(f"{path} is not open")
-
-
-def _finish(child: "subprocess.Popen[str]", timeout: float) -> str:
-    try:
-        output, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
-        raise
-    assert child.returncode == 0
-    return output
-
-
-@contextlib.contextmanager
-def running(script: str, *arguments: str, uid: int | None = None) -> Iterator["subprocess.Popen[str]"]:
-    """A second process that has said "ready" and stays until the end of the block."""
-    wait = "print('ready', flush=True); sys.stdin.read()"
-    child = start(f"{textwrap.dedent(script)}\n{wait}", *arguments, uid=uid)
-    assert child.stdout is not None
-    try:
-        assert child.stdout.readline() == "ready\n"
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
 
 
 @contextlib.contextmanager

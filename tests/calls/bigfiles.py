@@ -1,4 +1,4 @@
-"""What the tests of namedmap.files share: files with holes, and strategies that make them."""
+"""Files of any size with holes: made, and as strategies."""
 
 import os
 import random

@@ -1,6 +1,6 @@
 """Kill processes that wait for mutexes, semaphores and events, or own them; look for what goes wrong.
 
-    python tests/kill_work.py SCENARIO MODE [--scale X] [--seed N]
+    PYTHONPATH=tests python -m programs.kills SCENARIO MODE [--scale X] [--seed N]
 
 Scenarios and modes:
 
@@ -22,9 +22,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from kill_scenarios import SCENARIOS
-from kill_support import Crew, Violation
-from namedmap._kernel.names import namespace
+from calls.kernel import namespace
+from crews import Crew, Violation
+from crews.owners import Counter
+from crews.ring import Ring
+from crews.scenario import Scenario
+from crews.several import All, Tokens
+from crews.wakes import Wakes
+
+SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in (Counter, Ring, All, Tokens, Wakes)}
 
 
 def attempt(scenario: str, mode: str, scale: float, seed: int, scratch: Path) -> str:

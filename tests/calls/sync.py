@@ -1,4 +1,4 @@
-"""What the tests of mutexes, semaphores, events and waits share: short calls, threads to order about, who sleeps."""
+"""Mutexes, semaphores, events and waits: short calls, threads to order about, who sleeps."""
 
 import ctypes
 import functools
@@ -6,17 +6,16 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
 
+from calls import had, loose
+from calls.kernel import libc
+from child import WATCHDOG, Child, eventually
 from namedmap import nt, win32
-from namedmap._kernel.linux import libc
-from namedmap._kernel.objects import named, owners
-from namedmap._kernel.objects.table import table
-from support import WATCHDOG, Child, eventually, message
 
 #: Longer than anything that has to come: a wait that takes so long has hung. In milliseconds.
 LONG = int(WATCHDOG * 1000)
@@ -26,36 +25,9 @@ EVERYONE = "D:(A;;GA;;;WD)"
 INHERITABLE = win32.SECURITY_ATTRIBUTES(bInheritHandle=True)
 
 TAKEN, ABANDONED, TIMEOUT = "OBJECT+0", "ABANDONED+0", "TIMEOUT"
-#: The modules without their types, for arguments that a type checker would refuse.
-loose: Any = win32
-loose_nt: Any = nt
-
-
-@pytest.fixture(autouse=True)
-def tidy() -> Iterator[None]:
-    """Close what a test leaves open; then nothing of it may be left in this process."""
-    yield
-    for value in list(table._entries):
-        win32.CloseHandle(value)
-    # Mutexes that were closed unreleased while others had them stay until their owner ends.
-    owners.ended(owners.thread.owner)
-    assert not named.holders
-    assert not named._registry
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------
-
-
-def had(handle: int | None) -> int:
-    """A handle that must be had."""
-    assert handle, message()
-    return handle
-
-
-def failed(result: object) -> int:
-    """The error of a call that must have failed."""
-    assert not result
-    return win32.GetLastError()
 
 
 def mutex(owned: bool = False, name: str | None = None, security: str | None = None) -> int:
@@ -159,13 +131,6 @@ def query_event(handle: int) -> tuple[int, int]:
     return info.EventType, info.EventState
 
 
-def granted(handle: int) -> int:
-    """The access of a handle."""
-    info = nt.OBJECT_BASIC_INFORMATION()
-    assert nt.NtQueryObject(handle, 0, info, ctypes.sizeof(info), None) == 0
-    return int(info.GrantedAccess)
-
-
 # -- waits -------------------------------------------------------------------------------------------------------------
 
 
@@ -242,21 +207,6 @@ class Helper:
         return f"/proc/self/task/{self._thread.native_id}"
 
 
-@pytest.fixture
-def helpers() -> Iterator[Callable[[int], list[Helper]]]:
-    """Makes threads; they have to be idle at the end of the test."""
-    made: list[Helper] = []
-
-    def make(number: int) -> list[Helper]:
-        new = [Helper() for _ in range(number)]
-        made.extend(new)
-        return new
-
-    yield make
-    for each in made:
-        each.end()
-
-
 Helpers = Callable[[int], list[Helper]]
 
 
@@ -281,23 +231,6 @@ def asleep(*waiters: Helper | Child) -> None:
     """Return when all of them have been seen asleep."""
     for waiter in waiters:
         eventually(functools.partial(is_asleep, waiter), "a thread's sleep")
-
-
-@contextmanager
-def forked(body: Callable[[], object]) -> Iterator[int]:
-    """A forked child that runs a function and leaves; yields its pid, reaps it, and demands that all went well."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        with suppress(BaseException):
-            body()
-            status = 0
-        os._exit(status)
-    try:
-        yield pid
-    finally:
-        _, status = os.waitpid(pid, 0)
-    assert status == 0
 
 
 def in_child(waiting: Child, name: str, kind: SyncKind, milliseconds: int = LONG) -> None:

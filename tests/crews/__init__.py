@@ -19,9 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from calls.kernel import COUNT, TICKETS, Dispatcher, table
 from namedmap import nt, win32
-from namedmap._kernel.dispatch.dispatcher import COUNT, TICKETS, Dispatcher
-from namedmap._kernel.objects.table import table
 
 #: How long a crew may go without any progress, in seconds: a watchdog.
 STUCK = 60.0

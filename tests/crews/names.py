@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from calls.kernel import NamedObject, namespace, table
 from namedmap import win32
-from namedmap._kernel.names import namespace
-from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import table
 
 SIZE = 8192
 #: A fresh section: token, mark of a started initialisation, then one counter per worker; the last page is a pattern.

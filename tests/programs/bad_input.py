@@ -1,6 +1,6 @@
 """Call every function of win32 and nt with arguments that no sane program passes; print what goes wrong. Run by itself:
 
-    python tests/bad_input.py [FUNCTION ...]
+    PYTHONPATH=tests python -m programs.bad_input [FUNCTION ...]
 
 Every parameter in turn gets every bad value of its kind, while the others are right; then all get bad ones at random. A
 call may fail, and then says why. It may raise TypeError, for a value of a wrong Python type and for nothing else. The
@@ -21,10 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from calls.kernel import View, objects, space, table
 from namedmap import nt, win32
-from namedmap._kernel.memory.space import View, space
-from namedmap._kernel.objects import named
-from namedmap._kernel.objects.table import table
 
 UNTOUCHED = 0xDEADBEEF
 RANDOM_CALLS = 60
@@ -416,8 +414,8 @@ def main() -> int:
             left = {fd: link for fd, link in descriptors().items() if fd not in before}
             if left:
                 examiner.complaints.append(f"{name} leaves descriptors open: {left}")
-            if named.holders or list(space):
-                examiner.complaints.append(f"{name} leaves objects or views: {named.holders}, {list(space)}")
+            if objects.holders or list(space):
+                examiner.complaints.append(f"{name} leaves objects or views: {objects.holders}, {list(space)}")
     for complaint in examiner.complaints:
         print(complaint)
     print(f"{examiner.calls} calls, {len(examiner.complaints)} complaints")

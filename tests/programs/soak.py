@@ -1,6 +1,6 @@
 """Kill processes at random while they create, open, use and close objects of a few names; look for what goes wrong.
 
-    python tests/soak.py [--seconds N] [--kills N] [--names N] [--workers N]
+    PYTHONPATH=tests python -m programs.soak [--seconds N] [--kills N] [--names N] [--workers N]
 
 Workers live for milliseconds and end by SIGKILL, wherever they are, or now and then by themselves. What must hold:
 
@@ -28,8 +28,8 @@ import time
 import traceback
 from pathlib import Path
 
-from namedmap._kernel.names import namespace
-from soak_work import KINDS, Board, Worker, demand, make_names
+from calls.kernel import namespace
+from crews.names import KINDS, Board, Worker, demand, make_names
 
 #: A round ends with all workers dead, and a look at what they left; in seconds.
 ROUND = 1.5
