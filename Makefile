@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak docs clean renew
+.PHONY: help demo test tests lint bench soak docs clean renew
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
@@ -17,7 +17,9 @@ help:  ## this list
 demo: $(VENV)/installed  ## run the examples in real processes and check them
 	@$(BIN)/python examples/demo.py $(ARGS)
 
-test: lint  ## ruff, mypy --strict, then the tests
+test: lint tests  ## ruff, mypy --strict, then the tests
+
+tests: $(VENV)/installed-test  ## the tests only; VENV=build/venv-3.13 keeps another interpreter's environment apart
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed-test  ## ruff and mypy --strict only
