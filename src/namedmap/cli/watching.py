@@ -14,6 +14,7 @@ from namedmap.cli import _app, _output, _values
 from namedmap.cli._values import name_argument, seconds
 from namedmap.cli.listing import state
 from namedmap.cli.naming import structure
+from namedmap.files import DumpLine
 
 #: Bytes that are watched if not said otherwise: what fits on a screen.
 _SCREEN = 256
@@ -175,14 +176,11 @@ def _hex(data: bytes, old: bytes, offset: int) -> Any:
 
     text = Text()
     for start in range(0, len(data), _ROW):
-        row = range(start, min(start + _ROW, len(data)))
-        styles = ["reverse" if data[at] != old[at] else "" for at in row]
-        text.append(f"{offset + start:08x}  ", style="dim")
-        for at, style in zip(row, styles, strict=True):
-            text.append(f"{data[at]:02x}", style=style)
-            text.append(" ")
-        text.append("   " * (_ROW - len(row)) + " |")
-        for at, style in zip(row, styles, strict=True):
-            text.append(chr(data[at]) if 32 <= data[at] < 127 else ".", style=style)
-        text.append("|\n")
+        line = DumpLine(offset + start, data[start : start + _ROW], _ROW)
+        shown = Text(f"{line}\n")
+        shown.stylize("dim", 0, 8)
+        for index, byte in enumerate(line.data):
+            for begin, end in line.columns(index) if byte != old[start + index] else ():
+                shown.stylize("reverse", begin, end)
+        text.append_text(shown)
     return text

@@ -34,6 +34,12 @@ class DumpLine:
         """Printable ASCII as it is, a dot for everything else."""
         return self.data.translate(_TEXT).decode("ascii")
 
+    def columns(self, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where a byte stands in str() of the line: [start, end) of its digits, and of its character."""
+        digits = len(f"{self.offset:08x}") + 2 + 3 * index
+        character = len(f"{self.offset:08x}") + 2 + 3 * self.width - 1 + 3 + index
+        return (digits, digits + 2), (character, character + 1)
+
     def as_dict(self) -> dict[str, Any]:
         """{"offset", "hex", "text"}, hex without spaces"""
         return {"offset": self.offset, "hex": self.data.hex(), "text": self.text}

@@ -9,6 +9,7 @@ from namedmap._kernel.linux import locks, protection
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
+from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
@@ -65,19 +66,20 @@ def create(
     inheritable: bool = False,
 ) -> tuple[SectionHandle, bool]:
     kind = SEC_RESERVE if reserve else SEC_COMMIT
-    wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of(permissions)
-    return _create(name, size, access, kind, None, wanted, inheritable)
+    parsed = names.of_new(name)
+    wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of_object(permissions, parsed)
+    return _create(parsed, size, access, kind, None, wanted, inheritable)
 
 
 def create_over(
     file: File, name: str | None, size: int, access: Access, inheritable: bool
 ) -> tuple[SectionHandle, bool]:
     """A section over a file, whose handle the caller has checked."""
-    return _create(name, size, access, SEC_COMMIT, file, security.DEFAULT, inheritable)
+    return _create(names.of_new(name), size, access, SEC_COMMIT, file, security.DEFAULT, inheritable)
 
 
 def _create(
-    name: str | None,
+    name: ObjectName | None,
     size: int,
     access: Access,
     kind: int,
@@ -87,7 +89,7 @@ def _create(
 ) -> tuple[SectionHandle, bool]:
     protect = access.protection
     section.check_arguments(size, protect, kind, file is not None)
-    held, existed = section.create(names.of_new(name), size, protect, kind, file, wanted)
+    held, existed = section.create(name, size, protect, kind, file, wanted)
     handle = SectionHandle(held, protection.TABLE[protect].section_access)
     table.enter(handle, inherit=inheritable)
     return handle, not existed

@@ -17,7 +17,8 @@ _NOBODY_ELSE = Permissions()
 def create_mutex(
     name: str | None, *, owned: bool = False, permissions: Permissions = _NOBODY_ELSE
 ) -> tuple[Handle[Mutant], bool]:
-    held, existed = create_mutant(names.of_new(name), owned, security.of(permissions))
+    parsed = names.of_new(name)
+    held, existed = create_mutant(parsed, owned, security.of_object(permissions, parsed))
     return _entered(held), not existed
 
 
@@ -28,7 +29,8 @@ def open_mutex(name: str) -> Handle[Mutant]:
 def create_semaphore(
     name: str | None, value: int, maximum: int, *, permissions: Permissions = _NOBODY_ELSE
 ) -> tuple[Handle[Semaphore], bool]:
-    held, existed = counted.create_semaphore(names.of_new(name), value, maximum, security.of(permissions))
+    parsed = names.of_new(name)
+    held, existed = counted.create_semaphore(parsed, value, maximum, security.of_object(permissions, parsed))
     return _entered(held), not existed
 
 
@@ -39,7 +41,8 @@ def open_semaphore(name: str) -> Handle[Semaphore]:
 def create_event(
     name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = _NOBODY_ELSE
 ) -> tuple[Handle[Event], bool]:
-    held, existed = counted.create_event(names.of_new(name), manual, signaled, security.of(permissions))
+    parsed = names.of_new(name)
+    held, existed = counted.create_event(parsed, manual, signaled, security.of_object(permissions, parsed))
     return _entered(held), not existed
 
 

@@ -17,16 +17,13 @@ from namedmap._kernel.files.createfile import open_file
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import libc
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
-from namedmap._writing import write_all
+from namedmap._writing import copy_rest
 from namedmap.constants import CreationDisposition, FileAttribute, FileFlag, FileShare, Generic, MoveFileFlag, WinError
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _SHARE_ALL = int(FileShare.FILE_SHARE_READ | FileShare.FILE_SHARE_WRITE | FileShare.FILE_SHARE_DELETE)
 _MOVE_FLAGS = 0x3F
-_CHUNK = 1 << 20
-#: What copy_file_range answers where it cannot: then the bytes take the way through memory.
-_NO_RANGE_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 
 
 def get_attributes(name: object) -> int:
@@ -128,7 +125,7 @@ def copy(old: object, new: object, fail_if_exists: bool) -> None:
         )
         with _released(target):
             try:
-                _transfer(source.fd, target.fd)
+                copy_rest(source.fd, target.fd)
                 attributes.copy_extended(source.fd, target.fd)
                 os.utime(target.fd, ns=(info.st_atime_ns, info.st_mtime_ns))
             except BaseException as error:
@@ -287,22 +284,3 @@ def _refuse_same(source: File, target: paths.Path, info: os.stat_result) -> None
     there = target.status()
     if there is not None and _same_file(there, info):
         raise KernelError(NTSTATUS.STATUS_SHARING_VIOLATION, f"{source} cannot be copied onto itself")
-
-
-def _transfer(source: int, target: int) -> None:
-    while _copy_range(source, target):
-        pass
-    # Also where the kernel copies nothing (files of /proc have no size): what can be read is copied.
-    at = os.lseek(target, 0, os.SEEK_CUR)
-    while chunk := os.read(source, _CHUNK):
-        write_all(target, chunk, at)
-        at += len(chunk)
-
-
-def _copy_range(source: int, target: int) -> int:
-    try:
-        return os.copy_file_range(source, target, 1 << 30)
-    except OSError as error:
-        if error.errno not in _NO_RANGE_COPY:
-            raise
-        return 0

@@ -15,6 +15,7 @@ import re
 from typing import NamedTuple
 
 from namedmap._contract import Permissions
+from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _PARTS = re.compile(
@@ -53,6 +54,18 @@ class Security(NamedTuple):
 
 
 DEFAULT = Security()
+
+
+def of_object(wanted: Permissions, name: ObjectName | None) -> Security:
+    """The security of an object that the Python classes create; refused where it could have no effect."""
+    found = of(wanted)
+    if name is not None and not name.is_global and found.mode & 0o077:
+        raise KernelError(
+            NTSTATUS.STATUS_INVALID_PARAMETER,
+            f"{str(name)!r} cannot be shared with other users, who have names of their own: call it "
+            f"'Global\\{name.leaf}', or leave mode, group and security out",
+        )
+    return found
 
 
 def of(wanted: Permissions) -> Security:
