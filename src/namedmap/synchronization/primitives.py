@@ -29,19 +29,17 @@ class AbandonedMutexWarning(RuntimeWarning):
 
 
 class Primitive:
-    """A handle, and what the three classes do with it alike."""
+    """A handle and its object, and what the three classes do with them alike. Each of these says which kind it has."""
 
+    _handle: contract.WaitableHandle | None = None
+    _held: contract.Waitable | None = None
     _name: str | None = None
     _created = False
 
-    @property
-    def _handle(self) -> contract.WaitableHandle | None:
-        """The handle, None once it is closed. Each class has its own kind."""
-        raise NotImplementedError
-
-    def _let_go(self) -> contract.Handle | None:
-        """Forget handle and object; returns the handle."""
-        raise NotImplementedError
+    def _adopt(self, handle: contract.WaitableHandle, name: str | None, created: bool) -> Self:
+        """Take over a handle, and its object."""
+        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
+        return self
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -65,10 +63,9 @@ class Primitive:
 
     def waited(self) -> contract.WaitableHandle:
         """The handle, as the platform knows it. Raises ValueError once it is closed."""
-        handle = self._handle
-        if handle is None:
+        if self._handle is None:
             raise self._is_closed()
-        return handle
+        return self._handle
 
     @property
     def closed(self) -> bool:
@@ -76,7 +73,7 @@ class Primitive:
 
     def close(self) -> None:
         """Close the handle; without effect the second time. The last handle of all takes the object away."""
-        handle = self._let_go()
+        handle, self._handle, self._held = self._handle, None, None
         if handle is not None:
             handle.close()
 
@@ -173,13 +170,10 @@ class Mutex(Primitive):
             raise errors.translate(failure) from None
         return self._adopt(handle, name, created)
 
-    def _adopt(self, handle: contract.MutexHandle, name: str | None, created: bool) -> Self:
-        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
-        return self
-
-    def _let_go(self) -> contract.Handle | None:
-        handle, self._handle, self._held = self._handle, None, None
-        return handle
+    def _use(self) -> contract.Mutex:
+        if self._held is None:
+            raise self._is_closed()
+        return self._held
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Acquire for the calling thread; wait `timeout` seconds at most (0: only try, None: for ever).
@@ -212,15 +206,11 @@ class Mutex(Primitive):
 
     def owned(self) -> bool:
         """Whether the calling thread or the running task owns it."""
-        held = self._held
-        if held is None:
-            raise self._is_closed()
+        held = self._use()
         return held.owner is not None and held.owner in (platform.thread.owner, waits.running_task())
 
     def _query(self) -> tuple[int, bool, bool]:
-        held = self._held
-        if held is None:
-            raise self._is_closed()
+        held = self._use()
         with errors.translated():
             return held.query(platform.thread.owner)
 
@@ -297,14 +287,6 @@ class Semaphore(Primitive):
         except Failure as failure:
             raise errors.translate(failure) from None
         return self._adopt(handle, name, created)
-
-    def _adopt(self, handle: contract.SemaphoreHandle, name: str | None, created: bool) -> Self:
-        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
-        return self
-
-    def _let_go(self) -> contract.Handle | None:
-        handle, self._handle, self._held = self._handle, None, None
-        return handle
 
     def _use(self) -> contract.Semaphore:
         if self._held is None:
@@ -410,14 +392,6 @@ class Event(Primitive):
         except Failure as failure:
             raise errors.translate(failure) from None
         return self._adopt(handle, name, created)
-
-    def _adopt(self, handle: contract.EventHandle, name: str | None, created: bool) -> Self:
-        self._handle, self._held, self._name, self._created = handle, handle.object, name, created
-        return self
-
-    def _let_go(self) -> contract.Handle | None:
-        handle, self._handle, self._held = self._handle, None, None
-        return handle
 
     def _use(self) -> contract.Event:
         if self._held is None:
