@@ -19,8 +19,8 @@ demo: $(VENV)/installed  ## run the examples in real processes and check them
 
 test: lint tests  ## ruff, mypy --strict, then the tests
 
-tests: $(VENV)/installed-test  ## the tests only; VENV=build/venv-3.13 keeps another interpreter's environment apart
-	$(BIN)/python -m pytest $(ARGS)
+tests: $(VENV)/installed-test  ## the tests, in two processes; VENV=build/venv-3.13 keeps another interpreter's packages
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 	$(BIN)/ruff check $(CHECKED)

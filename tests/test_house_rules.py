@@ -40,13 +40,20 @@ def tree(path: Path) -> ast.Module:
 
 def nodes(paths: Sequence[Path]) -> Iterator[tuple[str, ast.AST]]:
     """Every node of these modules, and where it is."""
-    return ((label(path), node) for path in paths for node in ast.walk(tree(path)))
+    for path in paths:
+        where = label(path)
+        yield from ((where, node) for node in _walked(path))
+
+
+@functools.cache
+def _walked(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree(path)))
 
 
 def imports(path: Path) -> Iterator[str]:
     """The modules that a module imports, by their full names; relative ones made absolute."""
     package = [*path.relative_to(PACKAGE.parent).parts[:-1]]
-    for node in ast.walk(tree(path)):
+    for node in _walked(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

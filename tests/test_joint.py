@@ -269,7 +269,7 @@ class TestErrno:
         assert caught.value.errno == 40  # ELOOP
 
     @pytest.mark.parametrize("call", [files.checksum, namedmap.map_file])
-    def test_a_directory(self, call: Callable[[Path], object], tmp_path: Path) -> None:
+    def test_the_path_of_a_directory(self, call: Callable[[Path], object], tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError) as caught:
             call(tmp_path)
         assert isinstance(caught.value, namedmap.AccessDeniedError)
@@ -331,6 +331,7 @@ class TestStructures:
 
     @pytest.mark.parametrize("pass_on", [lambda sa: sa, ctypes.byref, ctypes.pointer])
     def test_a_descriptor(self, pass_on: Callable[[Any], Any]) -> None:
+        """It is a string, which the structure points to."""
         sa = win32.SECURITY_ATTRIBUTES()
         sa.lpSecurityDescriptor = "D:(A;;GA;;;OW)(A;;GR;;;WD)"
         name = f"Global\\{NAME}"

@@ -306,6 +306,11 @@ class TestAccess:
                 assert view.access == word
         with pytest.raises((AccessDeniedError, BadValueError)):
             mapping.view(access="execute")
+        with namedmap.create(NAME, 100), namedmap.open(NAME, "read") as reader, reader.view() as view:
+            with pytest.raises(AccessDeniedError):
+                reader.view(access="write")
+            with pytest.raises(AccessDeniedError, match='access="write"'):
+                view.write(0, b"x")
 
     @pytest.mark.parametrize(
         ("offset", "size"), [(SIZE, None), (-1, None), (0, 0), (0, SIZE + 1), (999, 2), (2**70, 1)]
@@ -581,6 +586,13 @@ class TestPages:
             assert view.residency(5 * PAGE - 1, 2)[1:] == b"\1"
             assert view.residency(0, 0) == b""
 
+    def test_advice(self, view: View) -> None:
+        """The words of madvise are taken, others refused with those that there are."""
+        for advice in ("normal", "random", "sequential", "willneed", "dontneed"):
+            view.advise(advice)
+        with pytest.raises(BadValueError, match="willneed"):
+            view.advise("wontneed")
+
     def test_advice_that_loses(self, tmp_path: Path) -> None:
         """What a copy has changed has no other place: "dontneed" is refused; a shared view keeps its bytes."""
         with of_kind("file", tmp_path, SIZE) as mapping:
@@ -595,6 +607,8 @@ class TestPages:
         """Pages become read-only and writable again; other words and more than the view may are refused."""
         view.protect("read")
         assert view[0] == 0
+        with pytest.raises(PageError):
+            view.write(0, b"y")
         view.protect("write")
         view[0] = 1
         with pytest.raises(BadValueError, match="no access"):
@@ -616,6 +630,7 @@ class TestPages:
                     action()
             view.commit(PAGE + 5, 10)
             view[PAGE] = 7
+            assert view.residency(PAGE + 5, 10) == b"\1"
             assert seen[0] == 7
             view.commit()
             assert view[:PAGE] == bytes(PAGE)
@@ -643,6 +658,10 @@ class TestVanishing:
                 lambda: bytes(list(end)),
                 lambda: view[PAGE - 1 : PAGE + 1],
                 lambda: view[:: 5 * PAGE],
+                lambda: view[:: -5 * PAGE],
+                lambda: view.read(),
+                lambda: view.write(5 * PAGE, b"y"),
+                lambda: view.stream().read(),
                 lambda: view.find(b"y"),
                 lambda: view.rfind(b"y"),
                 lambda: view.pack("i", PAGE - 2, 1),

@@ -55,28 +55,28 @@ class TestSignalsOfTheSystem:
         "signal and wait": "win32.SignalObjectAndWait(quiet, h, win32.INFINITE, False)",
     }
 
-    @pytest.mark.parametrize("call", CALLS)
     @each_sync_kind
-    def test_ctrl_c(self, spawn: Spawn, kind: SyncKind, call: str) -> None:
+    def test_ctrl_c(self, spawn: Spawn, kind: SyncKind) -> None:
         """KeyboardInterrupt; nothing is taken by the wait, then or later, and the next wait works."""
         made = kind.make(NAME)
         if kind is MUTEX:
             assert wait(made) == TAKEN
         child = spawn()
         child.run(f"h = win32.Open{kind.noun.title()}({kind.everything}, False, {NAME!r})")
-        child.run(f"""
-            quiet = win32.CreateEvent(None, False, False, None)
-            def interrupted():
-                try: return {self.CALLS[call]}
-                except KeyboardInterrupt: return "interrupted"
-            """)
-        for _ in range(2):
-            child.start("value", "interrupted()")
-            asleep(child)
-            child.process.send_signal(signal.SIGINT)
-            assert child.finish() == "interrupted"
-        assert kind.signal(made)
-        assert wait(made) == TAKEN
+        child.run("quiet = win32.CreateEvent(None, False, False, None)")
+        for call, text in self.CALLS.items():
+            child.run(f"""
+                def interrupted():
+                    try: return {text}
+                    except KeyboardInterrupt: return "interrupted"
+                """)
+            for _ in range(2):
+                child.start("value", "interrupted()")
+                asleep(child)
+                child.process.send_signal(signal.SIGINT)
+                assert child.finish() == "interrupted", call
+            assert kind.signal(made)
+            assert wait(made) == TAKEN, call
         assert kind.signal(made)
         assert child.value("win32.WaitForSingleObject(h, 0)") == win32.WAIT_OBJECT_0
 
@@ -109,22 +109,23 @@ class TestSignalsOfTheSystem:
         assert child.finish() == ([0], True)
         assert wait(owned) == TAKEN
 
-    @pytest.mark.parametrize("call", CALLS)
-    def test_handlers_run_and_the_wait_goes_on(self, spawn: Spawn, call: str) -> None:
+    def test_handlers_run_and_the_wait_goes_on(self, spawn: Spawn) -> None:
         made = manual(name=NAME)
         child = spawn()
         child.run(f"""
             h = win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, {NAME!r})
-            quiet = win32.CreateEvent(None, True, {call == "all"}, None)
             signal.signal(signal.SIGUSR1, lambda *_: say("handled"))
             """)
-        child.start("value", self.CALLS[call])
-        asleep(child)
-        for _ in range(5):
-            child.process.send_signal(signal.SIGUSR1)
-            assert child.line() == "handled"
-        assert win32.SetEvent(made)
-        assert child.finish() == win32.WAIT_OBJECT_0
+        for call, text in self.CALLS.items():
+            child.run(f"quiet = win32.CreateEvent(None, True, {call == 'all'}, None)")
+            child.start("value", text)
+            asleep(child)
+            for _ in range(5):
+                child.process.send_signal(signal.SIGUSR1)
+                assert child.line() == "handled", call
+            assert win32.SetEvent(made)
+            assert child.finish() == win32.WAIT_OBJECT_0, call
+            assert win32.ResetEvent(made)
 
     @each_sync_kind
     def test_handlers_may_use_the_object(self, spawn: Spawn, kind: SyncKind) -> None:

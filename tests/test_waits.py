@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import signal
-import threading
 import time
 import warnings
 import weakref
@@ -20,7 +19,7 @@ import pytest
 import namedmap
 from calls.kernel import owners
 from calls.sync import Helpers, asleep, exactly, waiters
-from child import WATCHDOG, Child, Spawn, eventually
+from child import WATCHDOG, Spawn, eventually
 from namedmap import (
     AbandonedMutexWarning,
     Event,
@@ -64,23 +63,6 @@ class TestAny:
         mutex.release()
         assert (semaphore.value, automatic.is_set(), manual.is_set()) == (0, False, True)
 
-    def test_recursion(self) -> None:
-        """A mutex that the thread owns is there for it."""
-        mutex = Mutex()
-        with mutex:
-            assert wait_any([mutex, auto(True)], 0) == 0
-            mutex.release()
-        assert not mutex.locked()
-
-    @pytest.mark.parametrize("index", [0, 1, 30, 63])
-    def test_wakes_for_each(self, helpers: Helpers, index: int) -> None:
-        """Whichever of 64 comes while it sleeps."""
-        events = [auto() for _ in range(MOST)]
-        (thread,) = waiters(helpers, 1, wait_any, events)
-        events[index].set()
-        assert thread.result() == index
-        assert not events[index].is_set()
-
     def test_times(self) -> None:
         """0 only looks; a time that passes gives None, not earlier."""
         events = [auto(), Event()]
@@ -96,17 +78,6 @@ class TestAny:
         assert wait_any([event] * MOST, 0) is None
         again.set()
         assert wait_any([again, event], 0) == 0
-
-    def test_one_waiter_per_signal(self, helpers: Helpers) -> None:
-        """Of three that wait for the same two events, each signal releases one."""
-        first, second = auto(), auto()
-        threads = waiters(helpers, 3, wait_any, [first, second])
-        second.set()
-        exactly(threads, 1)
-        first.set()
-        exactly(threads, 2)
-        second.set()
-        assert sorted(thread.result() for thread in threads) == [0, 1, 1]
 
     def test_in_another_process(self, spawn: Spawn) -> None:
         child = spawn()
@@ -128,36 +99,11 @@ class TestAll:
         assert (mutex.locked(), semaphore.value, automatic.is_set(), manual.is_set()) == (True, 1, False, True)
         other.do(mutex.release)
 
-    def test_or_nothing(self, helpers: Helpers) -> None:
-        """While one is missing, the others are there for everybody."""
-        mutex, semaphore, missing = Mutex(), Semaphore(None, 1), auto()
-        objects = [mutex, semaphore, missing]
-        assert not wait_all(objects, 0)
-        assert not wait_all(objects, 0.05)
-        (thread,) = waiters(helpers, 1, wait_all, objects)
-        assert semaphore.acquire(0)
-        with mutex:
-            missing.set()
-            exactly([thread], 0)
-        assert missing.is_set()
-        semaphore.release()
-        assert thread.result()
-        assert (mutex.locked(), semaphore.value, missing.is_set()) == (True, 0, False)
-        thread.do(mutex.release)
-
     def test_times(self) -> None:
         """A time that passes gives False, not earlier."""
         before = time.monotonic()
         assert wait_all([auto(True), auto()], 0.05) is False
         assert time.monotonic() - before >= 0.05
-
-    def test_64(self, helpers: Helpers) -> None:
-        """As many as Windows allows, the last of which comes later."""
-        events = [auto(True) for _ in range(MOST - 1)] + [auto()]
-        (thread,) = waiters(helpers, 1, wait_all, events)
-        events[-1].set()
-        assert thread.result()
-        assert not any(event.is_set() for event in events)
 
     def test_duplicates_are_refused(self) -> None:
         """The same object twice, or twice by name, is a ValueError, and takes nothing."""
@@ -166,27 +112,6 @@ class TestAll:
             with pytest.raises(ValueError, match="twice"):
                 wait_all(objects)
         assert (event.is_set(), other.is_set()) == (True, True)
-
-    def test_opposite_orders(self, helpers: Helpers) -> None:
-        """Threads that want the same mutexes in different orders do not hold each other up."""
-        first, second, third = Mutex(), Mutex(), Mutex()
-        orders = [[first, second, third], [third, first, second], [second, third, first]]
-        inside: list[int] = []
-
-        def work(order: list[Mutex]) -> int:
-            for _ in range(60):
-                assert wait_all(order)
-                inside.append(1)
-                assert len(inside) == 1
-                inside.pop()
-                for mutex in order:
-                    mutex.release()
-            return 1
-
-        threads = helpers(3)
-        for thread, order in zip(threads, orders, strict=True):
-            thread.start(work, order)
-        assert [thread.result() for thread in threads] == [1, 1, 1]
 
 
 class TestArguments:
@@ -329,45 +254,8 @@ class TestAbandoned:
                 wait_all([before, mutex, after], 0)
         assert [each.locked() for each in (before, mutex, after)] == [False] * 3
 
-    @pytest.mark.leaves_dead_files
-    @each_wait
-    def test_by_a_killed_process(self, wait: Callable[..., object], spawn: Spawn, helpers: Helpers) -> None:
-        """A waiter that sleeps is told."""
-        child = spawn()
-        mutex = Mutex(NAME)
-        child.run(f"import namedmap\nmutex = namedmap.Mutex.open({NAME!r}); mutex.acquire()")
-
-        def warned() -> bool:
-            with pytest.warns(AbandonedMutexWarning):
-                found = wait([mutex], WATCHDOG)
-            mutex.release()
-            return found in (0, True)
-
-        (thread,) = waiters(helpers, 1, warned)
-        child.kill()
-        assert thread.result()
-
 
 class TestOthers:
-    @pytest.mark.leaves_dead_files
-    def test_killed_waiters_swallow_nothing(self, spawn: Spawn) -> None:
-        """What is set after they are dead, or while they die, is there for who lives."""
-        event, other = Event(NAME, manual=False), auto()
-
-        def waiter(call: str) -> Child:
-            child = spawn()
-            child.run(f"import namedmap\ne = namedmap.Event.open({NAME!r}); n = namedmap.Event()")
-            child.start("value", call)
-            asleep(child)
-            return child
-
-        for call in ("namedmap.wait_any([n, e])", "namedmap.wait_all([e, n])", "e.wait()"):
-            victim = waiter(call)
-            victim.stop()
-            victim.kill()
-            event.set()
-            assert wait_any([other, event], WATCHDOG) == 1
-        assert not event.is_set()
 
     def test_any_and_all_together(self, helpers: Helpers) -> None:
         """A waiter for all does not keep waiters for any from what is there."""
@@ -380,27 +268,6 @@ class TestOthers:
         first.set()
         second.set()
         assert both.result()
-
-    def test_producers_and_consumers(self) -> None:
-        """Every unit that is released is taken once, by whom it may concern."""
-        work, stop = Semaphore(None, 0), Event()
-        counts = [0] * 4
-
-        def consume(index: int) -> None:
-            while wait_any([work, stop]) == 0:
-                counts[index] += 1
-
-        threads = [threading.Thread(target=consume, args=(index,)) for index in range(4)]
-        for thread in threads:
-            thread.start()
-        for _ in range(100):
-            work.release(3)
-        while work.value:
-            time.sleep(0.001)
-        stop.set()
-        for thread in threads:
-            thread.join(WATCHDOG)
-        assert sum(counts) == 300
 
 
 class TestWarningsOfTasks:

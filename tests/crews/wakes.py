@@ -25,7 +25,7 @@ class Wakes(Scenario):
     def run(self) -> str:
         self.own = self.prepare(self.WAKES + IDS)
         self.wakes = self.own[self.WAKES :]
-        self.handshakes = self.scaled(2000 if self.mode == "waiting" else 100_000)
+        self.handshakes = self.scaled(2000 if self.mode == "waiting" else 20_000)
         self.begin()
         self._replace()
         self.crew.until(lambda: self.own[self.SETS] == self.handshakes, lambda: self.own[self.SETS], 0.01)

@@ -10,8 +10,10 @@ interpreter must not die, and a failed call must not leave anything open.
 import contextlib
 import ctypes
 import enum
+import functools
 import gc
 import inspect
+import itertools
 import os
 import random
 import resource
@@ -37,23 +39,56 @@ ODD_TEXT = ("", "\0", "a\0b", "\\", "\\\\", "Global\\", "Local\\", "Global", "a\
 
 
 class World:
-    """Everything that arguments refer to. Made anew for each call: calls destroy things."""
+    """Everything that arguments refer to, made when asked for; a new one for each call, as calls destroy things."""
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / "data"
-        self.path.write_bytes(bytes(10000))
-        self.section = self._made(win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 0x30000, None))
-        self.reserve = self._made(
-            win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE | win32.SEC_RESERVE, 0, 0x30000, None)
-        )
-        self.file = self._made(win32.CreateFile(self.path, 0xC0000000, 7, None, win32.OPEN_EXISTING, 0, None))
-        self.mutex = self._made(win32.CreateMutex(None, False, None))
-        self.semaphore = self._made(win32.CreateSemaphore(None, 1, 5, None))
-        self.event = self._made(win32.CreateEvent(None, True, True, None))
-        self.view = self._made(win32.MapViewOfFile(self.section, win32.FILE_MAP_WRITE, 0, 0, 0))
-        self.memory = self._made(win32.VirtualAlloc(None, 0x10000, 0x3000, win32.PAGE_READWRITE))
-        self.closed = self._made(win32.CreateMutex(None, False, None))
-        assert win32.CloseHandle(self.closed)
+        self._directory = directory
+
+    @functools.cached_property
+    def path(self) -> Path:
+        path = self._directory / "data"
+        path.write_bytes(bytes(10000))
+        return path
+
+    @functools.cached_property
+    def section(self) -> int:
+        return self._made(win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 0x30000, None))
+
+    @functools.cached_property
+    def reserve(self) -> int:
+        protection = win32.PAGE_READWRITE | win32.SEC_RESERVE
+        return self._made(win32.CreateFileMapping(-1, None, protection, 0, 0x30000, None))
+
+    @functools.cached_property
+    def file(self) -> int:
+        return self._made(win32.CreateFile(self.path, 0xC0000000, 7, None, win32.OPEN_EXISTING, 0, None))
+
+    @functools.cached_property
+    def mutex(self) -> int:
+        return self._made(win32.CreateMutex(None, False, None))
+
+    @functools.cached_property
+    def semaphore(self) -> int:
+        return self._made(win32.CreateSemaphore(None, 1, 5, None))
+
+    @functools.cached_property
+    def event(self) -> int:
+        return self._made(win32.CreateEvent(None, True, True, None))
+
+    @functools.cached_property
+    def view(self) -> int:
+        return self._made(win32.MapViewOfFile(self.section, win32.FILE_MAP_WRITE, 0, 0, 0))
+
+    @functools.cached_property
+    def memory(self) -> int:
+        return self._made(win32.VirtualAlloc(None, 0x10000, 0x3000, win32.PAGE_READWRITE))
+
+    @functools.cached_property
+    def closed(self) -> int:
+        """A handle that is none any more."""
+        value = self._made(win32.CreateMutex(None, False, None))
+        assert win32.CloseHandle(value)
+        return value
 
     @staticmethod
     def _made(value: int | None) -> int:
@@ -67,7 +102,7 @@ class World:
                 pass
             win32.CloseHandle(value)
         with contextlib.suppress(OSError):
-            os.chmod(self.path, 0o600)
+            os.chmod(self._directory / "data", 0o600)
         for region in list(space):
             if isinstance(region, View):
                 win32.UnmapViewOfFile(region.base)
@@ -359,7 +394,7 @@ def examine(examiner: Examiner, name: str, function: Callable[..., Any], directo
         for number in range(count):
             world = World(directory)
             arguments = [other.right(world) for other in known]
-            arguments[index], wrong = list(bad_values(parameter, world))[number]
+            arguments[index], wrong = next(itertools.islice(bad_values(parameter, world), number, None))
             expected: bool | None = wrong
             if parameter.sort is Sort.ATTRIBUTES and (wrong or arguments[index] is not None):
                 expected = wrong if wrong and not isinstance(arguments[index], nt.OBJECT_ATTRIBUTES) else None
@@ -397,7 +432,7 @@ def main() -> int:
     # Sizes of gigabytes are asked for: they shall fail at once.
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, 1 << 24))
     examiner = Examiner()
-    # Each of the thousands of worlds writes its file anew, for which a disk takes a millisecond.
+    # Many of the thousands of worlds write their file anew, for which a disk takes a millisecond.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as scratch:
         # Inside of another directory, which "../x" is in.
         directory = Path(scratch, "inner")
