@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 
 from calls import own_descriptors, sweep
-from calls.kernel import View, objects, owners, space, table
+from calls.kernel import View, named, owners, space, table
 from calls.sync import Helper, Helpers
 from child import NOBODY, WATCHDOG, Child, Spawn, is_root
 from namedmap import win32
@@ -154,8 +154,8 @@ def tidy() -> Iterator[None]:
     # Mutexes that were closed unreleased while others had them stay until their owner ends.
     owners.ended(owners.thread.owner)
     assert not list(space)
-    assert not objects.holders
-    assert not objects._registry
+    assert not named.holders
+    assert not named._registry
     assert own_descriptors() == []
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from calls.kernel import KernelError, commitment
+from calls.kernel import KernelError, limits
 
 MIB = 1 << 20
 
@@ -24,19 +24,19 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(1 << 39)
-    monkeypatch.setattr(commitment, "limits", found.limits)
-    monkeypatch.setattr(commitment, "_committed", 0)
-    monkeypatch.setattr(commitment, "_credit", commitment.LEAST_CREDIT)
+    monkeypatch.setattr(limits, "limits", found.limits)
+    monkeypatch.setattr(limits, "_committed", 0)
+    monkeypatch.setattr(limits, "_credit", limits.LEAST_CREDIT)
     return found
 
 
 def committed_between_looks(machine: Machine) -> int:
     """How many MiB are committed, one by one, from one look to the next."""
     while not machine.looks:
-        commitment.require(MIB, "a section")
+        limits.require(MIB, "a section")
     before, count = machine.looks, 0
     while machine.looks == before:
-        commitment.require(MIB, "a section")
+        limits.require(MIB, "a section")
         count += 1
     return count
 
@@ -51,8 +51,8 @@ def test_a_part_of_what_is_free(machine: Machine, free: int, expected: int) -> N
 def test_the_large_are_looked_at_each_time(machine: Machine) -> None:
     """Whatever there was before: the process may have been moved into a smaller cgroup since."""
     for count in range(1, 4):
-        commitment.require(4 * MIB, "a section")
+        limits.require(4 * MIB, "a section")
         assert machine.looks == count
     machine.free = 4 * MIB - 1
     with pytest.raises(KernelError, match="needs 4,194,304 bytes, but only 4,194,303 of"):
-        commitment.require(4 * MIB, "a section")
+        limits.require(4 * MIB, "a section")

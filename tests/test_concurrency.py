@@ -114,7 +114,7 @@ def test_a_signal_handler_that_closes_handles() -> None:
     output = run(
         """
         import signal, time
-        from calls.kernel import objects
+        from calls.kernel import named
 
         pending = []
         signal.signal(signal.SIGALRM, lambda *_: pending and win32.CloseHandle(pending.pop()))

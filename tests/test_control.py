@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from calls import PAGE, close, duplicate, failed, open_section, peek, poke, section, view
-from calls.kernel import control, locks
+from calls.kernel import controlpage, locks
 from child import Child, Spawn
 from namedmap import nt, win32
 
@@ -100,26 +100,26 @@ class TestSection:
     def test_header(self, spawn: Spawn) -> None:
         """Every field of a section over the paging file."""
         before = time.time_ns()
-        child = held(spawn, 'h = section(5000, win32.PAGE_READWRITE, "control.header")')
-        header = read(file_of("control.header"))
+        child = held(spawn, 'h = section(5000, win32.PAGE_READWRITE, "controlpage.header")')
+        header = read(file_of("controlpage.header"))
         assert (header.magic, header.version, header.kind, header.flags) == (b"NAMEDMAP", 2, 1, 0)
         assert (header.protection, header.attributes) == (win32.PAGE_READWRITE, win32.SEC_COMMIT)
         assert (header.size, header.requested) == (8192, 5000)
         assert (header.data_length, header.bitmap_length, header.text_offset) == (8192, 0, 8192 + 256)
-        assert (header.name, header.path) == (b"control.header", b"")
+        assert (header.name, header.path) == (b"controlpage.header", b"")
         assert (header.backing_device, header.backing_inode) == (0, 0)
         assert (header.uid, header.creator_pid) == (os.geteuid(), child.pid)
         assert before <= header.created <= time.time_ns()
         assert header.state == (0, 0, 0)
-        assert file_of("control.header").stat().st_size == 8192 + 4096
+        assert file_of("controlpage.header").stat().st_size == 8192 + 4096
 
     def test_data_begins_at_offset_zero(self, spawn: Spawn) -> None:
         """A program without this package maps the very file and shares the memory, both ways."""
-        held(spawn, 'h = section(10000, name="control.data"); poke(view(h) + 9000, b"from the holder")')
-        with file_of("control.data").open("r+b") as file, mmap.mmap(file.fileno(), 10_000) as memory:
+        held(spawn, 'h = section(10000, name="controlpage.data"); poke(view(h) + 9000, b"from the holder")')
+        with file_of("controlpage.data").open("r+b") as file, mmap.mmap(file.fileno(), 10_000) as memory:
             assert memory[9000:9015] == b"from the holder"
             memory[0:10] = b"plain mmap"
-            address = view(open_section("control.data"))
+            address = view(open_section("controlpage.data"))
             assert peek(address, 10) == b"plain mmap"
             assert poke(address + 5000, b"back")
             assert memory[5000:5004] == b"back"
@@ -130,16 +130,16 @@ class TestSection:
         """A SEC_RESERVE section has flag 2 and, behind the data, one bit per page, lowest first."""
         held(
             spawn,
-            'h = section(20 * PAGE, win32.PAGE_READWRITE | win32.SEC_RESERVE, "control.reserve"); v = view(h);'
+            'h = section(20 * PAGE, win32.PAGE_READWRITE | win32.SEC_RESERVE, "controlpage.reserve"); v = view(h);'
             " win32.VirtualAlloc(v + PAGE, PAGE, win32.MEM_COMMIT, 4);"
             " win32.VirtualAlloc(v + 9 * PAGE, 2 * PAGE, win32.MEM_COMMIT, 4)",
         )
-        header = read(file_of("control.reserve"))
+        header = read(file_of("controlpage.reserve"))
         assert (header.flags, header.attributes) == (2, win32.SEC_RESERVE)
         assert (header.data_length, header.bitmap_length) == (20 * PAGE, PAGE)
-        content = file_of("control.reserve").read_bytes()
+        content = file_of("controlpage.reserve").read_bytes()
         assert content[20 * PAGE : 20 * PAGE + 4] == bytes([0b10, 0b110, 0, 0])
-        assert file_of("control.reserve").stat().st_blocks * 512 <= 3 * PAGE + 2 * PAGE
+        assert file_of("controlpage.reserve").stat().st_blocks * 512 <= 3 * PAGE + 2 * PAGE
 
     def test_over_a_file(self, spawn: Spawn, tmp_path: Path) -> None:
         """A section over a file has flag 1, no data of its own, and the file's path, device and inode."""
@@ -148,24 +148,24 @@ class TestSection:
         held(
             spawn,
             f"f = win32.CreateFile({str(data)!r}, 0x80000000, 7, None, 3, 0, None);"
-            ' h = section(0, win32.PAGE_READONLY, "control.file", file=f)',
+            ' h = section(0, win32.PAGE_READONLY, "controlpage.file", file=f)',
         )
-        header, info = read(file_of("control.file")), data.stat()
+        header, info = read(file_of("controlpage.file")), data.stat()
         assert (header.flags, header.attributes, header.protection) == (1, win32.SEC_FILE, win32.PAGE_READONLY)
         assert (header.size, header.data_length, header.bitmap_length) == (10_000, 0, 0)
         assert (header.backing_device, header.backing_inode) == (info.st_dev, info.st_ino)
         assert header.path == os.fsencode(data)
-        assert file_of("control.file").stat().st_size == 4096
+        assert file_of("controlpage.file").stat().st_size == 4096
 
     def test_extending_keeps_the_page_valid(self, tmp_path: Path) -> None:
         """NtExtendSection writes the new size under a right checksum."""
         path = tmp_path / "data"
         path.write_bytes(bytes(PAGE))
         file = win32.CreateFile(path, 0xC0000000, 7, None, 3, 0, None)
-        handle = duplicate(section(0, name="control.extend", file=file), win32.SECTION_ALL_ACCESS, 0)
-        before = read(file_of("control.extend"))
+        handle = duplicate(section(0, name="controlpage.extend", file=file), win32.SECTION_ALL_ACCESS, 0)
+        before = read(file_of("controlpage.extend"))
         assert nt.NtExtendSection(handle, nt.LARGE_INTEGER(3 * PAGE)) == 0
-        after = read(file_of("control.extend"))
+        after = read(file_of("controlpage.extend"))
         assert (before.size, after.size) == (PAGE, 3 * PAGE)
         assert after.name == before.name
 
@@ -196,16 +196,16 @@ class TestSection:
 
     def test_global_names(self, spawn: Spawn) -> None:
         r"""A `Global\` object is a file with a prefix in the root; its control page has the name without the prefix."""
-        held(spawn, r'h = section(name="Global\\control.global")')
-        assert read(file_of("control.global", is_global=True)).name == b"control.global"
+        held(spawn, r'h = section(name="Global\\controlpage.global")')
+        assert read(file_of("controlpage.global", is_global=True)).name == b"controlpage.global"
 
     def test_private_by_default(self) -> None:
         """Nobody but the owner may open an object file, nor look into the directory of names."""
-        section(name="control.mode")
-        section(name="Global\\control.mode")
-        assert file_of("control.mode").stat().st_mode & 0o777 == 0o600
-        assert file_of("control.mode", is_global=True).stat().st_mode & 0o777 == 0o600
-        assert file_of("control.mode").parent.stat().st_mode & 0o777 == 0o700
+        section(name="controlpage.mode")
+        section(name="Global\\controlpage.mode")
+        assert file_of("controlpage.mode").stat().st_mode & 0o777 == 0o600
+        assert file_of("controlpage.mode", is_global=True).stat().st_mode & 0o777 == 0o600
+        assert file_of("controlpage.mode").parent.stat().st_mode & 0o777 == 0o700
 
 
 class TestSync:
@@ -222,11 +222,11 @@ class TestSync:
     )
     def test_state_words(self, spawn: Spawn, statement: str, kind: int, state: tuple[int, ...]) -> None:
         """Mutex, semaphore and event: count, no tickets, maximum and flags at byte 128 of a file of one page."""
-        held(spawn, "h = " + statement.replace("NAME", '"control.sync"'))
-        header = read(file_of("control.sync"))
+        held(spawn, "h = " + statement.replace("NAME", '"controlpage.sync"'))
+        header = read(file_of("controlpage.sync"))
         assert (header.kind, header.state) == (kind, state)
         assert (header.size, header.data_length) == (0, 0)
-        assert file_of("control.sync").stat().st_size == 4096
+        assert file_of("controlpage.sync").stat().st_size == 4096
 
 
 class TestLocks:
@@ -234,21 +234,21 @@ class TestLocks:
         """Each holder has shared OFD locks from LIFE on, of as many bytes as it has handles; nothing on the guard."""
         assert (locks.GUARD, locks.OWNER, locks.LIFE) == (2**62, 2**62 + 1, LIFE)
         for handles in (2, 3):
-            held(spawn, f'h = [section(name="control.life") for _ in range({handles})]')
-        with file_of("control.life").open("r+b") as file:
+            held(spawn, f'h = [section(name="controlpage.life") for _ in range({handles})]')
+        with file_of("controlpage.life").open("r+b") as file:
             assert sum(locked(file.fileno(), LIFE, 2**63 - 1)) == 5
             assert locked(file.fileno(), 2**62, LIFE - 1) == []
 
     def test_a_file_without_life_is_no_object(self, spawn: Spawn) -> None:
         """What a killed process leaves cannot be opened, and is made anew by the next creator."""
-        child = held(spawn, 'h = section(name="control.dead"); poke(view(h), b"old")')
+        child = held(spawn, 'h = section(name="controlpage.dead"); poke(view(h), b"old")')
         child.kill()
-        assert file_of("control.dead").exists()
-        assert failed(win32.OpenFileMapping(4, False, "control.dead")) == 2
-        handle = section(name="control.dead")
+        assert file_of("controlpage.dead").exists()
+        assert failed(win32.OpenFileMapping(4, False, "controlpage.dead")) == 2
+        handle = section(name="controlpage.dead")
         assert win32.GetLastError() == 0
         assert peek(view(handle), 3) == bytes(3)
-        assert read(file_of("control.dead")).creator_pid == os.getpid()
+        assert read(file_of("controlpage.dead")).creator_pid == os.getpid()
 
 
 class TestRoundTrip:
@@ -261,10 +261,10 @@ class TestRoundTrip:
             ("n" * 32766, "/p" * 2000),
             ("", ""),
         ):
-            page = control.Control(
-                control.Kind.SECTION,
+            page = controlpage.Control(
+                controlpage.Kind.SECTION,
                 name,
-                control.FLAG_FILE_BACKED,
+                controlpage.FLAG_FILE_BACKED,
                 4,
                 0x800000,
                 12345,
@@ -285,11 +285,11 @@ class TestRoundTrip:
                 out.seek(offset)
                 out.write(content)
             with file.open("rb") as back:
-                assert control.parse(back.fileno(), total, "the page") == page
+                assert controlpage.parse(back.fileno(), total, "the page") == page
 
     def test_little_endian(self) -> None:
         """The layout does not depend on the machine."""
-        _, content, _ = control.Control(control.Kind.EVENT, state=(1, 2, -3)).build()
+        _, content, _ = controlpage.Control(controlpage.Kind.EVENT, state=(1, 2, -3)).build()
         assert content[8:16] == bytes([2, 0, 0, 0, 4, 0, 0, 0])
         assert content[128:144] == struct.pack("<i4xii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256
@@ -297,5 +297,5 @@ class TestRoundTrip:
 
 def test_memory_of_a_large_section_is_taken_at_once(spawn: Spawn) -> None:
     """SEC_COMMIT allocates all space when the section is created."""
-    held(spawn, 'h = section(8 << 20, name="control.committed")')
-    assert file_of("control.committed").stat().st_blocks * 512 >= (8 << 20) + 4096
+    held(spawn, 'h = section(8 << 20, name="controlpage.committed")')
+    assert file_of("controlpage.committed").stat().st_blocks * 512 >= (8 << 20) + 4096

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import namedmap
-from calls.kernel import health, locks, namespace
+from calls.kernel import locks, namespace, system
 from child import Spawn, needs_root
 from namedmap import inspection
 
@@ -366,7 +366,7 @@ class TestDoctor:
     def test_a_place_on_a_disk(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """A root that is not in memory is worth a warning, if it is on a disk."""
         monkeypatch.setenv("NAMEDMAP_ROOT", str(tmp_path))
-        mount = health.mount_of(str(tmp_path))
+        mount = system.mount_of(str(tmp_path))
         assert mount is not None
         found = [each for each in inspection.doctor() if "not tmpfs" in each.what]
         assert bool(found) == (mount.kind != "tmpfs")
@@ -382,9 +382,9 @@ class TestDoctor:
         monkeypatch.setattr(os.path, "isdir", lambda path: path == "/run/systemd/system" or isdir(path))
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         monkeypatch.delenv("NAMEDMAP_ROOT")
-        monkeypatch.setattr(health, "_removes_ipc", lambda: configured == "yes")
-        monkeypatch.setattr(health, "_lingers", lambda uid: lingers)
-        [found] = health._login(namespace.fresh_one())
+        monkeypatch.setattr(system, "_removes_ipc", lambda: configured == "yes")
+        monkeypatch.setattr(system, "_lingers", lambda uid: lingers)
+        [found] = system._login(namespace.fresh_one())
         assert found[0] == level
 
 
@@ -406,14 +406,14 @@ class TestResidency:
         path.write_bytes(b"x" * (5 * PAGE + 1))
         found = inspection.residency(path)
         assert (found.pages, found.resident, found.runs) == (6, 6, ((0, 5 * PAGE + 1),))
-        assert found.dirty in (None, 6) or health.mount_of(str(directory)) is not None
+        assert found.dirty in (None, 6) or system.mount_of(str(directory)) is not None
         with open(path, "rb") as file:
             os.fsync(file.fileno())
         assert inspection.residency(path).dirty in (None, 0)
 
     def test_evict_and_prefetch(self, directory: Path) -> None:
         """What is dropped is gone, what is read ahead is there; progress goes up to the size."""
-        mount = health.mount_of(str(directory))
+        mount = system.mount_of(str(directory))
         if mount is None or mount.kind == "tmpfs":
             pytest.skip("temporary files are in memory here")
         path = directory / "file"

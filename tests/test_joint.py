@@ -54,6 +54,7 @@ class TestCreated:
                     made = cls.create(f"{NAME}.{number}")
                     assert made.created
                     made.close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def test_of_drop_in_blocks_and_maps(self, alarm: Callable[[Callable[[], object]], None]) -> None:
         """The drop-in modules know it as well."""
@@ -65,6 +66,7 @@ class TestCreated:
             for number in range(200):
                 SharedMemory(f"{NAME}.{number}", create=True, size=100).close()
                 mmapfile(None, f"{NAME}.{number}", 100).close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class TestHandlersExceptions:

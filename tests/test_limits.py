@@ -423,7 +423,7 @@ class TestReservedPages:
 
     @pytest.fixture
     def faults(self, spawn: Spawn) -> None:
-        child = spawn("from calls.kernel import reserve; reserve.guard._open(); say(reserve.guard._forbidden)")
+        child = spawn("from calls.kernel import userfault; userfault.guard._open(); say(userfault.guard._forbidden)")
         if child.line() == "True":
             pytest.skip("userfaultfd is missing or forbidden here: touching a reserved page commits it")
 

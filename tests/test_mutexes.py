@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from calls import close, failed, had, message
-from calls.kernel import objects
+from calls.kernel import named
 from calls.sync import (
     ABANDONED,
     INHERITABLE,
@@ -305,7 +305,7 @@ class TestAbandonment:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             close(mutex(owned=True, name=name))
-            assert not objects.holders
+            assert not named.holders
             assert len(os.listdir("/proc/self/fd")) == before
 
     def test_a_thread_ends_after_closing(self, spawn: Spawn, helpers: Helpers) -> None:

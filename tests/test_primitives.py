@@ -22,7 +22,7 @@ import pytest
 
 import namedmap
 from calls import close, create, handle_count, load, object_files, unmap, view
-from calls.kernel import objects, owners, table
+from calls.kernel import named, owners, table
 from calls.sync import Helpers, asleep, exactly, waiters
 from child import WATCHDOG, Spawn, forked
 from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore, win32
@@ -54,7 +54,7 @@ def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
             pytest.fail(f"handles were kept: {kept}")
     # Mutexes that were closed unreleased while others had them stay until their owner ends.
     owners.ended(owners.thread.owner)
-    assert not objects.holders
+    assert not named.holders
 
 
 def gone(cls: Class, name: str = NAME) -> bool:

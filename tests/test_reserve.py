@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from calls import PAGE, close, duplicate, failed, message, peek, poke, section, unmap, view
-from calls.kernel import reserve
+from calls.kernel import userfault
 from calls.memory import ALL, COPY, GRANULARITY, READ, WRITE, query, run, section_basic
 from child import plain
 from namedmap import nt, win32
@@ -18,9 +18,9 @@ COMMITTED, RESERVED = win32.MEM_COMMIT, win32.MEM_RESERVE
 
 
 def faults_are_possible() -> bool:
-    if reserve.guard._fd is None and not reserve.guard._forbidden:
-        reserve.guard._open()
-    return reserve.guard._fd is not None
+    if userfault.guard._fd is None and not userfault.guard._forbidden:
+        userfault.guard._open()
+    return userfault.guard._fd is not None
 
 
 needs_faults = pytest.mark.skipif(not faults_are_possible(), reason="userfaultfd is missing or forbidden here")
@@ -164,7 +164,7 @@ def test_protect_needs_committed_pages() -> None:
 
 def test_commits_belong_to_the_section() -> None:
     """They stay while a handle stays, with no view; and go with the section."""
-    handle = reserved(name="reserve.keeps")
+    handle = reserved(name="userfault.keeps")
     address = view(handle)
     commit(address, 2 * PAGE)
     assert poke(address, b"kept")
@@ -174,13 +174,13 @@ def test_commits_belong_to_the_section() -> None:
     assert peek(address, 4) == b"kept"
     unmap(address)
     close(handle)
-    assert runs(view(reserved(name="reserve.keeps")), 16) == [(RESERVED, 16)]
+    assert runs(view(reserved(name="userfault.keeps")), 16) == [(RESERVED, 16)]
 
 
 def test_space_is_taken_only_by_commits() -> None:
     """A reserved section costs no memory beside its control page and bitmap."""
     before = os.statvfs(os.environ.get("NAMEDMAP_ROOT") or "/dev/shm").f_bfree
-    handle = reserved(1 << 30, name="reserve.sparse")
+    handle = reserved(1 << 30, name="userfault.sparse")
     after = os.statvfs(os.environ.get("NAMEDMAP_ROOT") or "/dev/shm").f_bfree
     assert before - after < 1000
     assert section_basic(handle) == (win32.SEC_RESERVE, 1 << 30)
@@ -218,12 +218,12 @@ def test_remapped_pages_still_fault() -> None:
 @needs_faults
 def test_another_process_commits() -> None:
     """A page that a child commits works here, and one committed here works there."""
-    handle = reserved(name="reserve.processes")
+    handle = reserved(name="userfault.processes")
     address = view(handle)
     commit(address, PAGE)
     output = run(
         """
-        v = view(open_section("reserve.processes"))
+        v = view(open_section("userfault.processes"))
         print(peek(v), peek(v + PAGE), query(v + PAGE).state == win32.MEM_RESERVE)
         assert win32.VirtualAlloc(v + PAGE, PAGE, win32.MEM_COMMIT, win32.PAGE_READWRITE)
         assert poke(v + PAGE, b"child")
@@ -237,7 +237,7 @@ def test_another_process_commits() -> None:
 @needs_faults
 def test_a_real_touch_ends_the_process() -> None:
     """Touching a reserved page for real is a fault of that process alone; the page stays reserved."""
-    handle = reserved(name="reserve.touch")
+    handle = reserved(name="userfault.touch")
     address = view(handle)
     plain(
         """
@@ -245,7 +245,7 @@ def test_a_real_touch_ends_the_process() -> None:
         from calls import *
         from calls.memory import *
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        ctypes.memset(view(open_section("reserve.touch")), 1, 1)
+        ctypes.memset(view(open_section("userfault.touch")), 1, 1)
         """,
         status=-7,
     )

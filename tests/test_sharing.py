@@ -25,7 +25,7 @@ from calls.files import (
     start,
     write,
 )
-from calls.kernel import locks, sharing
+from calls.kernel import locks, sharemodes
 from child import NOBODY, WATCHDOG, needs_root
 from namedmap import win32
 
@@ -210,7 +210,7 @@ class TestBetweenProcesses:
         script = f"""
             from calls.kernel import locks
             fd = os.open('a.dat', os.O_RDWR)
-            locks.take_guard(fd, 'x', {sharing.SHARE_GUARD})
+            locks.take_guard(fd, 'x', {sharemodes.SHARE_GUARD})
         """
         with running(script) as child:
             assert refused("a.dat") == win32.ERROR_LOCK_VIOLATION

@@ -265,7 +265,7 @@ class TestForkingHandlers:
     def test_in_a_release(self, spawn: Spawn) -> None:
         """The child's guard is not the parent's, and is dropped when its call ends."""
         child = spawn(f"""
-            from calls.kernel import sync
+            from calls.kernel import counted
             s = win32.CreateSemaphore(None, 0, 100, {NAME!r})
             post = counted.Counted.post
             def forking(self, *args, **kwargs):

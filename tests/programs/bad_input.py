@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from calls.kernel import View, objects, space, table
+from calls.kernel import View, named, space, table
 from namedmap import nt, win32
 
 UNTOUCHED = 0xDEADBEEF
@@ -449,8 +449,8 @@ def main() -> int:
             left = {fd: link for fd, link in descriptors().items() if fd not in before}
             if left:
                 examiner.complaints.append(f"{name} leaves descriptors open: {left}")
-            if objects.holders or list(space):
-                examiner.complaints.append(f"{name} leaves objects or views: {objects.holders}, {list(space)}")
+            if named.holders or list(space):
+                examiner.complaints.append(f"{name} leaves objects or views: {named.holders}, {list(space)}")
     for complaint in examiner.complaints:
         print(complaint)
     print(f"{examiner.calls} calls, {len(examiner.complaints)} complaints")
