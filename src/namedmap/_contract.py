@@ -43,10 +43,6 @@ class Handle(Protocol):
     def value(self) -> int:
         """The number by which the Win32 functions know it."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the number is still this handle's: by its number anybody can close it, and another may get that."""
-
     def close(self) -> None:
         """Close it; without effect if it is closed, or protected from closing."""
 
@@ -147,21 +143,21 @@ class WaitableHandle(Handle, Protocol):
     def object(self) -> Waitable: ...
 
 
-class MutexHandle(Handle, Protocol):
+class MutexHandle(WaitableHandle, Protocol):
     """A handle to a mutex."""
 
     @property
     def object(self) -> Mutex: ...
 
 
-class SemaphoreHandle(Handle, Protocol):
+class SemaphoreHandle(WaitableHandle, Protocol):
     """A handle to a semaphore."""
 
     @property
     def object(self) -> Semaphore: ...
 
 
-class EventHandle(Handle, Protocol):
+class EventHandle(WaitableHandle, Protocol):
     """A handle to an event."""
 
     @property
