@@ -78,6 +78,11 @@ def platform(made: object) -> Any:
     return Border(Synchronization(made), contract.Synchronization)
 
 
+def had(module: object, name: str) -> Any:
+    """What a module of the package has from the platform."""
+    return vars(module)[name]
+
+
 def raiser(error: BaseException) -> Callable[..., Any]:
     def answer(*_: object) -> Any:
         raise error
@@ -104,10 +109,7 @@ class TestLetsThrough:
 
     @pytest.mark.parametrize("error", [OSError("of the handler"), TypeError("of the handler"), KeyboardInterrupt()])
     def test_what_a_signal_handler_raises(self, error: BaseException) -> None:
-        def handler(*_: object) -> None:
-            raise error
-
-        before = signal.signal(signal.SIGUSR1, handler)
+        before = signal.signal(signal.SIGUSR1, raiser(error))
         try:
             with pytest.raises(type(error)):
                 semaphore(lambda *_: signal.raise_signal(signal.SIGUSR1)).add(1)
@@ -141,14 +143,13 @@ class TestFinds:
     def test_arguments_that_the_protocol_does_not_take(self) -> None:
         """Too many, too few, by a name that is not there, by position where a name is asked for."""
         made = platform((Handle(Semaphore()), True))
-        for call in (
-            lambda: made.create_semaphore(None, 1),
-            lambda: made.create_semaphore(None, 1, 2, contract.Permissions()),
-            lambda: made.create_semaphore(None, 1, 2, security=None),
-            lambda: made.open_semaphore("a", "b"),
+        for arguments, named in (
+            ((None, 1), {}),
+            ((None, 1, 2, contract.Permissions()), {}),
+            ((None, 1, 2), {"security": None}),
         ):
             with pytest.raises(Violation, match="does not take"):
-                call()
+                made.create_semaphore(*arguments, **named)
 
     @pytest.mark.parametrize("result", [None, "0", (0,), [0, 1], (0, 1, 2), (0, "1"), (True, 1)])
     def test_a_wrong_result(self, result: object) -> None:
@@ -178,7 +179,7 @@ class TestFinds:
     def test_a_handle_that_is_not_the_platforms(self, implementation: Implementation) -> None:
         """One that did not come through the border."""
         with checking.checked() if not implementation.checked else contextlib.nullcontext():
-            waits: Any = vars(synchronization_waits)["platform"]
+            waits = had(synchronization_waits, "platform")
             with pytest.raises(Violation, match=r"wait_longer raises .* for handle="):
                 waits.wait_longer(Handle(Semaphore()), waits.thread.owner, 0)
 
@@ -194,7 +195,7 @@ class TestFinds:
         """It is checked as this one is, and reports to the same file."""
         child = second()
         child.run("from namedmap.memory import mapping")
-        assert child.value("type(mapping.sections).__name__") == type(mapping.sections).__name__
+        assert child.value("type(mapping.sections).__name__") == type(had(mapping, "sections")).__name__
         if contract_kept is None:
             return
         child.run("try: mapping.sections.sweep()\nexcept BaseException: pass")
@@ -204,15 +205,16 @@ class TestFinds:
 class TestPlace:
     def test_the_classes_stand_behind_it(self, implementation: Implementation) -> None:
         """Each module that has something of the platform has it behind the border, and nothing afterwards."""
-        assert isinstance(mapping.sections, Border) == isinstance(view.memory, Border) == implementation.checked
+        assert isinstance(had(mapping, "sections"), Border) == implementation.checked
+        assert isinstance(had(view, "memory"), Border) == implementation.checked
         if not implementation.checked:
             with checking.checked():
                 from namedmap.compat import mmap
 
-                assert isinstance(mapping.sections, Border)
-                assert isinstance(mmap.sections, Border)
-            assert not isinstance(mapping.sections, Border)
-            assert not isinstance(mmap.sections, Border)
+                assert isinstance(had(mapping, "sections"), Border)
+                assert isinstance(had(mmap, "sections"), Border)
+            assert not isinstance(had(mapping, "sections"), Border)
+            assert not isinstance(had(mmap, "sections"), Border)
 
     def test_it_is_derived_from_the_protocols(self) -> None:
         """Every group of `_platform`, every member of every protocol, inherited ones once."""
