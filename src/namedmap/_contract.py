@@ -11,7 +11,8 @@ values, last error and NTSTATUS; neither face is built on the other.
     waits             waiting for several of them; who owns a mutex
 
 Sizes and offsets are in bytes, times in seconds. What creates returns whether the object is new beside the handle, so
-that nobody has to ask the thread afterwards.
+that nobody has to ask the thread afterwards. An operation raises Failure, and TypeError for an argument of another kind
+than is declared; nothing else, unless a signal handler has raised it. `tests/classes` holds an implementation to this.
 """
 
 from collections.abc import Callable, Sequence
