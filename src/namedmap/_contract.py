@@ -11,7 +11,8 @@ values, last error and NTSTATUS; neither face is built on the other.
     waits             waiting for several of them; who owns a mutex
 
 Sizes and offsets are in bytes, times in seconds. What creates returns whether the object is new beside the handle, so
-that nobody has to ask the thread afterwards.
+that nobody has to ask the thread afterwards. An operation raises Failure, and TypeError for an argument of another kind
+than is declared; nothing else, unless a signal handler has raised it. `tests/classes` holds an implementation to this.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,10 +43,6 @@ class Handle(Protocol):
     @property
     def value(self) -> int:
         """The number by which the Win32 functions know it."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the number is still this handle's: by its number anybody can close it, and another may get that."""
 
     def close(self) -> None:
         """Close it; without effect if it is closed, or protected from closing."""
@@ -147,21 +144,21 @@ class WaitableHandle(Handle, Protocol):
     def object(self) -> Waitable: ...
 
 
-class MutexHandle(Handle, Protocol):
+class MutexHandle(WaitableHandle, Protocol):
     """A handle to a mutex."""
 
     @property
     def object(self) -> Mutex: ...
 
 
-class SemaphoreHandle(Handle, Protocol):
+class SemaphoreHandle(WaitableHandle, Protocol):
     """A handle to a semaphore."""
 
     @property
     def object(self) -> Semaphore: ...
 
 
-class EventHandle(Handle, Protocol):
+class EventHandle(WaitableHandle, Protocol):
     """A handle to an event."""
 
     @property

@@ -80,9 +80,13 @@ class Child:
         wrapper: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
+        prologue: str = _PROLOGUE,
     ) -> None:
-        """Start it; `wrapper` is a command to run it under, `prepare` runs in it before Python starts."""
-        prologue = _PROLOGUE.format(uid=uid, gid=uid if gid is None else gid, groups=list(groups))
+        """Start it; `wrapper` is a command to run it under, `prepare` runs in it before Python starts.
+
+        `prologue` is what comes before the script, with {uid}, {gid} and {groups} to become.
+        """
+        prologue = prologue.format(uid=uid, gid=uid if gid is None else gid, groups=list(groups))
         code = prologue + (_SERVER if script is None else textwrap.dedent(script))
         self.process = subprocess.Popen(
             [*wrapper, sys.executable, "-c", code, *arguments],

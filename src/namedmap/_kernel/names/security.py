@@ -10,6 +10,7 @@ Format" (Win32).
 """
 
 import grp
+import operator
 import os
 import re
 from typing import NamedTuple
@@ -26,6 +27,7 @@ _EVERYONE = {"WD", "S-1-1-0", "AU", "S-1-5-11", "BU", "S-1-5-32-545"}
 _OWNER = {"OW", "S-1-3-4", "CO", "S-1-3-0"}
 _ROOT = {"SY", "S-1-5-18", "BA", "S-1-5-32-544"}
 _READ, _WRITE = 4, 2
+_NO_ID = 2**32 - 1  # to chown(2): leave it as it is
 _RIGHTS = {
     "GA": _READ | _WRITE, "GR": _READ, "GW": _WRITE, "GX": _READ, "FA": _READ | _WRITE, "FR": _READ, "FW": _WRITE,
     "FX": _READ, "KA": _READ | _WRITE, "KR": _READ, "KW": _WRITE, "KX": _READ, "RC": 0, "SD": 0, "WD": 0, "WO": 0,
@@ -73,13 +75,21 @@ def of(wanted: Permissions) -> Security:
     mode, group, sddl = wanted
     if mode is None:
         return parse(sddl)
-    try:
-        gid = os.getegid() if group is None else grp.getgrnam(group).gr_gid if isinstance(group, str) else int(group)
-    except KeyError:
-        raise KernelError(
-            NTSTATUS.STATUS_INVALID_PARAMETER, f"there is no group {group!r} on this machine: see `getent group`"
-        ) from None
+    gid = os.getegid() if group is None else _group_id(group)
     return Security(mode, -1, gid if mode & 0o070 else -1)
+
+
+def _group_id(group: str | int) -> int:
+    """The number of a group. A number that no group can have would let in the group of this process."""
+    try:
+        gid = grp.getgrnam(group).gr_gid if isinstance(group, str) else operator.index(group)
+        if 0 <= gid < _NO_ID:
+            return gid
+    except (KeyError, ValueError):  # ValueError: a name with a NUL or a lone surrogate
+        pass
+    raise KernelError(
+        NTSTATUS.STATUS_INVALID_PARAMETER, f"there is no group {group!r} on this machine: see `getent group`"
+    )
 
 
 def parse(sddl: str | None) -> Security:
@@ -143,7 +153,7 @@ def _unix_id(sddl: str, sid: str | None, prefix: str, ignored: set[str]) -> int:
     if sid is None or sid in ignored:
         return -1
     digits = sid.removeprefix(prefix)
-    if digits == sid or not (digits.isascii() and digits.isdigit()) or int(digits) >= 2**32 - 1:
+    if digits == sid or not (digits.isascii() and digits.isdigit()) or int(digits) >= _NO_ID:
         raise _invalid(sddl, f"{sid!r} cannot own an object here: use {prefix}<id>")
     return int(digits)
 

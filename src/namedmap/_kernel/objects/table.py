@@ -32,11 +32,6 @@ class Handle(Generic[Kernel]):
     def __init__(self, held: Kernel, access: int, flags: int = 0, value: int = 0) -> None:
         self.object, self.access, self.flags, self.value = held, access, flags, value
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the value is still this handle's."""
-        return table.has(self)
-
     def retained(self, access: int = 0) -> Kernel:
         """The object, with a reference that the caller takes over, for a call that needs these rights."""
         if access & ~self.access:
@@ -117,10 +112,6 @@ class HandleTable:
         handle = Handle(entry, access)
         self.enter(handle, inherit=inherit)
         return handle.value
-
-    def has(self, handle: Handle[Any]) -> bool:
-        """Whether a handle is open, under its value."""
-        return self._entries.get(handle.value) is handle
 
     def get(self, value: int) -> Handle[Any]:
         """The entry for a handle value; the two low bits are ignored."""

@@ -1,0 +1,102 @@
+"""The contract: small, used to the last operation, and asked only through its front."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import namedmap
+from classes import checking
+from classes.conftest import Second
+from classes.implementations import Implementation
+
+PACKAGE = Path(namedmap.__file__).parent
+#: Where the thread's last error is a result: the functions of Windows, and what imitates or shows them.
+LAST_ERROR_BELONGS = {"win32.py", "nt.py", "_kernel", "compat", "cli"}
+
+#: A program that uses all of the classes, and of the drop-in modules what stands on the same contract.
+TOUR = """
+import asyncio, ctypes, os, pickle, tempfile, warnings
+from namedmap.compat import mmap
+
+def memory():
+    with namedmap.create("tour", 100_000) as made, namedmap.open("tour") as found, made.view() as view:
+        view[:] = bytes(100_000)
+        view.advise("normal"); view.lock(); view.unlock(); view.residency(); view.flush(durable=True)
+        found.size, found.handle
+        with found.view(access="read") as shown: shown.overlay(ctypes.c_int)
+    with namedmap.create(None, 1 << 16, reserve=True) as made, made.view() as view:
+        view.commit(); view.write(0, b"x"); view.read(0, 1)
+        view.protect("read")
+
+def files(path):
+    with namedmap.map_file(path, 1 << 17, "write", create=True, sparse=True) as mapping, mapping.view() as view:
+        view.read(0, 1)
+        mapping.extend(1 << 18)
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0, "tour") as map: map[0]
+
+def handed_over(path):
+    from multiprocessing.reduction import DupFd
+    with namedmap.create(None, 4096) as mapping:
+        descriptor = mapping._open_passage()
+        from namedmap.memory.mapping import _receive
+        class Passage:
+            def detach(self): return os.dup(descriptor)
+        with _receive(Passage(), "read", None) as again: again.size
+
+def synchronization():
+    mutex, semaphore, event = Mutex("m"), Semaphore("s"), Event("e", manual=False)
+    for other in (Mutex.open("m"), Semaphore.open("s"), Event.open("e")): other.handle, other.close()
+    with mutex: mutex.locked(), mutex.owned()
+    semaphore.acquire(), semaphore.release(), semaphore.value, semaphore.maximum
+    event.set(), event.clear(), event.pulse(), event.is_set(), event.manual
+    event.wait(0.001)
+    wait_any([semaphore, event]), wait_all([mutex], 1), mutex.release()
+    async def wait():
+        await event.wait_async(0.01)
+        await mutex.acquire_async()
+        mutex.release()
+    asyncio.run(wait())
+    for each in (mutex, semaphore, event): each.close()
+
+def blocks():
+    with publish("block", bytes(1 << 21)): pass
+
+path = os.path.join(tempfile.mkdtemp(), "file")
+memory(), files(path), handed_over(path), synchronization(), blocks()
+os.unlink(path), os.rmdir(os.path.dirname(path))
+"""
+
+
+def test_it_is_small() -> None:
+    """What a platform owes: less than 40 operations by name, and the handles and objects that they give."""
+    given = {each for each in checking.operations() if not each.startswith(tuple(owed()))}
+    assert 30 <= len(checking.operations() - given) <= 40
+    assert 20 <= len(given) <= 30
+
+
+def owed() -> Iterator[str]:
+    return (protocol.__name__ + "." for protocol in checking.groups().values())
+
+
+def test_every_operation_is_used(implementation: Implementation, second: Second) -> None:
+    """A program that takes a tour of the classes reaches every operation: none is dead."""
+    if not implementation.checked:
+        pytest.skip("only the border of a checked implementation sees what is used")
+    child = second()
+    child.run(TOUR)
+    assert checking.operations() - set(child.value("sorted(checking.used)")) == set()
+
+
+def test_created_comes_with_the_handle() -> None:
+    """No class asks the thread's last error, which a signal handler may change, whether it has made an object."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] not in LAST_ERROR_BELONGS:
+            tree = ast.parse(path.read_text("utf-8"))
+            names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            if names & {"GetLastError", "SetLastError", "last_error"}:
+                found.append(path.name)
+    assert not found
