@@ -184,6 +184,9 @@ class File(KernelObject):
                 else:
                     os.unlink(path)
 
+    def retire(self) -> None:
+        self._last_handle()
+
     def _last_handle(self) -> None:
         if self.delete_on_close and self._opener == os.getpid():
             self.unlink()
