@@ -97,6 +97,10 @@ _KERNEL32 = _RTL | _declared(
     ("MoveFile", f.MoveFile, INT, (text, text)),
     ("MoveFileEx", f.MoveFileEx, INT, (text, text, dword)),
     ("CopyFile", f.CopyFile, INT, (text, text, boolean)),
+    ("LockFile", f.LockFile, INT, (handle, dword, dword, dword, dword)),
+    ("LockFileEx", f.LockFileEx, INT, (handle, dword, dword, dword, dword, _overlapped)),
+    ("UnlockFile", f.UnlockFile, INT, (handle, dword, dword, dword, dword)),
+    ("UnlockFileEx", f.UnlockFileEx, INT, (handle, dword, dword, dword, _overlapped)),
     # sections and views
     ("CreateFileMapping", f.CreateFileMapping, POINTER, (handle, security, dword, dword, dword, text)),
     ("OpenFileMapping", f.OpenFileMapping, POINTER, (dword, boolean, text)),

@@ -3,6 +3,7 @@
     call          arguments in; return value and last error out
     handles       handles, processes, the last error
     files         files
+    filelocks     byte-range locks of files
     sections      file mappings
     memory        views and memory
     sync          mutexes, semaphores, events, waits
