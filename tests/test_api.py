@@ -61,6 +61,10 @@ GetCurrentProcess
 GetCurrentThread
 GetCurrentProcessId
 OpenProcess dwDesiredAccess bInheritHandle dwProcessId
+TerminateProcess hProcess uExitCode
+GetExitCodeProcess hProcess lpExitCode
+GetProcessTimes hProcess lpCreationTime lpExitTime lpKernelTime lpUserTime
+OutputDebugString lpOutputString
 GetLastError
 SetLastError dwErrCode
 FormatMessage dwFlags lpSource dwMessageId dwLanguageId lpBuffer nSize Arguments
@@ -122,6 +126,7 @@ WIDE = [
     "CreateEventEx",
     "OpenEvent",
     "FormatMessage",
+    "OutputDebugString",
 ]
 #: Values of winnt.h, winbase.h, fileapi.h, memoryapi.h, winerror.h and ntdef.h, from the headers.
 CONSTANTS = {
@@ -173,6 +178,7 @@ CONSTANTS = {
     "FORMAT_MESSAGE_ARGUMENT_ARRAY": 0x2000,
     "OBJ_INHERIT": 2, "OBJ_PERMANENT": 16, "OBJ_EXCLUSIVE": 32, "OBJ_CASE_INSENSITIVE": 64, "OBJ_OPENIF": 128,
     "OBJ_OPENLINK": 256,
+    "STILL_ACTIVE": 259,
     "INVALID_HANDLE_VALUE": -1, "INVALID_FILE_SIZE": 0xFFFFFFFF, "INVALID_SET_FILE_POINTER": 0xFFFFFFFF,
     "ERROR_SUCCESS": 0, "ERROR_INVALID_FUNCTION": 1, "ERROR_FILE_NOT_FOUND": 2, "ERROR_PATH_NOT_FOUND": 3,
     "ERROR_TOO_MANY_OPEN_FILES": 4, "ERROR_ACCESS_DENIED": 5, "ERROR_INVALID_HANDLE": 6,

@@ -93,9 +93,7 @@ class TestFiles:
         if kind is not None:
             out = ctypes.POINTER(wintypes.DWORD)
             kernel32.WriteFile.argtypes = [wintypes.HANDLE, kind, wintypes.DWORD, out, ctypes.c_void_p]
-        done = ctypes.c_uint32()
-        if kind is not None:
-            done = wintypes.DWORD()
+        done = wintypes.DWORD()
         assert kernel32.WriteFile(handle, make(b"abc"), 3, ctypes.byref(done), None)
         win32.CloseHandle(handle)
         assert a_dat.read_bytes() == b"abc3456789"

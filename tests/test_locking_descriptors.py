@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ class TestLocking:
     def test_ten_times(self, a_dat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """LK_LOCK and LK_RLCK try ten times, a second apart."""
         slept: list[float] = []
-        monkeypatch.setattr(msvcrt._time, "sleep", slept.append)
+        monkeypatch.setattr(time, "sleep", slept.append)
         with open(a_dat, "r+b") as one, open(a_dat, "r+b") as two:
             msvcrt.locking(one.fileno(), msvcrt.LK_LOCK, 1)
             for mode in (msvcrt.LK_LOCK, msvcrt.LK_RLCK):

@@ -55,7 +55,7 @@ _LISTED = _words(
     SetConsoleTextAttribute SetConsoleWindowInfo SetDllDirectory SetEnvironmentVariable SetErrorMode SetFileTime
     SetInformationJobObject SetNamedPipeHandleState SetPriorityClass SetProcessAffinityMask SetStdHandle
     SetThreadAffinityMask SetThreadContext SetThreadExecutionState SetThreadPriority SetUnhandledExceptionFilter
-    SetWaitableTimer SuspendThread SwitchToThread TerminateProcess TerminateThread Thread32First Thread32Next
+    SetWaitableTimer SuspendThread SwitchToThread TerminateThread Thread32First Thread32Next
     TransactNamedPipe VirtualAllocEx VirtualFreeEx VirtualProtectEx VirtualQueryEx
     WTSGetActiveConsoleSessionId WaitNamedPipe WideCharToMultiByte WriteConsole WriteConsoleInput WriteConsoleOutput
     WriteProcessMemory
