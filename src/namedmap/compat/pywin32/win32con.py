@@ -2,7 +2,7 @@
 
 import typing
 
-from namedmap.compat.pywin32 import _calls
+from namedmap.compat.pywin32 import _calls, _headers
 
 NULL = 0
 TRUE, FALSE = 1, 0
@@ -20,6 +20,7 @@ LANG_NEUTRAL = 0
 _found = _calls.constants(name for name in _calls.all_names() if not name.startswith("ERROR_"))
 # All rights as they were before Windows Vista, as pywin32 has them.
 _found["PROCESS_ALL_ACCESS"] = 0x1F0FFF
+globals().update(_headers.CONSTANTS)
 globals().update(_found)
 
 __all__ = [name for name in globals() if name.isupper()]
