@@ -19,7 +19,7 @@ types       DWORD, SYSTEM_INFO and the others
 # General layout. Each line imports only from those above it.
 #
 #     winerror constants ntstatus types        data: codes, constants, structures
-#     _failure _writing errors access          the ground, which stands on no platform
+#     _failure _finalizer _writing errors access   the ground, which stands on no platform
 #     _contract                                what a platform owes the classes
 #     files/                                   files of any size, by read and write
 #     _kernel/                                 the object manager on Linux; its map stands in its __init__

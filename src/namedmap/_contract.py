@@ -202,7 +202,7 @@ class Files(Protocol):
         """
 
     def of_descriptor(self, descriptor: int, access: Access) -> FileHandle:
-        """A handle to the file of a descriptor, which stays the caller's."""
+        """A handle to the file of a descriptor, which stays the caller's; byte-range locks end when that is closed."""
 
 
 class Memory(Protocol):

@@ -170,6 +170,12 @@ class OVERLAPPED(ctypes.Structure):
     )
 
 
+class FILETIME(ctypes.Structure):
+    """A time in units of 100 ns, since 1601 if it is a point in time."""
+
+    _fields_ = (("dwLowDateTime", c_uint32), ("dwHighDateTime", c_uint32))
+
+
 class WIN32_MEMORY_RANGE_ENTRY(ctypes.Structure):
     _fields_ = (("VirtualAddress", c_void_p), ("NumberOfBytes", c_size_t))
 

@@ -10,6 +10,7 @@ from namedmap._platform import functions as _functions
 from namedmap.constants import *  # noqa: F403 -- every constant is a name of this module, as in the Windows headers
 from namedmap.types import BOOL as BOOL
 from namedmap.types import DWORD as DWORD
+from namedmap.types import FILETIME as FILETIME
 from namedmap.types import HANDLE as HANDLE
 from namedmap.types import LARGE_INTEGER as LARGE_INTEGER
 from namedmap.types import LONG as LONG
@@ -37,6 +38,10 @@ DeleteFile = _functions.DeleteFile
 MoveFile = _functions.MoveFile
 MoveFileEx = _functions.MoveFileEx
 CopyFile = _functions.CopyFile
+LockFile = _functions.LockFile
+LockFileEx = _functions.LockFileEx
+UnlockFile = _functions.UnlockFile
+UnlockFileEx = _functions.UnlockFileEx
 CreateFileMapping = _functions.CreateFileMapping
 OpenFileMapping = _functions.OpenFileMapping
 CreateMutex = _functions.CreateMutex
@@ -80,6 +85,10 @@ GetCurrentProcess = _functions.GetCurrentProcess
 GetCurrentThread = _functions.GetCurrentThread
 GetCurrentProcessId = _functions.GetCurrentProcessId
 OpenProcess = _functions.OpenProcess
+TerminateProcess = _functions.TerminateProcess
+GetExitCodeProcess = _functions.GetExitCodeProcess
+GetProcessTimes = _functions.GetProcessTimes
+OutputDebugString = _functions.OutputDebugString
 GetLastError = _functions.GetLastError
 SetLastError = _functions.SetLastError
 FormatMessage = _functions.FormatMessage
@@ -104,3 +113,4 @@ CreateEventW = _functions.CreateEvent
 CreateEventExW = _functions.CreateEventEx
 OpenEventW = _functions.OpenEvent
 FormatMessageW = _functions.FormatMessage
+OutputDebugStringW = _functions.OutputDebugString

@@ -183,7 +183,7 @@ class Crew:
         assert _report is not None
         faulthandler.register(signal.SIGUSR1, file=open(_report, "a", encoding="utf-8"), all_threads=True)  # noqa: SIM115 - until the process ends
         _or_die(work)
-        _or_die(table.close_all)
+        _or_die(table.retire_all)
         os._exit(0)
 
     def kill(self, pid: int) -> bool:

@@ -378,7 +378,7 @@ class Worker:
             for _ in range(operations):
                 self._operate()
             if random.random() < 0.5:
-                table.close_all()
+                table.retire_all()
             status = 0
         except BaseException:
             self.complain(traceback.format_exc())

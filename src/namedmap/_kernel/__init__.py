@@ -23,4 +23,4 @@ from namedmap._kernel.processes import fork
 
 fork.install()
 # A normal exit leaves nothing behind. (After any other the kernel has released the locks, and the file is swept.)
-atexit.register(table.close_all)
+atexit.register(table.retire_all)

@@ -169,6 +169,15 @@ def narrow(value: Any, call: Call) -> str | None:
     return from_ansi(where.text(1)) if where else None
 
 
+def narrow_bytes(value: Any, call: Call) -> bytes | str | None:
+    """The bytes of an LPCSTR, as they are; a str as it is."""
+    value = _plain(value)
+    if value is None or isinstance(value, str):
+        return value
+    where = place(value, call)
+    return where.text(1) if where else None
+
+
 def text(value: Any, call: Call) -> str | None:
     """The text of an argument of a function that is called without A or W: bytes are narrow, the rest is wide."""
     value = _plain(value)

@@ -43,7 +43,7 @@ _LISTED = _words(
     GetThreadContext GetThreadPriority GetUserDefaultUILanguage GetVersion GetVersionEx GetVolumeInformation
     GetWindowsDirectory GlobalMemoryStatusEx InitializeCriticalSection  IsWow64Process
     K32EnumProcessModules K32EnumProcesses K32GetModuleBaseName K32GetModuleFileNameEx K32GetProcessImageFileName
-    K32GetProcessMemoryInfo LoadLibrary LoadLibraryEx LockFile LockFileEx Module32First Module32Next
+    K32GetProcessMemoryInfo LoadLibrary LoadLibraryEx Module32First Module32Next
     MultiByteToWideChar NtCreateEvent NtCreateFile NtDelayExecution NtOpenDirectoryObject NtOpenEvent NtOpenProcess
     NtQueryDirectoryObject NtQueryInformationFile NtQueryInformationProcess NtQuerySystemInformation
     NtQueryTimerResolution NtQueryVirtualMemory NtReadVirtualMemory NtResumeProcess NtSetInformationProcess
@@ -55,8 +55,8 @@ _LISTED = _words(
     SetConsoleTextAttribute SetConsoleWindowInfo SetDllDirectory SetEnvironmentVariable SetErrorMode SetFileTime
     SetInformationJobObject SetNamedPipeHandleState SetPriorityClass SetProcessAffinityMask SetStdHandle
     SetThreadAffinityMask SetThreadContext SetThreadExecutionState SetThreadPriority SetUnhandledExceptionFilter
-    SetWaitableTimer SuspendThread SwitchToThread TerminateProcess TerminateThread Thread32First Thread32Next
-    TransactNamedPipe UnlockFile UnlockFileEx VirtualAllocEx VirtualFreeEx VirtualProtectEx VirtualQueryEx
+    SetWaitableTimer SuspendThread SwitchToThread TerminateThread Thread32First Thread32Next
+    TransactNamedPipe VirtualAllocEx VirtualFreeEx VirtualProtectEx VirtualQueryEx
     WTSGetActiveConsoleSessionId WaitNamedPipe WideCharToMultiByte WriteConsole WriteConsoleInput WriteConsoleOutput
     WriteProcessMemory
     """

@@ -145,7 +145,7 @@ class ForeignFunction:
         if not isinstance(made, _ByRef):
             return made
         # What from_param has made of a number or text cannot be read again; what it has taken the address of can.
-        return made if isinstance(getattr(made, "_obj", None), _CDATA) else argument
+        return made if _is_address(made) else argument
 
     def _invoke(self, values: list[Any]) -> Any:
         function = self._declaration.function
@@ -161,6 +161,17 @@ class ForeignFunction:
 
 
 _CDATA: Any = ctypes.c_int.__mro__[-2]
+
+
+def _is_address(made: Any) -> bool:
+    """Whether a parameter that ctypes has made is the address of an instance, not the text that a c_char_p leads to."""
+    if not isinstance(getattr(made, "_obj", None), _CDATA):
+        return False
+    try:
+        ctypes.cast(made, ctypes.c_void_p)
+    except ctypes.ArgumentError:
+        return False
+    return True
 
 
 def converted(result: Any, declared: str, kind: Any) -> Any:

@@ -21,13 +21,11 @@ from namedmap.constants import (
     FORMAT_MESSAGE_FROM_STRING,
     FORMAT_MESSAGE_FROM_SYSTEM,
     INFINITE,
-    SYNCHRONIZE,
 )
-from namedmap.types import HANDLE
 
 _ALLOCATE, _LINES = 0x100, 0xFF
 _ERROR_MOD_NOT_FOUND, _ERROR_PROC_NOT_FOUND, _ERROR_INVALID_WINDOW_HANDLE = 126, 127, 1400
-_MODULE, _STILL_ACTIVE = 0x400000, 259
+_MODULE = 0x400000
 _BROADCAST = 0xFFFF
 #: 100 ns: the ticks of the performance counter and of FILETIME, which begins in 1601.
 _TICK, _FREQUENCY, _EPOCH = 100, 10_000_000, 116_444_736_000_000_000
@@ -147,20 +145,6 @@ def thread_id() -> int:
     return threading.get_native_id()
 
 
-def exit_code(process: int, target: ctypes.c_uint32 | None) -> bool:
-    """STILL_ACTIVE, or 0 once the process has ended: with which status, only its parent is told on Linux.
-
-    Source: GetExitCodeProcess (Win32).
-    """
-    waiter, this = HANDLE(), functions.GetCurrentProcess()
-    # A handle to ask is not always one to wait for.
-    if not functions.DuplicateHandle(this, process, this, waiter, int(SYNCHRONIZE), False, 0):
-        return False
-    ended = functions.WaitForSingleObject(waiter.value or 0, 0) == 0
-    functions.CloseHandle(waiter.value or 0)
-    return _store(target, 0 if ended else _STILL_ACTIVE)
-
-
 def module_handle(name: str | None) -> int:
     """Something for the program itself and the libraries that are here. Source: GetModuleHandle (Win32)."""
     from namedmap.compat import windll
@@ -217,7 +201,7 @@ def register_message(name: str | None) -> int:
 
 
 def nothing(*_: Any) -> int:
-    """What has no effect that anybody could see, as where no debugger is. Source: OutputDebugString (Win32)."""
+    """What has no effect that anybody could see, as where no debugger is. Source: IsDebuggerPresent (Win32)."""
     return 0
 
 

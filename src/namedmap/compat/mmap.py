@@ -24,6 +24,7 @@ from namedmap import access as words
 from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
+from namedmap._finalizer import finalizer
 from namedmap._platform import files, memory, sections
 
 _WORDS = {ACCESS_READ: "read", ACCESS_WRITE: "write", ACCESS_COPY: "copy", ACCESS_DEFAULT: "write"}
@@ -127,6 +128,7 @@ class mmap(_standard.mmap):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @finalizer
     def __del__(self) -> None:
         self._let_go()
 

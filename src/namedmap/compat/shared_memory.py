@@ -24,6 +24,7 @@ from typing import Any, Self
 from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
+from namedmap._finalizer import finalizer
 from namedmap._platform import sections
 from namedmap.access import parse
 from namedmap.memory.handing import Passable
@@ -155,9 +156,9 @@ class _Memory(Passable, mmap.mmap):
             pass
         return False
 
+    @finalizer
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
-            self._let_go()
+        self._let_go()
 
 
 def _object_name(name: str) -> str:

@@ -22,6 +22,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import FileHandle, Permissions, SectionHandle
 from namedmap._failure import Failure
+from namedmap._finalizer import finalizer
 from namedmap._platform import files, sections
 from namedmap.memory.handing import Passable
 from namedmap.memory.view import View
@@ -169,6 +170,7 @@ class FileMapping(Passable):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @finalizer
     def __del__(self) -> None:
         if self._section is None:
             return
@@ -177,8 +179,7 @@ class FileMapping(Passable):
                 # Shown in development mode, as for files.
                 warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
         finally:
-            with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
-                self.close()
+            self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         """By name; without one by a descriptor, while a child process is started or through a queue to one."""

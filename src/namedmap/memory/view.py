@@ -18,6 +18,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
 from namedmap._failure import Failure
+from namedmap._finalizer import finalizer
 from namedmap._platform import memory
 from namedmap.access import Access
 from namedmap.access import parse as parse_access
@@ -43,9 +44,9 @@ class _Region:
     def __init__(self, base: int) -> None:
         self.base = base
 
+    @finalizer
     def __del__(self) -> None:
-        if memory is not None:
-            memory.drop(self.base)
+        memory.drop(self.base)
 
     def bytes_at(self, start: int, size: int) -> Any:
         """Its bytes from `start` on as a ctypes array of characters, which keeps the region."""

@@ -6,7 +6,6 @@ same thread. An owner that ends (a thread, a task, a process, by SIGKILL as well
 is told by a warning and by `abandoned`, since what the mutex protects may be half changed.
 """
 
-import contextlib
 import operator
 import warnings
 from typing import Self, Unpack
@@ -15,6 +14,7 @@ from namedmap import _contract as contract
 from namedmap import errors
 from namedmap._contract import Owner
 from namedmap._failure import Failure
+from namedmap._finalizer import finalizer
 from namedmap._platform import synchronization
 from namedmap._platform import waits as platform
 from namedmap.constants import ERROR_ALREADY_EXISTS
@@ -77,9 +77,9 @@ class Primitive:
         if handle is not None:
             handle.close()
 
+    @finalizer
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
-            self.close()
+        self.close()
 
     def __repr__(self) -> str:
         name = "unnamed" if self._name is None else repr(self._name)

@@ -34,6 +34,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
+from namedmap._finalizer import finalizer
 from namedmap._kernel.linux import futex, libc, locks
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -132,6 +133,7 @@ class _Mapping:
         if self.base == libc.MAP_FAILED:
             raise from_oserror(libc.error("mmap"), f"cannot map the state of {what}")
 
+    @finalizer
     def __del__(self) -> None:
         if self.base != libc.MAP_FAILED:
             libc.munmap(self.base, self.length)
@@ -280,6 +282,7 @@ class Dispatcher(NamedObject):
             self.enlisted -= 1
             locks.call(self.fd, locks.SET, rest)
 
+    @finalizer
     def _lost(self, key: int, _: object = None) -> None:
         with kernelobject.lock:
             if postponing.postponed(functools.partial(self._lost, key)):

@@ -245,11 +245,11 @@ class Mutant(Dispatcher):
 
     def _is_last(self) -> bool:
         # A pinned mutex can be found again, and have a handle, while its last handle goes.
-        return super()._is_last() and not self.handle_count
+        return super()._is_last() and (self.retired or not self.handle_count)
 
     def _drop_locks(self) -> None:
         with kernelobject.lock:
-            if self.handle_count:
+            if self.handle_count and not self.retired:
                 locks.try_lock(self.fd, self.life, self.handle_count)
                 locks.unlock(self.fd, locks.GUARD)
             elif self.pinned:

@@ -3,6 +3,7 @@
     paths         file paths as Win32 takes them
     attributes    file attributes
     sharemodes    share modes, and the mark of a mapped file
+    bytelocks     byte-range locks
     file          file objects
     createfile    CreateFile
     entries       files by path: delete, move, copy, attributes

@@ -17,7 +17,8 @@ import stat
 from collections.abc import Callable
 from typing import Self
 
-from namedmap._kernel.files import sharemodes
+from namedmap._kernel.files import bytelocks, sharemodes
+from namedmap._kernel.files.bytelocks import ByteLocks
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.objects.kernelobject import KernelObject
@@ -38,12 +39,19 @@ class File(KernelObject):
         int(FileAccess.FILE_ALL_ACCESS),
     )
 
-    def __init__(self, fd: int, path: str, *, delete_on_close: bool = False, uncached: bool = False) -> None:
-        """Take over a descriptor. `uncached`: keep transfers out of the page cache where O_DIRECT is refused."""
+    def __init__(
+        self, fd: int, path: str, *, delete_on_close: bool = False, uncached: bool = False, lent: int | None = None
+    ) -> None:
+        """Take over a descriptor. `uncached`: keep transfers out of the page cache where O_DIRECT is refused.
+
+        `lent` is another one of the same file, which stays the program's, and carries the byte-range locks.
+        """
         super().__init__()
         self.fd = fd
         self.path = path
         self.delete_on_close = delete_on_close
+        self._lent = lent
+        self._locks: ByteLocks | None = None
         self.uncached = uncached
         #: Whoever inherits the file object must not delete under those who opened it.
         self._opener = os.getpid()
@@ -110,6 +118,7 @@ class File(KernelObject):
     def read(self, address: int, length: int, offset: int | None = None) -> int:
         """Read into memory, at the file pointer or at an offset; the bytes read, which are fewer only at the end."""
         self._require_bytes("read")
+        self._require_unlocked(-1 if offset is None else offset, length, writing=False)
         done = 0
         while done < length:
             if offset is None:
@@ -137,6 +146,7 @@ class File(KernelObject):
             if not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND:
                 # A handle of less access than its file was opened with: the kernel cannot do this in one step for us.
                 os.lseek(self.fd, 0, os.SEEK_END)
+        self._require_unlocked(self.size if append else -1 if offset is None else offset, length, writing=True)
         done = 0
         while done < length:
             if offset is None:
@@ -173,6 +183,21 @@ class File(KernelObject):
             if error.errno != errno.EINVAL:  # devices and the like: nothing is kept back
                 raise from_oserror(error, f"cannot flush {self}") from None
 
+    # -- byte-range locks ----------------------------------------------------------------------------------------------
+
+    @property
+    def locks(self) -> ByteLocks:
+        """The byte-range locks of this file object."""
+        if not self.is_regular:
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"{self} is no file with bytes that could be locked")
+        if self._locks is None:
+            self._locks = ByteLocks(self.fd, str(self), self._lent)
+        return self._locks
+
+    def _require_unlocked(self, start: int, length: int, *, writing: bool) -> None:
+        if self.is_regular:
+            bytelocks.require_unlocked(self.fd, str(self), self._locks, start, length, writing=writing)
+
     def unlink(self) -> None:
         """Remove the file's name, wherever it has moved since, unless it has none or is somebody else's by now."""
         with contextlib.suppress(OSError):
@@ -184,11 +209,16 @@ class File(KernelObject):
                 else:
                     os.unlink(path)
 
+    def retire(self) -> None:
+        self._last_handle()
+
     def _last_handle(self) -> None:
         if self.delete_on_close and self._opener == os.getpid():
             self.unlink()
 
     def _free(self) -> None:
+        if self._locks is not None:
+            self._locks.close()
         os.close(self.fd)
 
     def _resize(self, size: int, end: int) -> None:

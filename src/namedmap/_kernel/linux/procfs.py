@@ -5,6 +5,7 @@ Everything here is a look at others: it sees what the kernel shows to this user,
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -47,8 +48,32 @@ def started(pid: int) -> str:
 
     Raises OSError if there is none.
     """
+    return _stat(pid)[19]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of a process behind its name: the state, and so on. Raises OSError if there is no such process."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        return file.read().rpartition(")")[2].split()[19]
+        return file.read().rpartition(")")[2].split()
+
+
+def processor_time(pid: int) -> tuple[int, int]:
+    """The ticks that a process has run in the kernel and outside. Raises OSError if there is no such process."""
+    fields = _stat(pid)
+    return int(fields[12]), int(fields[11])
+
+
+def wait_status(pid: int) -> int:
+    """How a process that nobody has waited for has ended. Raises ValueError for one that runs."""
+    fields = _stat(pid)
+    if fields[0] not in "ZX":
+        raise ValueError(f"process {pid} runs")
+    return int(fields[49])
+
+
+def boot_time() -> int:
+    """When the system was started, in nanoseconds since 1970."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def command(pid: int) -> str:

@@ -78,6 +78,9 @@ class KernelObject(Waitable):
     def _last_handle(self) -> None:
         """The last handle of this process has gone."""
 
+    def retire(self) -> None:
+        """The process ends: take away now what must not outlive its handles. The handles stay usable."""
+
     def _free(self) -> None:
         """The last reference has gone: close descriptors."""
 

@@ -77,6 +77,8 @@ class NamedObject(KernelObject):
 
     kind: ClassVar[Kind]
 
+    #: Whether this process is about to end: its handles keep the name no longer.
+    retired = False
     #: A second description, for children: see `processes`.
     passage: int | None = None
     #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
@@ -165,6 +167,11 @@ class NamedObject(KernelObject):
         if self.passage is not None:
             os.close(self.passage)
             self.passage = None
+
+    def retire(self) -> None:
+        self.retired = True
+        if self.path is not None:
+            self._last_handle()
 
     def _last_handle(self) -> None:
         if self.passage is not None:

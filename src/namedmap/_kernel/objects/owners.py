@@ -10,6 +10,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from namedmap._finalizer import finalizer
+
 Owner = object
 
 #: Called with the owner that has ended.
@@ -23,9 +25,10 @@ class _End:
         self.owner = owner
         self.pid = os.getpid()
 
+    @finalizer
     def __del__(self) -> None:
         # After a fork the child takes down the parent's other threads; they go on in the parent.
-        if os is not None and os.getpid() == self.pid:
+        if os.getpid() == self.pid:
             ended(self.owner)
 
 

@@ -232,13 +232,15 @@ class HandleTable:
         with self.lock:
             self._entries[value] = Handle(entry, access, flags, value)
 
-    def close_all(self) -> None:
-        """At the end of the process: what is still open goes as if it had been closed."""
-        for value in list(self._entries):
-            entry = self._entries.pop(value, None)
-            if entry is not None:
-                with contextlib.suppress(OSError):  # the others go all the same
-                    entry.object.drop_handle()
+    def retire_all(self) -> None:
+        """At the end of the process: the names go that nobody else has, as if all handles had been closed.
+
+        The handles themselves stay. What is in the globals of a program is finalized after this, and its finalizers
+        close handles, and may use them.
+        """
+        for held in {entry.object for entry in self.entries()}:
+            with contextlib.suppress(OSError):  # the others go all the same
+                held.retire()
 
 
 table = HandleTable()

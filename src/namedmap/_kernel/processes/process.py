@@ -1,12 +1,34 @@
-"""Processes and threads, as far as handles to them can be held and waited for."""
+"""Processes and threads, as far as handles to them can be held, waited for and asked."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import select
-from typing import ClassVar
+import signal
+import struct
+import time
+from typing import ClassVar, NamedTuple
 
+from namedmap._kernel.linux import procfs
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+
+STILL_ACTIVE = 259
+
+#: PIDFD_GET_INFO (Linux 6.15 for this use): the wait status of a process that has been waited for.
+_GET_INFO, _INFO, _EXIT = 0xC040FF0B, struct.Struct("Q52xi"), 1 << 3
+#: The codes of processes that this one has ended, by process id and start: no signal carries them.
+_codes: dict[tuple[int, str], int] = {}
+
+
+class Times(NamedTuple):
+    """When a process began and ended, in nanoseconds since 1970 (0: it runs), and its processor time."""
+
+    created: int
+    ended: int
+    kernel: int
+    user: int
 
 
 class Process(KernelObject):
@@ -23,6 +45,14 @@ class Process(KernelObject):
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
+        #: With it, what is known of the process when another one may have its id.
+        self._started = ""
+        with contextlib.suppress(OSError):
+            self._started = procfs.started(pid)
+        self._times: Times | None = None
+
+    def __str__(self) -> str:
+        return f"process {self.pid}"
 
     def signaled(self) -> bool:
         """Whether the process has ended."""
@@ -33,8 +63,75 @@ class Process(KernelObject):
     def descriptor(self) -> int:
         return self._fd
 
+    # -- its end ------------------------------------------------------------------------------------------------------
+
+    def terminate(self, code: int) -> None:
+        """End the process now, with an exit code for those who ask through this library in this process."""
+        if self.signaled():
+            raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} has ended already")
+        key = self.pid, self._started
+        known = _codes.get(key)
+        # First, so that nobody sees the end without the code.
+        _codes[key] = code
+        try:
+            signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+        except OSError as error:
+            _codes.pop(key) if known is None else _codes.update({key: known})
+            if error.errno == errno.ESRCH:
+                raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} has ended already") from None
+            raise from_oserror(error, f"cannot end {self}") from None
+
+    def exit_code(self) -> int:
+        """STILL_ACTIVE, or how the process ended: its status, the number of the signal that ended it, 0 if unknown."""
+        if not self.signaled():
+            return STILL_ACTIVE
+        status = self._wait_status()
+        if status is None:
+            return _codes.get((self.pid, self._started), 0)
+        if os.WIFSIGNALED(status):
+            killed = os.WTERMSIG(status)
+            return _codes.get((self.pid, self._started), killed) if killed == signal.SIGKILL else killed
+        return os.WEXITSTATUS(status)
+
+    def _wait_status(self) -> int | None:
+        """What a wait for the process gives, from wherever it is to be had; the process is not waited for."""
+        with contextlib.suppress(OSError):
+            found = os.waitid(os.P_PIDFD, self._fd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if found is not None:
+                return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
+        with contextlib.suppress(OSError):  # somebody has waited for it
+            mask, status = _INFO.unpack(fcntl.ioctl(self._fd, _GET_INFO, _INFO.pack(_EXIT, 0)))
+            if mask & _EXIT:
+                return int(status)
+        with contextlib.suppress(OSError, ValueError):  # somebody else's child, which waits to be waited for
+            if procfs.started(self.pid) == self._started:
+                return procfs.wait_status(self.pid)
+        return None
+
+    # -- its times ----------------------------------------------------------------------------------------------------
+
+    def times(self) -> Times:
+        """Its times; once it has ended, those that were seen last, and when that was first seen."""
+        ended = self.signaled()
+        if self._times is not None and self._times.ended:
+            return self._times
+        with contextlib.suppress(OSError):
+            if procfs.started(self.pid) == self._started:
+                kernel, user = procfs.processor_time(self.pid)
+                self._times = Times(procfs.boot_time() + _ticks(int(self._started)), 0, _ticks(kernel), _ticks(user))
+        if self._times is None:
+            raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"/proc does not show {self} to this user")
+        if ended:
+            self._times = self._times._replace(ended=time.time_ns())
+        return self._times
+
     def _free(self) -> None:
         os.close(self._fd)
+
+
+def _ticks(number: int) -> int:
+    """Ticks of the kernel's clock in nanoseconds."""
+    return number * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class Thread(KernelObject):

@@ -2,10 +2,13 @@
 
     call          arguments in; return value and last error out
     handles       handles, processes, the last error
+    processes     the end of processes, and their times
     files         files
+    filelocks     byte-range locks of files
     sections      file mappings
     memory        views and memory
     sync          mutexes, semaphores, events, waits
+    debugging     OutputDebugString
     messages      texts of errors
     nt            the native calls
     functions     all of them in one place

@@ -57,6 +57,7 @@ _TEXTS = {
     WinError.ERROR_INVALID_SECURITY_DESCR: "The security descriptor is not valid.",
     WinError.ERROR_FILE_CORRUPT: "What is in the place of the object is not an object, or is damaged.",
     WinError.ERROR_NO_SYSTEM_RESOURCES: "The system has too few resources.",
+    WinError.ERROR_INVALID_LOCK_RANGE: "A range of a file that is to be locked has no end within 64 bits.",
     WinError.ERROR_WORKING_SET_QUOTA: "Not so much memory may be locked.",
     WinError.ERROR_COMMITMENT_LIMIT: "There is not enough memory for a section of this size.",
     WinError.ERROR_TIMEOUT: "The time for this operation ran out.",

@@ -1,20 +1,26 @@
 """CPython's `msvcrt`: the handle of a descriptor, and keys that are pressed in the terminal."""
 
 import contextlib as _contextlib
+import errno as _errno
 import fcntl as _fcntl
 import os as _os
 import select as _select
 import sys as _sys
 import termios as _termios
+import time as _time
 import tty as _tty
 from collections.abc import Iterator as _Iterator
 
+from namedmap import constants as _c
 from namedmap import errors as _errors
 from namedmap._platform import files as _files
 from namedmap._platform import functions as _functions
 from namedmap.access import parse as _parse
+from namedmap.types import OVERLAPPED as _OVERLAPPED
 
 LK_UNLCK, LK_LOCK, LK_NBLCK, LK_RLCK, LK_NBRLCK = range(5)
+#: How often LK_LOCK tries, a second apart. Source: _locking (C).
+_TRIES = 10
 
 #: The handles that were given out, by descriptor, with the file that it was of: (device, inode).
 _handles: dict[int, tuple[tuple[int, int], int]] = {}
@@ -35,6 +41,35 @@ def get_osfhandle(fd: int, /) -> int:
             handle = _files.of_descriptor(fd, _parse("write" if writable else "read")).value
         _handles[fd] = file, handle
     return handle
+
+
+def locking(fd: int, mode: int, nbytes: int, /) -> None:
+    """Lock so many bytes of a file from its position on, or unlock them; they end with the descriptor.
+
+    LK_LOCK and LK_RLCK try ten times, a second apart; LK_NBLCK and LK_NBRLCK once. Python's own writing is kept from
+    nothing, on Linux. Raises OSError: EACCES, EDEADLOCK after ten times.
+    """
+    if not LK_UNLCK <= mode <= LK_NBRLCK or nbytes < 0:
+        raise OSError(_errno.EINVAL, _os.strerror(_errno.EINVAL))
+    position, handle = _os.lseek(fd, 0, _os.SEEK_CUR), get_osfhandle(fd)
+    low, high = position & 0xFFFFFFFF, position >> 32
+    if mode == LK_UNLCK:
+        _refuse(_functions.UnlockFile(handle, low, high, nbytes, 0), _errno.EACCES)
+        return
+    tries = 1 if mode in (LK_NBLCK, LK_NBRLCK) else _TRIES
+    flags = int(_c.LOCKFILE_FAIL_IMMEDIATELY | _c.LOCKFILE_EXCLUSIVE_LOCK)
+    while not _functions.LockFileEx(handle, flags, 0, nbytes, 0, _OVERLAPPED(0, 0, low, high)):
+        tries -= 1
+        if not tries or _functions.GetLastError() != _c.ERROR_LOCK_VIOLATION:
+            _refuse(False, _errno.EDEADLOCK if mode in (LK_LOCK, LK_RLCK) and not tries else _errno.EACCES)
+        _time.sleep(1)
+
+
+def _refuse(succeeded: object, code: int) -> None:
+    """Raise what the C library's function reports for a failed call."""
+    if not succeeded:
+        reason = _functions.FormatMessage(_c.FORMAT_MESSAGE_FROM_SYSTEM, None, _functions.GetLastError())
+        raise OSError(code, f"{_os.strerror(code)}: {reason}")
 
 
 def setmode(fd: int, mode: int, /) -> int:

@@ -3,7 +3,6 @@
 Sizes are those of Windows: memory has whole pages, and a file that is mapped without a size grows to the next one.
 """
 
-import contextlib as _contextlib
 import threading as _threading
 from typing import Any as _Any
 
@@ -11,6 +10,7 @@ from namedmap import constants as _c
 from namedmap import errors as _errors
 from namedmap._contract import FileHandle as _FileHandle
 from namedmap._failure import Failure as _Failure
+from namedmap._finalizer import finalizer as _finalizer
 from namedmap._platform import files as _files
 from namedmap._platform import sections as _sections
 from namedmap.access import parse as _parse
@@ -26,9 +26,9 @@ _ACCESS = _parse("write")
 class _Section(_FileMapping):
     """A section that is closed without a warning when it is dropped, as all of pywin32's objects are."""
 
+    @_finalizer
     def __del__(self) -> None:
-        with _contextlib.suppress(Exception):  # at the end of the interpreter everything has been closed
-            self.close()
+        self.close()
 
 
 class mmapfile:

@@ -6,6 +6,7 @@ from typing import Any as _Any
 from typing import SupportsIndex as _SupportsIndex
 
 from namedmap import constants as _c
+from namedmap._finalizer import finalizer as _finalizer
 from namedmap._platform import functions as _functions
 
 TRUE, FALSE = True, False
@@ -74,8 +75,9 @@ class PyHANDLE:
         value, self._value = self._value, 0
         return value
 
+    @_finalizer
     def __del__(self) -> None:
-        with _contextlib.suppress(Exception):  # closed underneath, or at the end of the interpreter
+        with _contextlib.suppress(error):  # closed underneath
             self.Close()
 
     def __int__(self) -> int:

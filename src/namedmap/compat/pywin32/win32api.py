@@ -77,6 +77,16 @@ def OpenProcess(reqdAccess: int, bInherit: int, pid: int, /) -> _PyHANDLE:
     return _calls.owned(_functions.OpenProcess(reqdAccess, bool(bInherit), pid), "OpenProcess")
 
 
+def TerminateProcess(handle: _calls.AnyHandle, exitCode: int, /) -> None:
+    """End a process now. Raises error, with ERROR_ACCESS_DENIED for one that has ended."""
+    _calls.check(_functions.TerminateProcess(_handle(handle), exitCode), "TerminateProcess")
+
+
+def OutputDebugString(msg: str, /) -> None:
+    """Give a text to the debug listener, if there is one."""
+    _functions.OutputDebugString(msg)
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 

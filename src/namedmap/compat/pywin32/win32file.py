@@ -6,6 +6,7 @@ from typing import Any as _Any
 from namedmap import constants as _c
 from namedmap import types as _types
 from namedmap._platform import functions as _functions
+from namedmap.compat.builtin import msvcrt as _msvcrt
 from namedmap.compat.pywin32 import _calls
 from namedmap.compat.pywin32.pywintypes import OVERLAPPED as OVERLAPPED
 from namedmap.compat.pywin32.pywintypes import PyHANDLE as _PyHANDLE
@@ -154,6 +155,41 @@ def GetFileSize(hFile: _calls.AnyHandle, /) -> int:
 def FlushFileBuffers(hFile: _calls.AnyHandle, /) -> None:
     """Have the disk take what was written, and wait for that."""
     _calls.check(_functions.FlushFileBuffers(_handle(hFile)), "FlushFileBuffers")
+
+
+# -- byte-range locks --------------------------------------------------------------------------------------------------
+
+
+def _get_osfhandle(fd: int, /) -> int:
+    """A handle of the file that a descriptor is of; it stays open as long as the process."""
+    return _msvcrt.get_osfhandle(fd)
+
+
+def LockFileEx(
+    hFile: _calls.AnyHandle,
+    dwFlags: int,
+    nNumberOfBytesToLockLow: int,
+    nNumberOfBytesToLockHigh: int,
+    ol: _PyOVERLAPPED,
+    /,
+) -> None:
+    """Lock bytes from the offset of an OVERLAPPED on: shared, or alone with LOCKFILE_EXCLUSIVE_LOCK.
+
+    Raises error with ERROR_LOCK_VIOLATION if LOCKFILE_FAIL_IMMEDIATELY is among the flags; without, it waits.
+    """
+    low, high = nNumberOfBytesToLockLow, nNumberOfBytesToLockHigh
+    locked = _functions.LockFileEx(_handle(hFile), dwFlags, 0, low, high, _begin(ol))
+    _calls.check(locked, "LockFileEx")
+    _end(ol, 0)
+
+
+def UnlockFileEx(
+    hFile: _calls.AnyHandle, nNumberOfBytesToUnlockLow: int, nNumberOfBytesToUnlockHigh: int, ol: _PyOVERLAPPED, /
+) -> None:
+    """Unlock a range that was locked. Raises error with ERROR_NOT_LOCKED."""
+    low, high = nNumberOfBytesToUnlockLow, nNumberOfBytesToUnlockHigh
+    unlocked = _functions.UnlockFileEx(_handle(hFile), 0, low, high, _begin(ol))
+    _calls.check(unlocked, "UnlockFileEx")
 
 
 # -- by name -----------------------------------------------------------------------------------------------------------
