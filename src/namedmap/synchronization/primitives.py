@@ -215,7 +215,11 @@ class Mutex(Primitive):
         held = self._held
         if held is None:
             raise self._is_closed()
-        return held.owner is not None and held.owner in (platform.thread.owner, waits.running_task())
+        with errors.translated():
+            if held.is_owned_by(platform.thread.owner):
+                return True
+            task = waits.running_task()
+            return task is not None and held.is_owned_by(task)
 
     def _query(self) -> tuple[int, bool, bool]:
         held = self._held

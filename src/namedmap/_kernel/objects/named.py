@@ -17,6 +17,10 @@ inode and adds a handle to it. That makes life's length the process's handle cou
 share a description, hence the mutex that goes with the guard.
 
 Unnamed objects are the same files without a name (memfd), so that they can be inherited and counted alike.
+
+A forked child has its parent's descriptions, whose locks are the parent's: the objects are *borrowed*, until it has put
+descriptions of its own in their place (`settle`). With os.fork that is before the call returns (see `processes`), with
+a fork in C at the first use (see `lineage`), and where it fails, at each use again.
 """
 
 import contextlib
@@ -25,7 +29,8 @@ import threading
 import time
 from typing import ClassVar, TypeVar
 
-from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux import descriptors, locks, procfs
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -47,27 +52,28 @@ class Guard:
         self.held = held
 
     def __enter__(self) -> None:
+        if not ours[0]:
+            look()
         held = self.held
         if held.borrowed:
-            raise KernelError(
-                NTSTATUS.STATUS_TOO_MANY_OPENED_FILES,
-                f"{held} cannot be changed: when this process was forked no file descriptor was left for it",
-            )
+            held.settle()
         held.mutex.acquire()
         try:
             try:
-                locks.call(held.fd, locks.SET, locks.GUARD_ON)
+                held.call(held.fd, locks.SET, locks.GUARD_ON)
             except BlockingIOError:
                 locks.take_guard(held.fd, held)
         except BaseException:
-            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
-            held.mutex.release()
+            self.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
         held = self.held
         try:
-            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
+            held.call(held.fd, locks.SET, locks.GUARD_OFF)
+        except OSError:
+            held.require_descriptor()
+            raise
         finally:
             held.mutex.release()
 
@@ -78,12 +84,14 @@ class NamedObject(KernelObject):
     kind: ClassVar[Kind]
 
     #: A second description, for children: see `processes`.
-    passage: int | None = None
-    #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
+    passage: descriptors.Descriptor | None = None
+    #: In a forked child: the description, and so its locks, are still the parent's.
     borrowed = False
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
+        #: fcntl, for `fd`.
+        self.call = file.call
         self.name, self.made = file.name, file.made
         self.control = page
         self.life = place
@@ -96,8 +104,15 @@ class NamedObject(KernelObject):
 
     def add_handle(self) -> None:
         with lock:
+            if self.borrowed:
+                self.settle()
             super().add_handle()
-            locks.try_lock(self.fd, self.life, self.handle_count)
+            try:
+                locks.try_lock(self.fd, self.life, self.handle_count)
+            except KernelError:  # other code has closed the descriptor
+                self.handle_count -= 1
+                self._references -= 1
+                raise
 
     def drop_handle(self) -> None:
         with lock:
@@ -109,10 +124,16 @@ class NamedObject(KernelObject):
             if not left and not self.pinned:
                 forget(self)
             if left and not self.borrowed:
-                locks.unlock(self.fd, self.life + left)
+                self._unlock_from(self.life + left)
         if not left:
             self._last_handle()
         self.release()
+
+    def _unlock_from(self, byte: int) -> None:
+        try:
+            locks.unlock(self.fd, byte, 0)
+        except KernelError:
+            return  # other code has closed the descriptor, and the locks went with it
 
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
@@ -125,9 +146,74 @@ class NamedObject(KernelObject):
             forget(self)
             self._last_handle()
         elif not self.borrowed:
-            locks.unlock(self.fd, self.life + handles, 0)
+            self._unlock_from(self.life + handles)
         if not self._references:
             self._free()
+
+    # -- descriptors --------------------------------------------------------------------------------------------------
+
+    def descriptor_lost(self) -> None:
+        """Other code has closed the descriptor, and the number is another's."""
+        self.fd = locks.GONE
+
+    def require_descriptor(self) -> None:
+        """Raise the error that says so if other code has closed the descriptor."""
+        if not locks.intact(self.fd):
+            raise descriptors.lost(self, self.fd)
+
+    def reopen(self) -> locks.Anchored | locks.Compared:
+        """A new description of the object's file, which the caller closes."""
+        self.require_descriptor()
+        try:
+            return locks.kept(os.open(*self.way()))
+        except OSError as error:
+            raise from_oserror(error, f"{self} cannot be opened again through /proc/self/fd") from None
+
+    def way(self) -> tuple[str, int]:
+        """Path and flags for os.open of the object's file anew."""
+        return f"/proc/self/fd/{self.fd}", (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_CLOEXEC
+
+    def settle(self, own: int | None = None, patience: float | None = None) -> None:
+        """In a forked child: put a description of its own, with life on it, in the place of the inherited one.
+
+        The parent's stays as it is: closing the child's descriptor of it unlocks nothing. `own` is one that the parent
+        has prepared; without it, the parent can have let go of its handle before this child took life.
+        """
+        fresh = self.reopen() if own is None else own
+        try:
+            if own is None and self.handle_count:
+                locks.try_lock(fresh, place, self.handle_count)
+                self._require_life(fresh, patience)
+            with lock:
+                self.require_descriptor()
+                locks.unlock(fresh, place + self.handle_count, 0)
+                if self.handle_count:
+                    locks.try_lock(fresh, place, self.handle_count)
+                os.dup2(fresh, self.fd, inheritable=False)
+                self.life, self.borrowed = place, False
+        finally:
+            os.close(fresh)
+        self.settled()
+
+    def settled(self) -> None:
+        """The description has changed."""
+
+    def _require_life(self, fresh: int, patience: float | None) -> None:
+        """Raise an error if the object had ended before life was taken through this description."""
+        if self.path is None:
+            return
+        # Who ends an object looks for life and unlinks the file in one hold of the guard.
+        if not locks.wait_for(fresh, patience=patience, exclusive=False):
+            raise locks.stuck(fresh, self)
+        if not os.fstat(fresh).st_nlink and not locks.object_is_alive(fresh):
+            raise KernelError(
+                NTSTATUS.STATUS_INVALID_HANDLE,
+                f"{self} has ended: this process was forked by other means than os.fork, and its parent closed the "
+                "last handle before this process used one. Open it in the child, or fork with os.fork",
+            )
+        locks.unlock(fresh, locks.GUARD)
+
+    # -- handles ------------------------------------------------------------------------------------------------------
 
     def total_handles(self) -> int:
         return self.handle_count + locks.count_handles(self.fd)
@@ -163,7 +249,7 @@ class NamedObject(KernelObject):
 
     def close_passage(self) -> None:
         if self.passage is not None:
-            os.close(self.passage)
+            self.passage.close()
             self.passage = None
 
     def _last_handle(self) -> None:
@@ -177,13 +263,18 @@ class NamedObject(KernelObject):
                     objectfile.unlink(self.path, self.key)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
-                # its file is dead at worst.
-                return
+                # its file is dead at worst. Or other code has closed the descriptor, and the object has ended with it.
+                if self.path is not None and not locks.intact(self.fd):
+                    namespace.current().remove_if_dead(self.path)
             finally:
-                self._drop_locks()
+                try:
+                    self._drop_locks()
+                except (KernelError, OSError):
+                    if locks.intact(self.fd):
+                        raise
 
     def _drop_locks(self) -> None:
-        locks.call(self.fd, locks.SET, locks.ALL_OFF)
+        self.call(self.fd, locks.SET, locks.ALL_OFF)
 
     def _is_last(self) -> bool:
         """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
@@ -191,7 +282,7 @@ class NamedObject(KernelObject):
         # creator is often its last holder; the others look first, so that they do not keep openers waiting.
         if self.made:
             try:
-                locks.call(self.fd, locks.SET, locks.ALL_ON)
+                self.call(self.fd, locks.SET, locks.ALL_ON)
                 return True
             except BlockingIOError:
                 pass
@@ -209,7 +300,10 @@ class NamedObject(KernelObject):
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
             self.close_backing()
-            os.close(self.fd)
+            intact = locks.intact(self.fd)
+            descriptors.forget(self.fd, self)
+            if intact:
+                os.close(self.fd)
             holders.discard(self)
 
 
@@ -242,9 +336,10 @@ def create(
 
     `writing` says whether the handle must allow changes, which another user's object may not grant.
     """
+    if not ours[0]:
+        look()
     if name is None:
-        fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
-        with ObjectFile(cls, None, fd, None) as file:
+        with ObjectFile(cls, None, _memory_file(cls), None) as file:
             file.lock(exclusive=True)
             return _initialise(cls, file, page, security), False
     page.name = name.leaf
@@ -268,9 +363,18 @@ def create(
     )
 
 
+def _memory_file(cls: type[NamedObject]) -> int:
+    try:
+        return os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, f"cannot create {objectfile.describe(cls, None)}") from None
+
+
 @undisturbed
 def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
+    if not ours[0]:
+        look()
     made = ObjectFile.find(cls, name, namespace.current().path(name))
     if made is None:
         raise _missing(cls, name)
@@ -317,7 +421,7 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
-        known = _registry.get(file.key)
+        known = _known(file)
         if known is not None:
             return _joined(cls, known, file)
     page = controlpage.parse(file.fd, file.info.st_size, file)
@@ -328,7 +432,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     fresh = cls(file, page)
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
-        known = _registry.get(file.key)
+        known = _known(file)
         try:
             return _hold(fresh, file) if known is None else _joined(cls, known, file)
         finally:
@@ -340,10 +444,19 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
     """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
     with lock:
-        known = _registry.get(file.key)
+        known = _known(file)
         if known is not None:
             return _joined(cls, known, file)
         return _hold(cls(file, page), file)
+
+
+def _known(file: ObjectFile) -> NamedObject | None:
+    """The object of this process in this file, if it has its descriptor still; with `lock` held."""
+    known = _registry.get(file.key)
+    if known is not None and not locks.intact(known.fd):
+        forget(known)  # its handles are lost; new ones come with a new descriptor
+        known = None
+    return known
 
 
 def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
@@ -360,6 +473,7 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
             f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.life)}",
         )
     file.taken = True
+    descriptors.keep(fresh.fd, fresh)
     _registry[fresh.key] = fresh
     holders.add(fresh)
     return fresh

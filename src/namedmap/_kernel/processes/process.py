@@ -3,8 +3,9 @@
 import errno
 import os
 import select
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -18,23 +19,32 @@ class Process(KernelObject):
     def __init__(self, pid: int) -> None:
         self.pid = pid
         try:
-            self._fd = os.pidfd_open(pid)
+            self._fd = Descriptor(os.pidfd_open(pid))
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
 
+    def __str__(self) -> str:
+        return f"a handle to process {self.pid}"
+
+    def retain(self) -> Self:
+        """Add a reference, for a call, unless other code has closed the descriptor."""
+        self._fd.require(self)
+        return super().retain()
+
     def signaled(self) -> bool:
         """Whether the process has ended."""
+        self._fd.require(self)
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))
 
     def descriptor(self) -> int:
-        return self._fd
+        return self._fd.require(self)
 
     def _free(self) -> None:
-        os.close(self._fd)
+        self._fd.close()
 
 
 class Thread(KernelObject):
