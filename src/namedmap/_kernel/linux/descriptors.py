@@ -23,22 +23,27 @@ class Keeper(Protocol):
         """The number is another's now: use it no more."""
 
 
-_kept: dict[int, Keeper] = {}
+#: Who keeps which number.
+kept: dict[int, Keeper] = {}
 
 
-def keep(number: int, keeper: Keeper | None) -> None:
-    """Note who keeps a descriptor, or that a new one is about to be kept; whoever had the number has lost it."""
-    before = _kept.pop(number, None)
-    if before is not None and before is not keeper:
+def claim(number: int) -> None:
+    """A new descriptor has this number: whoever had it before has lost it."""
+    before = kept.pop(number, None)
+    if before is not None:
         before.descriptor_lost()
-    if keeper is not None:
-        _kept[number] = keeper
+
+
+def keep(number: int, keeper: Keeper) -> None:
+    """Note who keeps a descriptor."""
+    claim(number)
+    kept[number] = keeper
 
 
 def forget(number: int, keeper: Keeper) -> None:
     """The keeper is about to close the descriptor, or has found that it is not its own any more."""
-    if _kept.get(number) is keeper:
-        del _kept[number]
+    if kept.get(number) is keeper:
+        del kept[number]
 
 
 def lost(what: object, number: int) -> KernelError:

@@ -57,7 +57,7 @@ dear_until = 0.0
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
 _UNLOCKED = struct.pack("h", _UNLOCK)
-_fcntl = fcntl.fcntl
+_fcntl: Callable[[int, int, bytes], bytes] = fcntl.fcntl
 _random = random.SystemRandom()
 
 
@@ -76,6 +76,8 @@ class Compared(int):
     key: tuple[int, int]
 
 
+_lseek = os.lseek
+_anchored = functools.lru_cache(maxsize=4096)(Anchored)  # a dictionary is quicker than to make one
 #: Stands for a descriptor that other code has closed.
 GONE = Anchored(descriptors.GONE)
 
@@ -83,8 +85,8 @@ GONE = Anchored(descriptors.GONE)
 def kept(fd: int) -> Anchored | Compared:
     """A descriptor of an object file, as it has to be called from now on."""
     try:
-        os.lseek(fd, ANCHOR, os.SEEK_SET)
-        return Anchored(fd)
+        _lseek(fd, ANCHOR, 0)
+        return _anchored(fd)
     except OSError:
         made = Compared(fd)
         info = os.fstat(fd)
@@ -96,7 +98,7 @@ def intact(fd: int) -> bool:
     """Whether a kept descriptor is still the one that it was."""
     try:
         if type(fd) is Anchored:
-            return os.lseek(fd, 0, os.SEEK_CUR) == ANCHOR
+            return _lseek(fd, 0, 1) == ANCHOR
         info = os.fstat(fd)
     except OSError:
         return False
@@ -113,7 +115,10 @@ def _from_anchor(kind: int, start: int, length: int) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_CUR, start - ANCHOR, length, 0)
 
 
-def _compared_call(fd: int, command: int, flock: bytes) -> bytes:
+_ALIVE, _ALIVE_FROM_ANCHOR = _flock(_WRITE, PASSAGE, 0), _from_anchor(_WRITE, PASSAGE, 0)
+
+
+def compared_call(fd: int, command: int, flock: bytes) -> bytes:
     """fcntl with a struct flock that counts from ANCHOR, for a descriptor that is not there."""
     if not intact(fd):
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -124,17 +129,15 @@ def _compared_call(fd: int, command: int, flock: bytes) -> bytes:
     return done
 
 
-def caller(fd: int) -> Callable[[int, int, bytes], bytes]:
-    """What calls fcntl for a kept descriptor, with the constants below."""
-    return _compared_call if isinstance(fd, Compared) else _fcntl
-
-
 def _call(fd: int, command: int, kind: int, start: int, length: int) -> bytes:
     """One call with the lock of any descriptor, kept or not."""
-    if type(fd) is int:
-        return _fcntl(fd, command, _flock(kind, start, length))
+    kept_as = type(fd)
     try:
-        return caller(fd)(fd, command, _from_anchor(kind, start, length))
+        if kept_as is Anchored:
+            return _fcntl(fd, command, _from_anchor(kind, start, length))
+        if kept_as is Compared:
+            return compared_call(fd, command, _from_anchor(kind, start, length))
+        return _fcntl(fd, command, _flock(kind, start, length))
     except BlockingIOError:
         raise
     except OSError:
@@ -156,8 +159,9 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
     _call(fd, _SET, _UNLOCK, start, length)
 
 
-# What every change of a state does, without the detours: what `caller` gives for a kept descriptor, with SET.
-SET = _SET
+# What every change of a state does, without the detours: call(fd, SET, ...) for an anchored descriptor, and
+# compared_call(fd, SET, ...) for another.
+SET, call = _SET, _fcntl
 GUARD_ON, GUARD_SHARED, GUARD_OFF = (_from_anchor(kind, GUARD, 1) for kind in (_WRITE, _READ, _UNLOCK))
 # The guard and everything behind it, which can be had only while nobody else has the object.
 ALL_ON, ALL_OFF = _from_anchor(_WRITE, GUARD, 0), _from_anchor(_UNLOCK, GUARD, 0)
@@ -171,7 +175,11 @@ def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
 
 def object_is_alive(fd: int) -> bool:
     """Whether any other description, in any process, holds the object in this file."""
-    return _call(fd, _GET, _WRITE, PASSAGE, 0)[:2] != _UNLOCKED
+    try:
+        probe = _fcntl(fd, _GET, _ALIVE_FROM_ANCHOR if type(fd) is Anchored else _ALIVE)
+    except OSError:
+        probe = _call(fd, _GET, _WRITE, PASSAGE, 0)  # raises again, and says why
+    return probe[:2] != _UNLOCKED
 
 
 def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:

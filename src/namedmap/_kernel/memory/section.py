@@ -22,7 +22,7 @@ from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, C
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
-from namedmap._kernel.objects import named
+from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -78,11 +78,8 @@ class Section(NamedObject):
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
             self.backing_fd = Descriptor(given if given >= 0 else backing.open_backing(page, self, file.info.st_uid))
-
-    @property
-    def data_fd(self) -> int:
-        """The descriptor of the memory: what views are mapped from."""
-        return self.backing_fd if self.backing_fd >= 0 else self.fd
+        #: The descriptor that views are mapped from.
+        self.data_fd: int = self.backing_fd if self.backing_fd >= 0 else self.fd
 
     @property
     def file_backed(self) -> bool:
@@ -122,8 +119,16 @@ class Section(NamedObject):
 
     def retain(self) -> Self:
         """Add a reference, for a view or a call, unless other code has closed a descriptor of the section."""
-        self.require_descriptor()
-        return super().retain()
+        if self.backing_fd >= 0 or not locks.intact(self.fd):
+            self.require_descriptor()
+        with kernelobject.lock:
+            self._references += 1
+        return self
+
+    def descriptor_lost(self) -> None:
+        super().descriptor_lost()
+        if self.backing_fd < 0:
+            self.data_fd = self.fd
 
     def require_descriptor(self) -> None:
         super().require_descriptor()

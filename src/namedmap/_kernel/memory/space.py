@@ -271,7 +271,7 @@ class AddressSpace:
         return index >= 0 and self._bases[index] + round_up(self._regions[self._bases[index]].length) > base
 
     def insert(self, region: Region) -> None:
-        with self.lock:
+        with self._lock:
             # In this order a signal handler in between finds a region only when it is complete.
             self._regions[region.base] = region
             bisect.insort(self._bases, region.base)
@@ -283,22 +283,28 @@ class AddressSpace:
         del self._regions[base]
         self.arena.unmap(base, region.length)
 
-    def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
-        """Map a view whose arguments have been checked. It takes over the caller's reference to the section."""
-        if protection.TABLE[protect].copies:
-            with section.without_locks() as fd:
-                return self._map_view(section, offset, length, protect, base, limit, fd, libc.MAP_PRIVATE)
-        return self._map_view(section, offset, length, protect, base, limit, section.data_fd, libc.MAP_SHARED)
-
-    def _map_view(
-        self, section: Section, offset: int, length: int, protect: int, base: int, limit: int, fd: int, kind: int
+    def map_view(
+        self,
+        section: Section,
+        offset: int,
+        length: int,
+        protect: int,
+        base: int = 0,
+        limit: int = 0,
+        source: int | None = None,
     ) -> View:
-        prot = protection.TABLE[protect].prot
-        with self.lock:
+        """Map a view whose arguments have been checked. It takes over the caller's reference to the section."""
+        wanted = protection.TABLE[protect]
+        if wanted.copies and source is None:
+            with section.without_locks() as source:
+                return self.map_view(section, offset, length, protect, base, limit, source)
+        kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
+        fd = section.data_fd if source is None else source
+        with self._lock:
             if base or limit:
-                found = self.place(length, base, prot, kind, fd, offset, limit)
+                found = self.place(length, base, wanted.prot, kind, fd, offset, limit)
             else:
-                found = self.arena.map(length, prot, kind, fd, offset)
+                found = self.arena.map(length, wanted.prot, kind, fd, offset)
             view = View(found, length, protect, section, offset)
             if section.reserve:
                 userfault.guard.register(found, view.length)
@@ -306,7 +312,9 @@ class AddressSpace:
         return view
 
     def unmap_view(self, address: int) -> None:
-        with self.lock:
+        if not ours[0]:
+            look()
+        with self._lock:
             view = self._regions.get(address)
             if not isinstance(view, View):
                 view = self.view(address)

@@ -55,10 +55,11 @@ class ObjectFile:
         made: bool = False,
     ) -> None:
         self.cls, self.name, self.path, self.writable, self.made = cls, name, path, writable, made
-        self.fd = locks.kept(fd)
-        self.call = locks.caller(self.fd)
+        self.fd = kept = locks.kept(fd)
+        self.call = locks.call if type(kept) is locks.Anchored else locks.compared_call
         self.taken = False
-        descriptors.keep(fd, None)
+        if fd in descriptors.kept:
+            descriptors.claim(fd)
         in_flight.add(self)
 
     def __str__(self) -> str:

@@ -124,20 +124,20 @@ class NamedObject(KernelObject):
             if not left and not self.pinned:
                 forget(self)
             if left and not self.borrowed:
-                self._unlock_from(self.life + left)
+                self._unlock(self.life + left)
         if not left:
             self._last_handle()
         self.release()
 
-    def _unlock_from(self, byte: int) -> None:
-        try:
-            locks.unlock(self.fd, byte, 0)
-        except KernelError:
-            return  # other code has closed the descriptor, and the locks went with it
-
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
         self.mutex = threading.RLock()  # another thread of the parent may have held it
+
+    def _unlock(self, start: int, length: int = 1) -> None:
+        try:
+            locks.unlock(self.fd, start, length)
+        except KernelError:
+            return  # other code has closed the descriptor, and the locks went with it
 
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
@@ -146,7 +146,7 @@ class NamedObject(KernelObject):
             forget(self)
             self._last_handle()
         elif not self.borrowed:
-            self._unlock_from(self.life + handles)
+            self._unlock(self.life + handles, 0)
         if not self._references:
             self._free()
 
@@ -300,10 +300,11 @@ class NamedObject(KernelObject):
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
             self.close_backing()
-            intact = locks.intact(self.fd)
-            descriptors.forget(self.fd, self)
-            if intact:
+            if locks.intact(self.fd):
+                descriptors.kept.pop(self.fd, None)  # first: the number can be another's as soon as it is closed
                 os.close(self.fd)
+            else:
+                descriptors.forget(self.fd, self)
             holders.discard(self)
 
 
@@ -421,9 +422,9 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
-        known = _known(file)
-        if known is not None:
-            return _joined(cls, known, file)
+        joined = _joined(cls, file)
+        if joined is not None:
+            return joined
     page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
@@ -432,9 +433,8 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     fresh = cls(file, page)
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
-        known = _known(file)
         try:
-            return _hold(fresh, file) if known is None else _joined(cls, known, file)
+            return _joined(cls, file) or _hold(fresh, file)
         finally:
             if not file.taken:
                 fresh.close_backing()
@@ -444,25 +444,26 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
     """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
     with lock:
-        known = _known(file)
-        if known is not None:
-            return _joined(cls, known, file)
+        joined = _joined(cls, file)
+        if joined is not None:
+            return joined
         return _hold(cls(file, page), file)
 
 
-def _known(file: ObjectFile) -> NamedObject | None:
-    """The object of this process in this file, if it has its descriptor still; with `lock` held."""
+def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
+    """One handle to the object in this file, if this process has it, and other code has not closed its descriptor."""
     known = _registry.get(file.key)
-    if known is not None and not locks.intact(known.fd):
-        forget(known)  # its handles are lost; new ones come with a new descriptor
-        known = None
-    return known
-
-
-def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
+    if known is None:
+        return None
     if not isinstance(known, cls):
         raise _wrong_kind(file, known.kind)
-    known.add_handle()
+    try:
+        known.add_handle()
+    except KernelError:
+        if locks.intact(known.fd):
+            raise
+        forget(known)  # its handles are lost; the new one comes with a new descriptor
+        return None
     return known
 
 
@@ -473,7 +474,7 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
             f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.life)}",
         )
     file.taken = True
-    descriptors.keep(fresh.fd, fresh)
+    descriptors.kept[fresh.fd] = fresh
     _registry[fresh.key] = fresh
     holders.add(fresh)
     return fresh

@@ -82,25 +82,30 @@ class _Shield:
 
     def __init__(self, function: Callable[[], None], late: _Late) -> None:
         self._function, self._late = function, late
-        waiting = [(self._run(),) for _ in range(self._AT_ONCE)]
-        for (each,) in waiting:
+        waiting = [(self._run(), None) for _ in range(self._AT_ONCE)]
+        for each, _ in waiting:
             next(each)
         #: Resumes one of the generators; neither this nor what it consists of is a Python function.
         self.hook = functools.partial(next, itertools.starmap(next, itertools.cycle(waiting)))
 
     def _run(self) -> Iterator[None]:
-        attempts = 0
+        due = 0
         while True:
             try:
-                if not attempts:
-                    attempts = self._ATTEMPTS
-                    yield
-                self._function()
-                attempts = 0
-            except GeneratorExit:
-                return
-            except BaseException as error:
-                attempts -= 1
+                try:
+                    # The loop is within the try: a jump back looks for signals too.
+                    while True:
+                        if not due:
+                            due = self._ATTEMPTS
+                            yield
+                        due -= 1
+                        self._function()
+                        due = 0
+                except GeneratorExit:
+                    return
+                except BaseException as error:
+                    self._late.keep(error)
+            except BaseException as error:  # of a second signal
                 self._late.keep(error)
 
 
