@@ -17,17 +17,13 @@ inode and adds a handle to it. That makes life's length the process's handle cou
 share a description, hence the mutex that goes with the guard.
 
 Unnamed objects are the same files without a name (memfd), so that they can be inherited and counted alike.
-
-A forked child has its parent's descriptions, whose locks are the parent's: the objects are *borrowed*, until it has put
-descriptions of its own in their place (`settle`). With os.fork that is before the call returns (see `processes`), with
-a fork in C at the first use (see `lineage`), and where it fails, at each use again.
 """
 
 import contextlib
 import os
 import threading
 import time
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from namedmap._kernel.linux import descriptors, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
@@ -36,66 +32,24 @@ from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
-from namedmap._kernel.objects.kernelobject import KernelObject, lock
+from namedmap._kernel.objects.description import Described
+from namedmap._kernel.objects.kernelobject import lock
 from namedmap._kernel.objects.postponing import postponed, undisturbed
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 ATTEMPTS = 1000
 
 
-class Guard:
-    """Holds the guard of an object for the length of a with-block."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: "NamedObject") -> None:
-        self.held = held
-
-    def __enter__(self) -> None:
-        if not ours[0]:
-            look()
-        held = self.held
-        if held.borrowed:
-            held.settle()
-        held.mutex.acquire()
-        try:
-            try:
-                held.call(held.fd, locks.SET, locks.GUARD_ON)
-            except BlockingIOError:
-                locks.take_guard(held.fd, held)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        held = self.held
-        try:
-            held.call(held.fd, locks.SET, locks.GUARD_OFF)
-        except OSError:
-            held.require_descriptor()
-            raise
-        finally:
-            held.mutex.release()
-
-
-class NamedObject(KernelObject):
+class NamedObject(Described):
     """An object in an object file: section, mutant, semaphore or event."""
-
-    kind: ClassVar[Kind]
 
     #: A second description, for children: see `processes`.
     passage: descriptors.Descriptor | None = None
-    #: In a forked child: the description, and so its locks, are still the parent's.
-    borrowed = False
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
-        self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
-        #: fcntl, for `fd`.
-        self.call = file.call
-        self.name, self.made = file.name, file.made
+        super().__init__(file)
+        self.made = file.made
         self.control = page
-        self.life = place
-        self.mutex = threading.RLock()
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -124,7 +78,7 @@ class NamedObject(KernelObject):
             if not left and not self.pinned:
                 forget(self)
             if left and not self.borrowed:
-                self._unlock(self.life + left)
+                self.unlock(self.life + left)
         if not left:
             self._last_handle()
         self.release()
@@ -133,12 +87,6 @@ class NamedObject(KernelObject):
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
         self.mutex = threading.RLock()  # another thread of the parent may have held it
 
-    def _unlock(self, start: int, length: int = 1) -> None:
-        try:
-            locks.unlock(self.fd, start, length)
-        except KernelError:
-            return  # other code has closed the descriptor, and the locks went with it
-
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""
         self.handle_count, self._references = handles, handles + views
@@ -146,74 +94,9 @@ class NamedObject(KernelObject):
             forget(self)
             self._last_handle()
         elif not self.borrowed:
-            self._unlock(self.life + handles, 0)
+            self.unlock(self.life + handles, 0)
         if not self._references:
             self._free()
-
-    # -- descriptors --------------------------------------------------------------------------------------------------
-
-    def descriptor_lost(self) -> None:
-        """Other code has closed the descriptor, and the number is another's."""
-        self.fd = locks.GONE
-
-    def require_descriptor(self) -> None:
-        """Raise the error that says so if other code has closed the descriptor."""
-        if not locks.intact(self.fd):
-            raise descriptors.lost(self, self.fd)
-
-    def reopen(self) -> locks.Anchored | locks.Compared:
-        """A new description of the object's file, which the caller closes."""
-        self.require_descriptor()
-        try:
-            return locks.kept(os.open(*self.way()))
-        except OSError as error:
-            raise from_oserror(error, f"{self} cannot be opened again through /proc/self/fd") from None
-
-    def way(self) -> tuple[str, int]:
-        """Path and flags for os.open of the object's file anew."""
-        return f"/proc/self/fd/{self.fd}", (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_CLOEXEC
-
-    def settle(self, own: int | None = None, patience: float | None = None) -> None:
-        """In a forked child: put a description of its own, with life on it, in the place of the inherited one.
-
-        The parent's stays as it is: closing the child's descriptor of it unlocks nothing. `own` is one that the parent
-        has prepared; without it, the parent can have let go of its handle before this child took life.
-        """
-        fresh = self.reopen() if own is None else own
-        try:
-            if own is None and self.handle_count:
-                locks.try_lock(fresh, place, self.handle_count)
-                self._require_life(fresh, patience)
-            with lock:
-                self.require_descriptor()
-                locks.unlock(fresh, place + self.handle_count, 0)
-                if self.handle_count:
-                    locks.try_lock(fresh, place, self.handle_count)
-                os.dup2(fresh, self.fd, inheritable=False)
-                self.life, self.borrowed = place, False
-        finally:
-            os.close(fresh)
-        self.settled()
-
-    def settled(self) -> None:
-        """The description has changed."""
-
-    def _require_life(self, fresh: int, patience: float | None) -> None:
-        """Raise an error if the object had ended before life was taken through this description."""
-        if self.path is None:
-            return
-        # Who ends an object looks for life and unlinks the file in one hold of the guard.
-        if not locks.wait_for(fresh, patience=patience, exclusive=False):
-            raise locks.stuck(fresh, self)
-        if not os.fstat(fresh).st_nlink and not locks.object_is_alive(fresh):
-            raise KernelError(
-                NTSTATUS.STATUS_INVALID_HANDLE,
-                f"{self} has ended: this process was forked by other means than os.fork, and its parent closed the "
-                "last handle before this process used one. Open it in the child, or fork with os.fork",
-            )
-        locks.unlock(fresh, locks.GUARD)
-
-    # -- handles ------------------------------------------------------------------------------------------------------
 
     def total_handles(self) -> int:
         return self.handle_count + locks.count_handles(self.fd)
@@ -227,10 +110,6 @@ class NamedObject(KernelObject):
         """Whether the object goes on in this process without a handle, to be found again under its name."""
         return False
 
-    def __str__(self) -> str:
-        """How errors call this object."""
-        return objectfile.describe(type(self), self.name)
-
     def release(self) -> None:
         with lock:
             if postponed(self.release):
@@ -242,10 +121,6 @@ class NamedObject(KernelObject):
                 forget(self)
         if last:
             self._free()
-
-    def guard(self) -> "Guard":
-        """Hold the object's guard exclusively, against other threads and other processes. For a with-statement."""
-        return Guard(self)  # made when needed: one that the object kept would make it wait for the garbage collector
 
     def close_passage(self) -> None:
         if self.passage is not None:
@@ -311,8 +186,6 @@ class NamedObject(KernelObject):
 Named = TypeVar("Named", bound=NamedObject)
 
 _registry: dict[tuple[int, int], NamedObject] = {}
-#: Where this process's handles are counted in the LIFE locks; a forked child has another place.
-place = locks.new_place()
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
 

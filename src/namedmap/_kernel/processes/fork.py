@@ -32,7 +32,7 @@ from namedmap._kernel.linux.lineage import free, ours
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import View, space
 from namedmap._kernel.names import namespace, objectfile
-from namedmap._kernel.objects import kernelobject, named, owners, postponing
+from namedmap._kernel.objects import description, kernelobject, named, owners, postponing
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import inbox
@@ -175,7 +175,7 @@ class _Fork:
             self._forget_others()
         free_locks()
         with space.lock, kernelobject.lock:
-            named.place = self._place if prepared else locks.new_place()
+            description.place = self._place if prepared else locks.new_place()
             for held in list(named.holders):
                 self._settle(held)
             self._close_spares()
