@@ -293,18 +293,18 @@ class TestForkingHandlers:
     def test_in_taking_a_mutex(self, spawn: Spawn) -> None:
         """One of the two owns it."""
         child = spawn("""
-            from calls.kernel import mutant
+            from calls.kernel import table
             m = win32.CreateMutex(None, False, None)
-            class Locks:
-                def __getattr__(self, name): return getattr(locks, name)
-                def call(self, fd, operation, argument):
-                    result = locks.call(fd, operation, argument)
-                    if argument == locks.OWNER_ON:
-                        mutant.locks = locks
-                        global pid
-                        pid = os.fork()
-                    return result
-            mutant.locks = Locks()
+            held = table.get(m).object
+            fcntl = held.call
+            def call(fd, operation, argument):
+                result = fcntl(fd, operation, argument)
+                if argument == locks.OWNER_ON:
+                    held.call = fcntl
+                    global pid
+                    pid = os.fork()
+                return result
+            held.call = call
             result = win32.WaitForSingleObject(m, 0)
             if not pid:
                 os._exit(result)

@@ -104,6 +104,9 @@ class Mutex(Waitable, Protocol):
     def owner(self) -> Owner | None:
         """Who owns it, as far as this process knows."""
 
+    def is_owned_by(self, owner: Owner) -> bool:
+        """Whether this owner has it."""
+
     def release_by(self, owner: Owner) -> int:
         """Give up one ownership."""
 

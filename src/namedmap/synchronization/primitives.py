@@ -207,7 +207,11 @@ class Mutex(Primitive):
     def owned(self) -> bool:
         """Whether the calling thread or the running task owns it."""
         held = self._use()
-        return held.owner is not None and held.owner in (platform.thread.owner, waits.running_task())
+        with errors.translated():
+            if held.is_owned_by(platform.thread.owner):
+                return True
+            task = waits.running_task()
+            return task is not None and held.is_owned_by(task)
 
     def _query(self) -> tuple[int, bool, bool]:
         held = self._use()

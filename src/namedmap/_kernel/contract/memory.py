@@ -30,6 +30,7 @@ def reader(address: int) -> Callable[[int, int], bytes] | None:
         view = space.view(address)
         section, start = view.section, view.offset + address - view.base
     fd = section.backing_fd
+    section.require_descriptor()
     if fd < 0 or protection.TABLE[view.protect].copies or not stat.S_ISREG(os.fstat(fd).st_mode):
         return None
 
@@ -107,6 +108,8 @@ def drop(address: int) -> None:
 
 def unmap_dropped() -> None:
     """Unmap what could not be unmapped when it was dropped."""
+    if not _dropped:
+        return
     lock: Any = space.lock
     while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
         try:

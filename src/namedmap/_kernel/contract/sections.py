@@ -12,6 +12,7 @@ from namedmap._kernel.names import names, security
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.processes import handover
+from namedmap._kernel.status import from_oserror
 from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()
@@ -49,7 +50,10 @@ class SectionHandle(Handle[Section]):
         with self.reference() as reference:
             held = reference.object
             mode = os.O_RDWR if reference.access & MAP_WRITE and held.writable else os.O_RDONLY
-            return os.open(f"/proc/self/fd/{held.data_fd}", mode | os.O_CLOEXEC)
+            try:
+                return os.open(f"/proc/self/fd/{held.data_fd}", mode | os.O_CLOEXEC)
+            except OSError as error:
+                raise from_oserror(error, f"{held} cannot be opened again through /proc/self/fd") from None
 
     def hand_over(self) -> int:
         with self.reference() as reference:

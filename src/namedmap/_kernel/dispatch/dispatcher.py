@@ -36,6 +36,7 @@ from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
 from namedmap._finalizer import finalizer
 from namedmap._kernel.linux import futex, libc, locks
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import kernelobject, postponing
@@ -63,24 +64,32 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
     function (so also of an __exit__), leaves neither behind; and so that a handler may use the object itself.
     """
 
-    fcntl, change, on, off = locks.call, locks.SET, locks.GUARD_ON, locks.GUARD_OFF  # the fastest to look up
+    change, on, off = locks.SET, locks.GUARD_ON, locks.GUARD_OFF  # the fastest to look up
 
     @functools.wraps(method)
     def call(self: Some, /, *arguments: *Arguments) -> Result:
+        if not ours[0]:
+            look()
         with self.mutex:
             if self.quick_words is None:
                 self.require_usable()
             self.depth += 1
             try:
                 try:
-                    fcntl(self.fd, change, on)
+                    self.call(self.fd, change, on)
                 except BlockingIOError:
                     self.wait_for_guard()
                 return method(self, *arguments)
             finally:
+                if not ours[0]:
+                    look()  # a signal handler has forked in C: the guard is the parent's
                 self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
                 if not self.depth:
-                    fcntl(self.fd, change, off)
+                    try:
+                        self.call(self.fd, change, off)
+                    except OSError:
+                        self.require_descriptor()
+                        raise
 
     return call
 
@@ -96,21 +105,22 @@ class Busy(KernelError):
 class FileWords:
     """State words through system calls: for the file of another user, who could cut it off under a mapping."""
 
-    def __init__(self, fd: int, offset: int, what: object, width: int = 4) -> None:
-        self.fd, self.offset, self.what, self.width = fd, offset, what, width
+    def __init__(self, held: "Dispatcher", offset: int, width: int = 4) -> None:
+        self._held, self.offset, self.width = held, offset, width
 
     def __len__(self) -> int:
         return _WORDS
 
     def __getitem__(self, index: int) -> int:
-        raw = os.pread(self.fd, self.width, self.offset + self.width * index)
+        raw = os.pread(self._held.fd, self.width, self.offset + self.width * index)
         if len(raw) < self.width:
-            raise truncated(self.what)
+            raise truncated(self._held)
         return int.from_bytes(raw, "little", signed=True)
 
     def __setitem__(self, index: int, value: int) -> None:
         raw = value.to_bytes(self.width, "little", signed=True)
-        os.pwrite(self.fd, raw, self.offset + self.width * index)
+        self._held.require_descriptor()
+        os.pwrite(self._held.fd, raw, self.offset + self.width * index)
 
 
 Words: TypeAlias = "FileWords | memoryview[int]"
@@ -191,14 +201,14 @@ class Dispatcher(NamedObject):
             self.quick_words = self.glimpse = view.cast("i")
             self.pairs = view.cast("q")
         else:
-            self.quick_words, self.pairs = FileWords(self.fd, offset, self), FileWords(self.fd, offset, self, 8)
+            self.quick_words, self.pairs = FileWords(self, offset), FileWords(self, offset, 8)
         return self.quick_words
 
     def _map(self) -> _Mapping:
         length = self.control.page_at + CONTROL_SIZE
         # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
         # from one without locks.
-        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDWR | os.O_CLOEXEC)
+        fd = self.reopen()
         try:
             info = os.fstat(fd)
             if info.st_size < length:
@@ -216,10 +226,10 @@ class Dispatcher(NamedObject):
 
     def require_usable(self) -> None:
         """With `mutex` held: the descriptor is open, and its locks are this process's own."""
-        if self.fd < 0:
+        if not self.references:
             raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{self}: the handle was closed by another thread")
         if self.borrowed:
-            self.guard().__enter__()  # raises, and says why
+            self.settle()
 
     def wait_for_guard(self) -> None:
         """Take the guard, which somebody else has."""
@@ -238,7 +248,7 @@ class Dispatcher(NamedObject):
         with self.mutex:
             self.quick_words = self.glimpse = self.pairs = None
             super()._free()
-            self.fd, self._mapping = -1, None
+            self.fd, self._mapping = locks.GONE, None
 
     def forked(self) -> None:
         super().forked()
@@ -280,10 +290,12 @@ class Dispatcher(NamedObject):
             rest = locks.range_to_unlock(locks.waiters_at(self.life) + self.enlisted - 1, locks.PLACE - self.enlisted)
             # No call, and so no signal handler, comes in between.
             self.enlisted -= 1
-            locks.call(self.fd, locks.SET, rest)
+            self.call(self.fd, locks.SET, rest)
 
     @finalizer
     def _lost(self, key: int, _: object = None) -> None:
+        if not ours[0]:
+            look()
         with kernelobject.lock:
             if postponing.postponed(functools.partial(self._lost, key)):
                 return

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from namedmap._kernel.dispatch.dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from namedmap._kernel.linux import locks
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -56,6 +57,8 @@ class Mutant(Dispatcher):
         return not self.recursion and words is not None and words[COUNT] > 0
 
     def take(self, owner: Owner) -> int | None:
+        if not ours[0]:
+            look()
         with self.mutex:
             result = self._try(owner)
             if result is not None or self.recursion:
@@ -74,7 +77,7 @@ class Mutant(Dispatcher):
         # The owner comes first: an interrupt right after the lock must not leave it without one.
         self.owner = owner
         try:
-            locks.call(self.fd, locks.SET, locks.OWNER_ON)
+            self.call(self.fd, locks.SET, locks.OWNER_ON)
         except BlockingIOError:
             if self._turn == turn:
                 self.owner = None
@@ -82,6 +85,8 @@ class Mutant(Dispatcher):
         except BaseException:
             self.revert()
             raise
+        if not ours[0]:
+            look()  # a signal handler has forked in C: what was locked just now is the parent's
         if self._turn != turn:
             return self._try(owner)
         abandoned = words[COUNT] < 1
@@ -98,6 +103,7 @@ class Mutant(Dispatcher):
         """Take a mutex that this process owns."""
         if self.owner != owner:
             return None
+        self.require_descriptor()
         if self.recursion == _DEEPEST:
             raise KernelError(NTSTATUS.STATUS_MUTANT_LIMIT_EXCEEDED, f"{self} is owned {_DEEPEST:,} times already")
         self.recursion += 1
@@ -106,6 +112,8 @@ class Mutant(Dispatcher):
 
     def release_by(self, owner: Owner) -> int:
         """Give up one ownership; returns the count before, 1 - (times it was owned)."""
+        if not ours[0]:
+            look()
         with self.mutex:
             left = self.recursion - 1
             if left < 0 or self.owner != owner:
@@ -119,9 +127,21 @@ class Mutant(Dispatcher):
                 try:
                     self._let_go(words)
                 except BaseException:
+                    if not locks.intact(self.fd):
+                        words[COUNT] = 0  # it was lost while it was owned, as if its owner had been killed
                     self.revert()
+                    self.require_descriptor()
                     raise
             return -left
+
+    def is_owned_by(self, owner: Owner) -> bool:
+        """Whether this thread or task owns it."""
+        if not ours[0]:
+            look()
+        if self.owner is None or self.owner != owner:
+            return False
+        self.require_descriptor()
+        return True
 
     def abandon(self, owner: Owner) -> None:
         """The owner has ended: COUNT stays owned, for the next one to see."""
@@ -134,7 +154,7 @@ class Mutant(Dispatcher):
         self.owner = None
         try:
             # Nothing happens in between: neither a call nor, therefore, a signal handler.
-            locks.call(self.fd, locks.SET, locks.OWNER_OFF)
+            self.call(self.fd, locks.SET, locks.OWNER_OFF)
         finally:
             if words[WAITING]:
                 words[WAITING] = 0
@@ -198,7 +218,7 @@ class Mutant(Dispatcher):
         self.require_usable()
         self.owner = owner
         try:
-            locks.call(self.fd, locks.SET, locks.OWNER_ON)
+            self.call(self.fd, locks.SET, locks.OWNER_ON)
         except BlockingIOError:
             self.owner = None
             return False
@@ -212,8 +232,13 @@ class Mutant(Dispatcher):
 
     def revert(self) -> None:
         if not self.recursion and self.owner is not None:
-            locks.call(self.fd, locks.SET, locks.OWNER_OFF)
-            self.owner = None
+            try:
+                self.call(self.fd, locks.SET, locks.OWNER_OFF)
+            except OSError:
+                self.require_descriptor()
+                raise
+            finally:
+                self.owner = None
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)

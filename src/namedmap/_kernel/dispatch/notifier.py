@@ -8,12 +8,12 @@ Words that are registered while it sleeps reach it because it sleeps on a word o
 import contextlib
 import ctypes
 import itertools
-import os
 import threading
 from collections.abc import Callable, Sequence
 
 from namedmap._kernel.dispatch.waiting import SHORT_SLICE, SLICE
 from namedmap._kernel.linux import futex
+from namedmap._kernel.linux.lineage import look, ours
 
 #: The longest sleep, in seconds: longer than that of a thread, because more happens after it.
 LONG_SLICE = 2 * SLICE
@@ -67,6 +67,8 @@ class Notifier:
         self._lock = threading.RLock()
 
     def _remove(self, key: int) -> Callable[[], object] | None:
+        if not ours[0]:
+            look()
         with self._lock:
             places, call = self._watches.pop(key, ((), None))
             self.load -= len(places)
@@ -119,13 +121,10 @@ def watch(places: Sequence[Place], call: Callable[[], object]) -> Callable[[], N
         return notifier.watch(places, call)
 
 
-def _forked() -> None:
-    # The threads stayed in the parent.
+def forked() -> None:
+    """In a forked child: the threads stayed in the parent."""
     global _choosing
     _choosing = threading.Lock()
     for each in _notifiers:
         each.forked()
     _notifiers.clear()
-
-
-os.register_at_fork(after_in_child=_forked)

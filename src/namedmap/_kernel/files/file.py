@@ -20,6 +20,7 @@ from typing import Self
 from namedmap._kernel.files import bytelocks, sharemodes
 from namedmap._kernel.files.bytelocks import ByteLocks
 from namedmap._kernel.linux import libc
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -47,7 +48,6 @@ class File(KernelObject):
         `lent` is another one of the same file, which stays the program's, and carries the byte-range locks.
         """
         super().__init__()
-        self.fd = fd
         self.path = path
         self.delete_on_close = delete_on_close
         self._lent = lent
@@ -59,9 +59,10 @@ class File(KernelObject):
         mode = flags & os.O_ACCMODE
         self.readable = mode != os.O_WRONLY and not flags & os.O_PATH
         self.writable = mode != os.O_RDONLY
-        kind = os.fstat(fd).st_mode
-        self.is_directory = stat.S_ISDIR(kind)
-        self.is_regular = stat.S_ISREG(kind)
+        info = os.fstat(fd)
+        self.fd = Descriptor(fd, info)
+        self.is_directory = stat.S_ISDIR(info.st_mode)
+        self.is_regular = stat.S_ISREG(info.st_mode)
 
     @classmethod
     def adopt(cls, fd: int, path: str) -> Self:
@@ -70,6 +71,11 @@ class File(KernelObject):
 
     def __str__(self) -> str:
         return f"file {self.path!r}"
+
+    def retain(self) -> Self:
+        """Add a reference, for a call, unless other code has closed the descriptor: the call would hit another file."""
+        self.fd.require(self)
+        return super().retain()
 
     @property
     def native_name(self) -> str:
@@ -213,13 +219,13 @@ class File(KernelObject):
         self._last_handle()
 
     def _last_handle(self) -> None:
-        if self.delete_on_close and self._opener == os.getpid():
+        if self.delete_on_close and self._opener == os.getpid() and self.fd.intact():
             self.unlink()
 
     def _free(self) -> None:
         if self._locks is not None:
             self._locks.close()
-        os.close(self.fd)
+        self.fd.close()
 
     def _resize(self, size: int, end: int) -> None:
         try:

@@ -1,6 +1,8 @@
 """What the operating system is asked for.
 
     libc          foreign declarations
+    lineage       whether this process is a forked child that uses its parent's descriptors
+    descriptors   kept descriptors, and programs that close what is not theirs
     procfs        the one reader of /proc
     locks         byte-range locks that the operating system counts: guard, life
     protection    what page protections mean to sections, views and mmap

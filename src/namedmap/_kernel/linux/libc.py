@@ -106,6 +106,11 @@ cachestat_.argtypes = (c_long, c_int, ctypes.POINTER(cachestat_range), ctypes.PO
 cachestat_.restype = c_long
 
 
+#: Of Python's own C interface: have a thread raise an exception at its next instruction.
+set_asynchronous_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+set_asynchronous_exception.argtypes, set_asynchronous_exception.restype = (c_ulong, ctypes.py_object), c_int
+
+
 def error(call: str) -> OSError:
     """The OSError for the C call that has just failed in this thread."""
     code = ctypes.get_errno()

@@ -17,18 +17,25 @@ can find them one by one: the kernel keeps the handle count over all processes. 
 reading it stops every lock operation of the machine for milliseconds, and it is no snapshot.)
 
 In a data file (one that sections and handles are made of) other bytes carry the share modes: see `sharing`.
+
+Other code may close a kept descriptor and get its number for a file of its own (see `descriptors`). A lock must not go
+there, nor seem to have been taken. Therefore a kept description has its file position, which nothing here uses, at the
+end of all files (ANCHOR), and the bytes to lock are given relative to it (SEEK_CUR). From the position of any other
+file the same distance leads before its start, and the kernel refuses the call (EINVAL): the comparison costs nothing.
+Filesystems whose files cannot be so long (ext4) have none of it: there the file is compared by device and inode.
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
 import os
 import random
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from namedmap._kernel.linux import procfs
+from namedmap._kernel.linux import descriptors, procfs
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
@@ -50,49 +57,128 @@ dear_until = 0.0
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 _READ, _WRITE, _UNLOCK = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
 _UNLOCKED = struct.pack("h", _UNLOCK)
-_fcntl = fcntl.fcntl
+_fcntl: Callable[[int, int, bytes], bytes] = fcntl.fcntl
 _random = random.SystemRandom()
+
+
+_FLOCK = struct.Struct("hhqqi4x")  # l_type, l_whence, l_start, l_len (0: to the end), l_pid
+#: The file position of kept descriptions; the longest file there can be.
+ANCHOR = (1 << 63) - 1
+
+
+class Anchored(int):
+    """A kept descriptor whose file position is ANCHOR."""
+
+
+class Compared(int):
+    """A kept descriptor on a filesystem that has no such position."""
+
+    key: tuple[int, int]
+
+
+_lseek = os.lseek
+_anchored = functools.lru_cache(maxsize=4096)(Anchored)  # a dictionary is quicker than to make one
+#: Stands for a descriptor that other code has closed.
+GONE = Anchored(descriptors.GONE)
+
+
+def kept(fd: int) -> Anchored | Compared:
+    """A descriptor of an object file, as it has to be called from now on."""
+    try:
+        _lseek(fd, ANCHOR, 0)
+        return _anchored(fd)
+    except OSError:
+        made = Compared(fd)
+        info = os.fstat(fd)
+        made.key = info.st_dev, info.st_ino
+        return made
+
+
+def intact(fd: int) -> bool:
+    """Whether a kept descriptor is still the one that it was."""
+    try:
+        if type(fd) is Anchored:
+            return _lseek(fd, 0, 1) == ANCHOR
+        info = os.fstat(fd)
+    except OSError:
+        return False
+    return not isinstance(fd, Compared) or fd.key == (info.st_dev, info.st_ino)
 
 
 @functools.lru_cache(maxsize=256)
 def _flock(kind: int, start: int, length: int) -> bytes:
-    """struct flock: l_type, l_whence, l_start, l_len (0: to the end), l_pid."""
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
 
 
-_ALIVE = _flock(_WRITE, PASSAGE, 0)
+@functools.lru_cache(maxsize=256)
+def _from_anchor(kind: int, start: int, length: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_CUR, start - ANCHOR, length, 0)
+
+
+_ALIVE, _ALIVE_FROM_ANCHOR = _flock(_WRITE, PASSAGE, 0), _from_anchor(_WRITE, PASSAGE, 0)
+
+
+def compared_call(fd: int, command: int, flock: bytes) -> bytes:
+    """fcntl with a struct flock that counts from ANCHOR, for a descriptor that is not there."""
+    if not intact(fd):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    kind, whence, start, length, _ = _FLOCK.unpack(flock)
+    if whence == os.SEEK_CUR:
+        start += ANCHOR
+    done: bytes = _fcntl(fd, command, _flock(kind, start, length))
+    return done
+
+
+def _call(fd: int, command: int, kind: int, start: int, length: int) -> bytes:
+    """One call with the lock of any descriptor, kept or not."""
+    kept_as = type(fd)
+    try:
+        if kept_as is Anchored:
+            return _fcntl(fd, command, _from_anchor(kind, start, length))
+        if kept_as is Compared:
+            return compared_call(fd, command, _from_anchor(kind, start, length))
+        return _fcntl(fd, command, _flock(kind, start, length))
+    except BlockingIOError:
+        raise
+    except OSError:
+        if not intact(fd):
+            raise descriptors.lost("a named object", fd) from None
+        raise
 
 
 def try_lock(fd: int, start: int, length: int = 1, *, exclusive: bool = False) -> bool:
     """Lock bytes without waiting; False when somebody else's lock is in the way. Converting is atomic."""
     try:
-        _fcntl(fd, _SET, _flock(_WRITE if exclusive else _READ, start, length))
+        _call(fd, _SET, _WRITE if exclusive else _READ, start, length)
     except BlockingIOError:
         return False
     return True
 
 
 def unlock(fd: int, start: int, length: int = 1) -> None:
-    _fcntl(fd, _SET, _flock(_UNLOCK, start, length))
+    _call(fd, _SET, _UNLOCK, start, length)
 
 
-# What every change of a state does, without the detours: fcntl(fd, SET, ...).
+# What every change of a state does, without the detours: call(fd, SET, ...) for an anchored descriptor, and
+# compared_call(fd, SET, ...) for another.
 SET, call = _SET, _fcntl
-GUARD_ON, GUARD_SHARED, GUARD_OFF = (_flock(kind, GUARD, 1) for kind in (_WRITE, _READ, _UNLOCK))
+GUARD_ON, GUARD_SHARED, GUARD_OFF = (_from_anchor(kind, GUARD, 1) for kind in (_WRITE, _READ, _UNLOCK))
 # The guard and everything behind it, which can be had only while nobody else has the object.
-ALL_ON, ALL_OFF = _flock(_WRITE, GUARD, 0), _flock(_UNLOCK, GUARD, 0)
-OWNER_ON, OWNER_OFF = _flock(_WRITE, OWNER, 1), _flock(_UNLOCK, OWNER, 1)
+ALL_ON, ALL_OFF = _from_anchor(_WRITE, GUARD, 0), _from_anchor(_UNLOCK, GUARD, 0)
+OWNER_ON, OWNER_OFF = _from_anchor(_WRITE, OWNER, 1), _from_anchor(_UNLOCK, OWNER, 1)
 
 
 def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
     """Whether another description holds a lock, shared or exclusive, on any of the bytes."""
-    probe: bytes = _fcntl(fd, _GET, _flock(_WRITE, start, length))
-    return probe[:2] != _UNLOCKED
+    return _call(fd, _GET, _WRITE, start, length)[:2] != _UNLOCKED
 
 
 def object_is_alive(fd: int) -> bool:
     """Whether any other description, in any process, holds the object in this file."""
-    probe: bytes = _fcntl(fd, _GET, _ALIVE)
+    try:
+        probe = _fcntl(fd, _GET, _ALIVE_FROM_ANCHOR if type(fd) is Anchored else _ALIVE)
+    except OSError:
+        probe = _call(fd, _GET, _WRITE, PASSAGE, 0)  # raises again, and says why
     return probe[:2] != _UNLOCKED
 
 
@@ -181,8 +267,8 @@ def count_waiters(fd: int, enough: int) -> int:
 
 
 def range_to_unlock(start: int, length: int) -> bytes:
-    """For fcntl(fd, SET, ...)."""
-    return _flock(_UNLOCK, start, length)
+    """As the constants above."""
+    return _from_anchor(_UNLOCK, start, length)
 
 
 #: The locks that are looked at to count others'. A stranger may have set any number of them; looking at one takes
@@ -195,8 +281,7 @@ def _count(fd: int, first: int, beyond: int, enough: int = 1 << 62) -> int:
     while ranges and total < enough and looks < _MOST_LOCKS:
         looks += 1
         start, end = ranges.pop()
-        probe = _fcntl(fd, _GET, _flock(_WRITE, start, end - start))
-        kind, _, found, length, _ = struct.unpack("hhqqi4x", probe)
+        kind, _, found, length, _ = _FLOCK.unpack(_call(fd, _GET, _WRITE, start, end - start))
         if kind != _UNLOCK and length:
             total += min(found + length, end) - max(found, start)
             ranges += [(a, b) for a, b in ((start, found), (found + length, end)) if a < b]

@@ -18,6 +18,7 @@ import platform
 import struct
 
 from namedmap._kernel.linux import libc
+from namedmap._kernel.linux.descriptors import Descriptor
 
 _SYSCALL = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "ppc64le": 364, "s390x": 355}.get(platform.machine())
 _USER_MODE_ONLY = 1
@@ -32,11 +33,13 @@ class FaultGuard:
     """This process's userfaultfd, made when first needed."""
 
     def __init__(self) -> None:
-        self._fd: int | None = None
+        self._fd: Descriptor | None = None
         self._forbidden = False
 
     def register(self, address: int, length: int) -> bool:
         """Make touching holes in this range fault; False where the system does not allow it."""
+        if self._fd is not None and not self._fd.intact():
+            self._fd = None  # what it guarded it guards no more
         if self._fd is None and not self._forbidden:
             self._open()
         if self._fd is None:
@@ -60,12 +63,12 @@ class FaultGuard:
         except OSError:
             os.close(fd)
             return
-        self._fd, self._forbidden = fd, False
+        self._fd, self._forbidden = Descriptor(fd), False
 
     def after_fork(self) -> None:
         """A child's mappings are not registered, and the inherited descriptor is the parent's."""
         if self._fd is not None:
-            os.close(self._fd)
+            self._fd.close()
         self._fd, self._forbidden = None, False
 
 

@@ -8,11 +8,13 @@ import dataclasses
 import functools
 import os
 import stat
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Self
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import backing
 from namedmap._kernel.names import controlpage
@@ -20,7 +22,7 @@ from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, C
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
-from namedmap._kernel.objects import named
+from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -61,7 +63,9 @@ class Section(NamedObject):
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    backing_fd = -1
+    backing_fd: Descriptor | int = -1
+    #: Called in a forked child when the section has a description of its own. Set by `processes`.
+    renew_views: ClassVar[Callable[["Section"], None]]
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
@@ -73,9 +77,9 @@ class Section(NamedObject):
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
-            self.backing_fd = given if given >= 0 else backing.open_backing(page, self, file.info.st_uid)
+            self.backing_fd = Descriptor(given if given >= 0 else backing.open_backing(page, self, file.info.st_uid))
         #: The descriptor that views are mapped from.
-        self.data_fd = self.backing_fd if self.backing_fd >= 0 else self.fd
+        self.data_fd: int = self.backing_fd if self.backing_fd >= 0 else self.fd
 
     @property
     def file_backed(self) -> bool:
@@ -112,6 +116,43 @@ class Section(NamedObject):
             raise limits.failed(error, fd, total, page) from None
 
     # -- operations --------------------------------------------------------------------------------------------------
+
+    def retain(self) -> Self:
+        """Add a reference, for a view or a call, unless other code has closed a descriptor of the section."""
+        if self.backing_fd >= 0 or not locks.intact(self.fd):
+            self.require_descriptor()
+        with kernelobject.lock:
+            self._references += 1
+        return self
+
+    def descriptor_lost(self) -> None:
+        super().descriptor_lost()
+        if self.backing_fd < 0:
+            self.data_fd = self.fd
+
+    def require_descriptor(self) -> None:
+        super().require_descriptor()
+        if isinstance(self.backing_fd, Descriptor):
+            self.backing_fd.require(self)
+
+    @contextlib.contextmanager
+    def without_locks(self) -> Iterator[int]:
+        """A descriptor to map copy-on-write views from.
+
+        A view keeps the description that it was made from, with its locks, in forked children too. Shared views are
+        mapped anew there (`settled`); but what has been copied on write would be lost by that.
+        """
+        if self.file_backed:
+            yield self.data_fd
+            return
+        fresh = self.reopen()
+        try:
+            yield fresh
+        finally:
+            os.close(fresh)
+
+    def settled(self) -> None:
+        Section.renew_views(self)
 
     def check_view(self, offset: int, length: int, protect: int) -> int:
         """The length of a view in bytes, after the checks of NtMapViewOfSection; 0 asks for the rest."""
@@ -193,8 +234,8 @@ class Section(NamedObject):
     # -- close -------------------------------------------------------------------------------------------------------
 
     def close_backing(self) -> None:
-        if self.backing_fd >= 0:
-            os.close(self.backing_fd)
+        if isinstance(self.backing_fd, Descriptor):
+            self.backing_fd.close()
             self.backing_fd = -1
 
 

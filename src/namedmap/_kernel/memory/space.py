@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.linux.lineage import free, look, ours
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
 from namedmap._kernel.memory.section import SEC_NOCACHE, Section, round_to_page
@@ -160,10 +161,22 @@ class View(Region):
             start += size
         return self.split(run.start, end)
 
+    def renew(self) -> None:
+        """Map shared pages anew from the section's description, which is another now; stores and protections stay."""
+        for run in self.runs:
+            if not run.private:
+                self._map_again(run.start, run.end, protection.mmu(run.protect), libc.MAP_SHARED)
+
     def _map_again(self, start: int, end: int, prot: int, kind: int) -> None:
-        place = libc.mmap(
-            self.base + start, end - start, prot, kind | libc.MAP_FIXED, self.section.data_fd, self.offset + start
-        )
+        self.section.require_descriptor()
+        if kind == libc.MAP_PRIVATE:
+            with self.section.without_locks() as fd:
+                self._map_from(fd, start, end, prot, kind)
+        else:
+            self._map_from(self.section.data_fd, start, end, prot, kind)
+
+    def _map_from(self, fd: int, start: int, end: int, prot: int, kind: int) -> None:
+        place = libc.mmap(self.base + start, end - start, prot, kind | libc.MAP_FIXED, fd, self.offset + start)
         if place == libc.MAP_FAILED:
             raise failed(end - start)
         if self.section.reserve:
@@ -196,10 +209,21 @@ class AddressSpace:
     """All regions of this process, by address."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self.arena = Arena()
         self._bases: list[int] = []
         self._regions: dict[int, Region] = {}
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Guards the regions. Reentrant, because a signal handler may map and unmap in the middle of any call."""
+        if not ours[0]:
+            look()
+        return self._lock
+
+    def free_lock(self) -> None:
+        """Where the thread that has it does not run any more."""
+        free(self._lock)
 
     def __iter__(self) -> Iterator[Region]:
         return iter(list(self._regions.values()))
@@ -247,7 +271,7 @@ class AddressSpace:
         return index >= 0 and self._bases[index] + round_up(self._regions[self._bases[index]].length) > base
 
     def insert(self, region: Region) -> None:
-        with self.lock:
+        with self._lock:
             # In this order a signal handler in between finds a region only when it is complete.
             self._regions[region.base] = region
             bisect.insort(self._bases, region.base)
@@ -259,12 +283,24 @@ class AddressSpace:
         del self._regions[base]
         self.arena.unmap(base, region.length)
 
-    def map_view(self, section: Section, offset: int, length: int, protect: int, base: int = 0, limit: int = 0) -> View:
+    def map_view(
+        self,
+        section: Section,
+        offset: int,
+        length: int,
+        protect: int,
+        base: int = 0,
+        limit: int = 0,
+        source: int | None = None,
+    ) -> View:
         """Map a view whose arguments have been checked. It takes over the caller's reference to the section."""
         wanted = protection.TABLE[protect]
+        if wanted.copies and source is None:
+            with section.without_locks() as source:
+                return self.map_view(section, offset, length, protect, base, limit, source)
         kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
-        fd = section.data_fd
-        with self.lock:
+        fd = section.data_fd if source is None else source
+        with self._lock:
             if base or limit:
                 found = self.place(length, base, wanted.prot, kind, fd, offset, limit)
             else:
@@ -276,7 +312,9 @@ class AddressSpace:
         return view
 
     def unmap_view(self, address: int) -> None:
-        with self.lock:
+        if not ours[0]:
+            look()
+        with self._lock:
             view = self._regions.get(address)
             if not isinstance(view, View):
                 view = self.view(address)
@@ -314,9 +352,16 @@ class AddressSpace:
                 )
             start += info.size
 
+    def renew_views(self, section: Section) -> None:
+        """In a forked child, for a section over the paging file: its views keep no description of the parent."""
+        if not section.file_backed:
+            for region in self:
+                if isinstance(region, View) and region.section is section:
+                    with contextlib.suppress(KernelError):  # no mapping is left: the view stays as it was
+                        region.renew()
+
     def after_fork(self) -> None:
-        """In a child: the lock may have been another thread's, and faults on reserved pages must be asked for anew."""
-        self.lock = threading.RLock()
+        """In a child: faults on reserved pages must be asked for anew."""
         userfault.guard.after_fork()
         for region in self:
             if isinstance(region, View) and region.section.reserve:

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import descriptors, locks
 from namedmap._kernel.names import namespace
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.names import ObjectName
@@ -39,7 +39,7 @@ in_flight: set["ObjectFile"] = set()
 class ObjectFile:
     """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
 
-    __slots__ = ("cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
+    __slots__ = ("call", "cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
 
     info: os.stat_result
     key: tuple[int, int]
@@ -54,8 +54,12 @@ class ObjectFile:
         writable: bool = True,
         made: bool = False,
     ) -> None:
-        self.cls, self.name, self.fd, self.path, self.writable, self.made = cls, name, fd, path, writable, made
+        self.cls, self.name, self.path, self.writable, self.made = cls, name, path, writable, made
+        self.fd = kept = locks.kept(fd)
+        self.call = locks.call if type(kept) is locks.Anchored else locks.compared_call
         self.taken = False
+        if fd in descriptors.kept:
+            descriptors.claim(fd)
         in_flight.add(self)
 
     def __str__(self) -> str:
@@ -66,7 +70,7 @@ class ObjectFile:
 
     def __exit__(self, *_: object) -> None:
         # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
-        locks.call(self.fd, locks.SET, locks.GUARD_OFF)
+        self.call(self.fd, locks.SET, locks.GUARD_OFF)
         in_flight.discard(self)
         if not self.taken:
             os.close(self.fd)
@@ -74,7 +78,7 @@ class ObjectFile:
     def lock(self, *, exclusive: bool) -> bool:
         """Take the guard and look at the file; False if it has lost its name meanwhile."""
         try:
-            locks.call(self.fd, locks.SET, locks.GUARD_ON if exclusive else locks.GUARD_SHARED)
+            self.call(self.fd, locks.SET, locks.GUARD_ON if exclusive else locks.GUARD_SHARED)
         except BlockingIOError:
             locks.take_guard(self.fd, self, exclusive=exclusive)
         self.info = info = os.fstat(self.fd)

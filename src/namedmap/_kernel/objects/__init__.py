@@ -4,6 +4,7 @@
     waitable      what waits ask of an object
     kernelobject  references and handles
     postponing    drops that come at a bad moment
+    description   the open file description of an object; making it one's own after a fork
     named         named objects: create, open, close
     table         the handle table
 

@@ -23,73 +23,35 @@ import contextlib
 import os
 import threading
 import time
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
-from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux import descriptors, locks, procfs
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
-from namedmap._kernel.objects.kernelobject import KernelObject, lock
+from namedmap._kernel.objects.description import Described
+from namedmap._kernel.objects.kernelobject import lock
 from namedmap._kernel.objects.postponing import postponed, undisturbed
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 ATTEMPTS = 1000
 
 
-class Guard:
-    """Holds the guard of an object for the length of a with-block."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: "NamedObject") -> None:
-        self.held = held
-
-    def __enter__(self) -> None:
-        held = self.held
-        if held.borrowed:
-            raise KernelError(
-                NTSTATUS.STATUS_TOO_MANY_OPENED_FILES,
-                f"{held} cannot be changed: when this process was forked no file descriptor was left for it",
-            )
-        held.mutex.acquire()
-        try:
-            try:
-                locks.call(held.fd, locks.SET, locks.GUARD_ON)
-            except BlockingIOError:
-                locks.take_guard(held.fd, held)
-        except BaseException:
-            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
-            held.mutex.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        held = self.held
-        try:
-            locks.call(held.fd, locks.SET, locks.GUARD_OFF)
-        finally:
-            held.mutex.release()
-
-
-class NamedObject(KernelObject):
+class NamedObject(Described):
     """An object in an object file: section, mutant, semaphore or event."""
-
-    kind: ClassVar[Kind]
 
     #: Whether this process is about to end: its handles keep the name no longer.
     retired = False
     #: A second description, for children: see `processes`.
-    passage: int | None = None
-    #: After a fork that found no descriptor free: the description, and so its locks, are the parent's.
-    borrowed = False
+    passage: descriptors.Descriptor | None = None
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
-        self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
-        self.name, self.made = file.name, file.made
+        super().__init__(file)
+        self.made = file.made
         self.control = page
-        self.life = place
-        self.mutex = threading.RLock()
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -98,8 +60,15 @@ class NamedObject(KernelObject):
 
     def add_handle(self) -> None:
         with lock:
+            if self.borrowed:
+                self.settle()
             super().add_handle()
-            locks.try_lock(self.fd, self.life, self.handle_count)
+            try:
+                locks.try_lock(self.fd, self.life, self.handle_count)
+            except KernelError:  # other code has closed the descriptor
+                self.handle_count -= 1
+                self._references -= 1
+                raise
 
     def drop_handle(self) -> None:
         with lock:
@@ -111,7 +80,7 @@ class NamedObject(KernelObject):
             if not left and not self.pinned:
                 forget(self)
             if left and not self.borrowed:
-                locks.unlock(self.fd, self.life + left)
+                self.unlock(self.life + left)
         if not left:
             self._last_handle()
         self.release()
@@ -127,7 +96,7 @@ class NamedObject(KernelObject):
             forget(self)
             self._last_handle()
         elif not self.borrowed:
-            locks.unlock(self.fd, self.life + handles, 0)
+            self.unlock(self.life + handles, 0)
         if not self._references:
             self._free()
 
@@ -143,10 +112,6 @@ class NamedObject(KernelObject):
         """Whether the object goes on in this process without a handle, to be found again under its name."""
         return False
 
-    def __str__(self) -> str:
-        """How errors call this object."""
-        return objectfile.describe(type(self), self.name)
-
     def release(self) -> None:
         with lock:
             if postponed(self.release):
@@ -159,13 +124,9 @@ class NamedObject(KernelObject):
         if last:
             self._free()
 
-    def guard(self) -> "Guard":
-        """Hold the object's guard exclusively, against other threads and other processes. For a with-statement."""
-        return Guard(self)  # made when needed: one that the object kept would make it wait for the garbage collector
-
     def close_passage(self) -> None:
         if self.passage is not None:
-            os.close(self.passage)
+            self.passage.close()
             self.passage = None
 
     def retire(self) -> None:
@@ -184,13 +145,18 @@ class NamedObject(KernelObject):
                     objectfile.unlink(self.path, self.key)
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
-                # its file is dead at worst.
-                return
+                # its file is dead at worst. Or other code has closed the descriptor, and the object has ended with it.
+                if self.path is not None and not locks.intact(self.fd):
+                    namespace.current().remove_if_dead(self.path)
             finally:
-                self._drop_locks()
+                try:
+                    self._drop_locks()
+                except (KernelError, OSError):
+                    if locks.intact(self.fd):
+                        raise
 
     def _drop_locks(self) -> None:
-        locks.call(self.fd, locks.SET, locks.ALL_OFF)
+        self.call(self.fd, locks.SET, locks.ALL_OFF)
 
     def _is_last(self) -> bool:
         """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
@@ -198,7 +164,7 @@ class NamedObject(KernelObject):
         # creator is often its last holder; the others look first, so that they do not keep openers waiting.
         if self.made:
             try:
-                locks.call(self.fd, locks.SET, locks.ALL_ON)
+                self.call(self.fd, locks.SET, locks.ALL_ON)
                 return True
             except BlockingIOError:
                 pass
@@ -216,15 +182,17 @@ class NamedObject(KernelObject):
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
             self.close_backing()
-            os.close(self.fd)
+            if locks.intact(self.fd):
+                descriptors.kept.pop(self.fd, None)  # first: the number can be another's as soon as it is closed
+                os.close(self.fd)
+            else:
+                descriptors.forget(self.fd, self)
             holders.discard(self)
 
 
 Named = TypeVar("Named", bound=NamedObject)
 
 _registry: dict[tuple[int, int], NamedObject] = {}
-#: Where this process's handles are counted in the LIFE locks; a forked child has another place.
-place = locks.new_place()
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
 
@@ -249,9 +217,10 @@ def create(
 
     `writing` says whether the handle must allow changes, which another user's object may not grant.
     """
+    if not ours[0]:
+        look()
     if name is None:
-        fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
-        with ObjectFile(cls, None, fd, None) as file:
+        with ObjectFile(cls, None, _memory_file(cls), None) as file:
             file.lock(exclusive=True)
             return _initialise(cls, file, page, security), False
     page.name = name.leaf
@@ -275,9 +244,18 @@ def create(
     )
 
 
+def _memory_file(cls: type[NamedObject]) -> int:
+    try:
+        return os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, f"cannot create {objectfile.describe(cls, None)}") from None
+
+
 @undisturbed
 def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
+    if not ours[0]:
+        look()
     made = ObjectFile.find(cls, name, namespace.current().path(name))
     if made is None:
         raise _missing(cls, name)
@@ -324,9 +302,9 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
-        known = _registry.get(file.key)
-        if known is not None:
-            return _joined(cls, known, file)
+        joined = _joined(cls, file)
+        if joined is not None:
+            return joined
     page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
@@ -335,9 +313,8 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     fresh = cls(file, page)
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
-        known = _registry.get(file.key)
         try:
-            return _hold(fresh, file) if known is None else _joined(cls, known, file)
+            return _joined(cls, file) or _hold(fresh, file)
         finally:
             if not file.taken:
                 fresh.close_backing()
@@ -347,16 +324,26 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
 def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
     """One handle to an object whose file another process has handed to us, and keeps alive meanwhile."""
     with lock:
-        known = _registry.get(file.key)
-        if known is not None:
-            return _joined(cls, known, file)
+        joined = _joined(cls, file)
+        if joined is not None:
+            return joined
         return _hold(cls(file, page), file)
 
 
-def _joined(cls: type[Named], known: NamedObject, file: ObjectFile) -> Named:
+def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
+    """One handle to the object in this file, if this process has it, and other code has not closed its descriptor."""
+    known = _registry.get(file.key)
+    if known is None:
+        return None
     if not isinstance(known, cls):
         raise _wrong_kind(file, known.kind)
-    known.add_handle()
+    try:
+        known.add_handle()
+    except KernelError:
+        if locks.intact(known.fd):
+            raise
+        forget(known)  # its handles are lost; the new one comes with a new descriptor
+        return None
     return known
 
 
@@ -367,6 +354,7 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
             f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.life)}",
         )
     file.taken = True
+    descriptors.kept[fresh.fd] = fresh
     _registry[fresh.key] = fresh
     holders.add(fresh)
     return fresh

@@ -7,6 +7,7 @@ then. A task stands for itself.
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -27,8 +28,9 @@ class _End:
 
     @finalizer
     def __del__(self) -> None:
-        # After a fork the child takes down the parent's other threads; they go on in the parent.
-        if os.getpid() == self.pid:
+        # After a fork the child takes down the parent's other threads; they go on in the parent. At the end of the
+        # interpreter the process ends too, and the kernel abandons what it owns.
+        if os.getpid() == self.pid and not sys.is_finalizing():
             ended(self.owner)
 
 
@@ -43,11 +45,9 @@ class _Thread(threading.local):
 thread = _Thread()
 
 
-def _forked() -> None:
+def forked() -> None:
+    """In a forked child: the thread that goes on is its own."""
     thread.end.pid = os.getpid()
-
-
-os.register_at_fork(after_in_child=_forked)
 
 
 def ended(owner: Owner) -> None:

@@ -7,6 +7,7 @@ any instant. The module decides for each drop whether it can be done now.
 import contextlib
 import functools
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ Result = TypeVar("Result")
 
 #: While this process forks: what to do when it has.
 _after_fork: list[Callable[[], None]] | None = None
+_due: deque[Callable[[], None]] = deque()
 
 
 def begin_fork() -> None:
@@ -23,11 +25,23 @@ def begin_fork() -> None:
     _after_fork = []
 
 
-def end_fork() -> list[Callable[[], None]]:
-    """What was postponed; with `lock` held. A forked child, which counts anew, need not do it."""
+def forking() -> bool:
+    """Whether drops wait for the end of a fork."""
+    return _after_fork is not None
+
+
+def end_fork(*, discard: bool = False) -> None:
+    """What was postponed is due now; with `lock` held. A forked child, which counts anew, need not do it."""
     global _after_fork
-    calls, _after_fork = _after_fork or [], None
-    return calls
+    if _after_fork is not None and not discard:
+        _due.extend(_after_fork)
+    _after_fork = None
+
+
+def call_postponed() -> None:
+    """Do what was postponed; without `lock`."""
+    while _due:
+        _due.popleft()()
 
 
 def postponed(call: Callable[[], None]) -> bool:

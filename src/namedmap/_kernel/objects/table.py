@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.objects import kernelobject
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError
@@ -36,6 +37,8 @@ class Handle(Generic[Kernel]):
         """The object, with a reference that the caller takes over, for a call that needs these rights."""
         if access & ~self.access:
             raise denied(self.access, access)
+        if not ours[0]:
+            look()
         with table.lock:
             table.check(self)
             return self.object.retain()
@@ -92,6 +95,8 @@ class HandleTable:
 
     def enter(self, handle: Handle[Any], *, inherit: bool = False) -> None:
         """Give a new handle its value. It stands for one handle count of its object, which goes with it."""
+        if not ours[0]:
+            look()
         with self.lock:
             value = heapq.heappop(self._free) if self._free else next(self._values)
             while value in self._entries:  # adopted meanwhile, under a value that another process chose
@@ -116,6 +121,8 @@ class HandleTable:
     def get(self, value: int) -> Handle[Any]:
         """The entry for a handle value; the two low bits are ignored."""
         # A Win32 handle may come sign-extended or cut to 32 bits; ours are below 2**31 in either form.
+        if not ours[0]:
+            look()
         value &= ~3
         entry = self._entries.get(value)
         if entry is None and FOREIGN <= value < LIMIT:
@@ -170,6 +177,8 @@ class HandleTable:
         """Close a handle by its value. Pseudo handles close without effect."""
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             return
+        if not ours[0]:
+            look()
         entry = self._entries.get(value) or self.get(value)
         with self.lock:
             self.check(entry)
@@ -182,6 +191,8 @@ class HandleTable:
 
     def remove(self, handle: Handle[Any]) -> None:
         """Close a handle unless its value is another's, or protected."""
+        if not ours[0]:
+            look()
         with self.lock:
             if self._entries.get(handle.value) is not handle or handle.flags & FLAG_PROTECT:
                 return
@@ -202,6 +213,8 @@ class HandleTable:
 
     def replace(self, value: int, access: int, *, inherit: bool) -> bool:
         """Make a handle its own duplicate, with other access and flags; False if it cannot be closed or gain access."""
+        if not ours[0]:
+            look()
         with self.lock:
             entry = self._entries.get(value & ~3)
             if entry is None or entry.flags & FLAG_PROTECT or access & ~entry.access:
@@ -238,6 +251,8 @@ class HandleTable:
         The handles themselves stay. What is in the globals of a program is finalized after this, and its finalizers
         close handles, and may use them.
         """
+        if not ours[0]:
+            look()
         for held in {entry.object for entry in self.entries()}:
             with contextlib.suppress(OSError):  # the others go all the same
                 held.retire()

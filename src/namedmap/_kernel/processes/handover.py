@@ -24,15 +24,14 @@ from namedmap._kernel.objects.table import Handle
 from namedmap._kernel.processes.process import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
 
-_KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
+KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
 
 Record = dict[str, Any]
 
 
 def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
     """A new description of the object's file, with a lock of its own on `count` bytes (maybe none)."""
-    mode = os.O_RDWR if held.writable else os.O_RDONLY
-    fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
+    fd = held.reopen()
     if count:
         locks.try_lock(fd, locks_at, count)
     return fd
@@ -53,7 +52,7 @@ def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
 
 def receive(record: Record, fd: int, backing: int) -> KernelObject:
     """The object for a record and its descriptors, which are closed or taken over."""
-    cls = _KINDS.get(record["type"])
+    cls = KINDS.get(record["type"])
     if cls is not None:
         return receive_named(cls, record, fd, backing)
     if record["type"] == File.type_name:

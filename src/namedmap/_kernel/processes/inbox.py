@@ -19,6 +19,8 @@ from typing import Any
 
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux.descriptors import Descriptor
+from namedmap._kernel.linux.lineage import free
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import namespace
 from namedmap._kernel.objects.named import NamedObject
@@ -27,9 +29,10 @@ from namedmap._kernel.processes import handover
 from namedmap._kernel.processes.handover import reopen
 from namedmap._kernel.processes.inheritance import synchronise_inheritance
 from namedmap._kernel.processes.process import Process
-from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _inbox: socket.socket | None = None
+_descriptor: Descriptor | None = None
 _receiving = threading.RLock()
 
 
@@ -60,21 +63,22 @@ def _socket(call: Callable[[socket.socket, str], object], path: str) -> socket.s
 
 def open_inbox() -> None:
     """Make this process reachable for handles that others of the user duplicate into it."""
-    global _inbox
+    global _inbox, _descriptor
+    if _lost():
+        forked()
     if _inbox is None:
         path = _inbox_path(os.getpid())
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # of a socket that other code has closed
         inbox = _socket(socket.socket.bind, path)
         inbox.listen(1024)
-        _inbox = inbox
+        _inbox, _descriptor = inbox, Descriptor(inbox.fileno())
         atexit.register(_close_inbox, path, os.getpid())
 
 
 def _close_inbox(path: str, pid: int) -> None:
-    global _inbox
-    inbox = _inbox
-    if os.getpid() == pid and inbox is not None:
-        _inbox = None
-        inbox.close()
+    if os.getpid() == pid and _inbox is not None:
+        forked()
         with contextlib.suppress(OSError):
             os.unlink(path)
 
@@ -88,9 +92,9 @@ def send(entry: Handle[Any], target: Process) -> int:
         # It counts as the receiver's handle already.
         descriptors.append(reopen(held, locks_at=locks.new_place()))
         if isinstance(held, Section) and held.file_backed:
-            descriptors.append(os.dup(held.backing_fd))
+            descriptors.append(_duplicate(held.backing_fd, held))
     elif isinstance(held, File):
-        descriptors.append(os.dup(held.fd))
+        descriptors.append(_duplicate(held.fd.require(held), held))
     record = handover.describe(entry, value, 0 if descriptors else -1, 1 if len(descriptors) > 1 else -1)
     message = json.dumps(record).encode("utf-8", "surrogateescape")
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
@@ -109,11 +113,18 @@ def send(entry: Handle[Any], target: Process) -> int:
     return value
 
 
+def _duplicate(fd: int, what: object) -> int:
+    try:
+        return os.dup(fd)
+    except OSError as error:
+        raise from_oserror(error, f"cannot hand over {what}") from None
+
+
 def receive() -> None:
     """Adopt all handles that other processes have sent."""
     # One thread at a time: who finds the queue empty must find what another has just taken from it in the table.
     with _receiving:
-        while (inbox := _inbox) is not None:
+        while (inbox := _inbox) is not None and not _lost():
             try:
                 message, _ = inbox.accept()
             except BlockingIOError:
@@ -140,8 +151,19 @@ def _accept(message: socket.socket) -> None:
 
 def forked() -> None:
     """In a forked child: the socket is the parent's, and another thread of it may have been receiving."""
-    global _inbox, _receiving
-    _receiving = threading.RLock()
-    if _inbox is not None:
-        _inbox.close()
-        _inbox = None
+    global _inbox, _descriptor
+    free_lock()
+    if _inbox is not None and _descriptor is not None:
+        _inbox.detach()
+        _descriptor.close()
+        _inbox = _descriptor = None
+
+
+def free_lock() -> None:
+    """Where the thread that has it does not run any more."""
+    free(_receiving)
+
+
+def _lost() -> bool:
+    """Whether other code has closed the socket."""
+    return _descriptor is not None and not _descriptor.intact()

@@ -3,49 +3,70 @@
 An object with an inheritable handle keeps a *passage*: a description with a PASSAGE lock whose descriptor is not closed
 by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is thus what
 bInheritHandles=TRUE is on Windows, and on Windows means the same.
+
+The list is of the parent, which may have another release of namedmap, and its numbers mean something only as long as
+nobody has closed a descriptor in between. So it says its version, and each descriptor's device and inode; it is judged
+as a whole before anything is done, and believed as a whole or not at all.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import table
-from namedmap._kernel.processes.handover import Record, describe, receive, reopen
-from namedmap._kernel.status import KernelError
+from namedmap._kernel.objects.table import LIMIT, Handle, table
+from namedmap._kernel.processes.handover import KINDS, Record, describe, receive, reopen
+from namedmap._kernel.processes.process import Process, Thread
+from namedmap._kernel.status import KernelError, from_oserror
 
 _LIST_NAME = "namedmap-handles"
+_VERSION = 2
+_MOST_BYTES = 16 << 20
 
 
 class _HandleList:
     """The memfd that tells a child which handles it has inherited."""
 
     def __init__(self) -> None:
-        self.fd: int | None = None
+        self.fd: Descriptor | None = None
 
     def publish(self, records: Sequence[Record]) -> None:
+        if self.fd is not None and not self.fd.intact():
+            self.forget()
         if not records:
             self.forget()
             return
-        fresh = os.memfd_create(_LIST_NAME, os.MFD_CLOEXEC)
-        os.write(fresh, json.dumps(records).encode("utf-8", "surrogateescape"))
+        fresh = self._written(records)
         if self.fd is None:
-            self.fd = fresh
             os.set_inheritable(fresh, True)
+            self.fd = Descriptor(fresh)
         else:
             # In one step: a child that is started now sees the old list or the new one.
             os.dup2(fresh, self.fd, inheritable=True)
             os.close(fresh)
+            self.fd = Descriptor(self.fd)
+
+    def _written(self, records: Sequence[Record]) -> int:
+        try:
+            fresh = os.memfd_create(_LIST_NAME, os.MFD_CLOEXEC)
+            text = json.dumps({"version": _VERSION, "handles": records})
+            os.write(fresh, text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise from_oserror(error, "cannot list the handles that children inherit") from None
+        return fresh
 
     def forget(self) -> None:
         if self.fd is not None:
-            os.close(self.fd)
+            self.fd.close()
             self.fd = None
 
 
@@ -62,43 +83,123 @@ def _synchronise() -> None:
     inheritable = table.inheritable()
     wanted = {entry.object for entry in inheritable.values()}
     for held in list(named.holders):
-        if held in wanted and held.passage is None:
-            held.passage = reopen(held, locks_at=locks.PASSAGE)
-            os.set_inheritable(held.passage, True)
-        elif held not in wanted:
+        if held.passage is not None and (held not in wanted or not held.passage.intact()):
             held.close_passage()
-        if isinstance(held, Section) and held.file_backed:
+        if held in wanted and held.passage is None:
+            passage = reopen(held, locks_at=locks.PASSAGE)
+            os.set_inheritable(passage, True)
+            held.passage = Descriptor(passage)
+        if isinstance(held, Section) and isinstance(held.backing_fd, Descriptor) and held.backing_fd.intact():
             os.set_inheritable(held.backing_fd, held in wanted)
-    records = []
-    for value, entry in inheritable.items():
-        held_object = entry.object
-        fd = backing = -1
-        if isinstance(held_object, NamedObject):
-            fd = -1 if held_object.passage is None else held_object.passage
-            backing = held_object.backing_fd if isinstance(held_object, Section) else -1
-        elif isinstance(held_object, File):
-            fd = held_object.fd
-        records.append(describe(entry, value, fd, backing))
     for entry in table.entries():
-        if isinstance(entry.object, File):
+        if isinstance(entry.object, File) and entry.object.fd.intact():
             os.set_inheritable(entry.object.fd, entry.object in wanted)
-    handles.publish(records)
+    handles.publish([_record(entry, value) for value, entry in inheritable.items()])
+
+
+def _record(entry: Handle[Any], value: int) -> Record:
+    held = entry.object
+    fd = backing = -1
+    if isinstance(held, NamedObject):
+        fd = -1 if held.passage is None else held.passage
+        backing = held.backing_fd if isinstance(held, Section) else -1
+    elif isinstance(held, File):
+        fd = held.fd
+    return describe(entry, value, fd, backing) | {"files": [_identity(each) for each in (fd, backing)]}
+
+
+def _identity(fd: int) -> list[int] | None:
+    """Device and inode, by which a receiver knows that a number is still of the file that was meant."""
+    if fd < 0:
+        return None
+    with contextlib.suppress(OSError):
+        info = os.fstat(fd)
+        return [info.st_dev, info.st_ino]
+    return None
 
 
 def take_inherited() -> None:
     """At start: adopt the handles that a parent left in this process."""
+    for fd in list(_lists()):
+        try:
+            records = _believed(fd)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+            warnings.warn(
+                f"the handles that a parent meant this process to inherit are not taken over: their list cannot be "
+                f"believed ({type(error).__name__}: {error}). Use one release of namedmap in parent and child",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            continue
+        os.close(fd)
+        _adopt(records)
+
+
+def _lists() -> Iterator[int]:
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/self/fd/{entry}").startswith(f"/memfd:{_LIST_NAME} "):
-                    _adopt_list(int(entry))
+                    yield int(entry)
 
 
-def _adopt_list(fd: int) -> None:
-    raw = os.pread(fd, os.fstat(fd).st_size, 0)
-    os.close(fd)
+def _believed(fd: int) -> list[Record]:
+    """The records of a list, all of which are what this release writes, and whose descriptors are those that it means.
+
+    Raises one of several errors that say what is wrong.
+    """
+    text = os.pread(fd, min(os.fstat(fd).st_size, _MOST_BYTES), 0).decode("utf-8", "surrogateescape")
+    content = json.loads(text)
+    if type(content) is not dict or content.get("version") != _VERSION:
+        raise ValueError(f"it is not of version {_VERSION}")
+    records: list[Record] = content["handles"]
+    for record in records:
+        _judge(record)
+    if len({record["handle"] for record in records}) < len(records):
+        raise ValueError("a handle is there twice")
+    return records
+
+
+_FIELDS: dict[str, tuple[type, ...]] = {"handle": (int,), "access": (int,), "flags": (int,), "type": (str,)}
+_OF_FILES: dict[str, tuple[type, ...]] = {"path": (str, type(None)), "fd": (int,), "files": (list,)}
+_OF_OBJECTS: dict[str, tuple[type, ...]] = {"writable": (bool,), "name": (list, type(None)), "backing": (int,)}
+
+
+def _judge(record: Record) -> None:
+    kind = record["type"]
+    fields = dict(_FIELDS)
+    if kind in KINDS:
+        fields |= _OF_FILES | _OF_OBJECTS
+    elif kind == File.type_name:
+        fields |= _OF_FILES
+    elif kind == Process.type_name:
+        fields["pid"] = (int,)
+    elif kind != Thread.type_name:
+        raise ValueError(f"{kind!r} is no kind of object")
+    for field, types in fields.items():
+        if type(record[field]) not in types:
+            raise TypeError(f"{field!r} is {record[field]!r}")
+    if not 0 < record["handle"] < LIMIT or record["handle"] % 4:
+        raise ValueError(f"{record['handle']} is no handle")
+    name = record.get("name")
+    if name is not None and [type(part) for part in name] != [bool, str]:
+        raise TypeError(f"'name' is {name!r}")
+    _judge_descriptors(record)
+
+
+def _judge_descriptors(record: Record) -> None:
+    if "fd" not in record:
+        return
+    for fd, known in zip((record["fd"], record.get("backing", -1)), record["files"], strict=True):
+        if fd >= 0 and (known is None or _identity(fd) != known):
+            raise ValueError(f"descriptor {fd} is not that of {record['type']} {record['path'] or ''}")
+    if record["fd"] < 0:
+        raise ValueError(f"a {record['type']} has no descriptor")
+
+
+def _adopt(records: Sequence[Record]) -> None:
     received: dict[int, KernelObject] = {}
-    for record in json.loads(raw.decode("utf-8", "surrogateescape")):
+    for record in records:
         # Several handles to one object come with one descriptor.
         shared = received.get(record.get("fd", -1))
         with contextlib.suppress(KernelError, OSError):

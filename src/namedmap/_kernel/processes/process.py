@@ -8,9 +8,10 @@ import select
 import signal
 import struct
 import time
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 from namedmap._kernel.linux import procfs
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -40,7 +41,7 @@ class Process(KernelObject):
     def __init__(self, pid: int) -> None:
         self.pid = pid
         try:
-            self._fd = os.pidfd_open(pid)
+            self._fd = Descriptor(os.pidfd_open(pid))
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
@@ -54,14 +55,20 @@ class Process(KernelObject):
     def __str__(self) -> str:
         return f"process {self.pid}"
 
+    def retain(self) -> Self:
+        """Add a reference, for a call, unless other code has closed the descriptor."""
+        self._fd.require(self)
+        return super().retain()
+
     def signaled(self) -> bool:
         """Whether the process has ended."""
+        self._fd.require(self)
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))
 
     def descriptor(self) -> int:
-        return self._fd
+        return self._fd.require(self)
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +133,7 @@ class Process(KernelObject):
         return self._times
 
     def _free(self) -> None:
-        os.close(self._fd)
+        self._fd.close()
 
 
 def _ticks(number: int) -> int:
