@@ -87,7 +87,7 @@ class TestAnotherUser:
     @each_kind
     def test_does_not_see_local_names(self, kind: Kind, second: Second, second_user: int, keep: Keep) -> None:
         """Only Global\\ is common to users, whatever the permissions."""
-        keep(kind.create("classes.local", security=EVERYONE))
+        keep(kind.create("classes.local"))
         child = second(uid=second_user)
         assert child.value(f"raised(kind({kind.name!r}).open, 'classes.local')") == "NotFoundError"
 

@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: All locks of the kernel lie in [_ZONE, _ZONE + _ZONE_SIZE), below the bytes of the share modes.
@@ -121,7 +122,7 @@ class ByteLocks:
         self._fd, self._what, self._lent = fd, what, lent
         self._mutex = threading.RLock()
         self._held: list[Range] = []
-        self._own: int | None = None
+        self._own: Descriptor | None = None
         self._pid = os.getpid()
 
     # -- operations ---------------------------------------------------------------------------------------------------
@@ -239,26 +240,29 @@ class ByteLocks:
             return self._lent
         if self._own is None:
             self._own = self._opened()
-        return self._own
+        return self._own.require(self._what)
 
     def _mode(self) -> int:
         return fcntl.fcntl(self._description(), fcntl.F_GETFL) & os.O_ACCMODE
 
-    def _opened(self) -> int:
+    def _opened(self) -> Descriptor:
         flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         for mode in (os.O_RDWR, os.O_RDONLY, os.O_WRONLY):
             try:
-                return os.open(f"/proc/self/fd/{self._fd}", mode | flags)
+                return Descriptor(os.open(f"/proc/self/fd/{self._fd}", mode | flags))
             except OSError as error:
-                failure = error
+                failure = from_oserror(error, f"cannot lock bytes of {self._what}")
                 if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY):
                     break
-        raise from_oserror(failure, f"cannot lock bytes of {self._what}")
+        try:
+            raise failure
+        finally:
+            del failure  # else it would be in a cycle with this frame
 
     def _close_own(self) -> None:
         own, self._own = self._own, None
         if own is not None:
-            os.close(own)
+            own.close()
 
     def _mine(self) -> threading.RLock:
         """The mutex. A forked child has none of its parent's locks, and another thread may have been here."""

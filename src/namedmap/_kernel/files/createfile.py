@@ -263,7 +263,10 @@ def _open_descriptor(request: _Request, info: os.stat_result) -> int | None:
             failure = request.path.failure(error, "cannot open")
             if error.errno not in (errno.EACCES, errno.EPERM):
                 break
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure  # else it would be in a cycle with this frame
 
 
 def _modes(access: int, overwrite: bool = False) -> tuple[int, ...]:

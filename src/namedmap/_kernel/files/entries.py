@@ -6,6 +6,7 @@ copied as what it leads to. Source: DeleteFile, MoveFileEx, CopyFile, GetFileAtt
 """
 
 import contextlib
+import ctypes
 import errno
 import os
 import pathlib
@@ -236,9 +237,8 @@ def _rename(
     old, new = os.fsencode(source.name), os.fsencode(target.name)
     if libc.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, 0 if replacing else _RENAME_NOREPLACE) == 0:
         return
-    error = libc.error("rename")
-    if replacing or error.errno not in (errno.EINVAL, errno.ENOSYS):
-        raise error
+    if replacing or ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+        raise libc.error("rename")
     # A filesystem that cannot refuse to replace: look, then rename.
     if os.path.lexists(target.name):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

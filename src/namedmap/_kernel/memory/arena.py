@@ -99,9 +99,10 @@ def _map_trimmed(length: int, prot: int, flags: int, fd: int, offset: int) -> in
         raise failed(length)
     base = round_up(found)
     if libc.mmap(base, length, prot, flags | libc.MAP_FIXED, fd, offset) == libc.MAP_FAILED:
-        error = failed(length)
+        code = ctypes.get_errno()
         libc.munmap(found, span)
-        raise error
+        ctypes.set_errno(code)
+        raise failed(length)
     if base > found:
         libc.munmap(found, base - found)
     if found + span > base + length:

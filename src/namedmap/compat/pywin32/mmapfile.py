@@ -108,7 +108,10 @@ class mmapfile:
                 return
             except _errors.Error as failure:
                 refusal = error(failure.winerror, "MapViewOfFile", failure.message)
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            del refusal  # else it would be in a cycle with this frame
 
     def _open_section(self) -> _Section:
         if self._section is None:
