@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from calls import close, failed, message
-from calls.files import ALL, BOTH, READ, mounted, opened, public_directory, refused, run, write
-from child import NOBODY, needs_root
+from calls.files import ALL, BOTH, READ, opened, refused, run, write
+from child import NOBODY
+from child.users import mounted, needs_root, public_directory
 from namedmap import win32
 
 READONLY, HIDDEN, SYSTEM = 0x1, 0x2, 0x4

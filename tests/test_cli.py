@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import click
 import pytest
 
 import namedmap
-from child import WATCHDOG, Spawn
+from child import WATCHDOG, Spawn, eventually
 from child.command import COMMAND, background, call, environment, heard, held, run
 from namedmap import inspection
 from namedmap.cli import _app, _values
@@ -392,11 +391,11 @@ class TestWaiting:
         """A wait that sleeps ends by the signal of another process, or by Ctrl-C with status 130."""
         with held("e", "--kind", "event", "--auto"):
             with background("wait", "e") as process:
-                _until(lambda: inspection.info("e").waiters == 1)
+                eventually(lambda: inspection.info("e").waiters == 1, "the wait")
                 process.send_signal(signal.SIGINT)
                 assert process.wait(WATCHDOG) == 130
             with background("wait", "e") as process:
-                _until(lambda: inspection.info("e").waiters == 1)
+                eventually(lambda: inspection.info("e").waiters == 1, "the wait")
                 call("signal", "e")
                 assert heard(process) == "e"
                 assert process.wait(WATCHDOG) == 0
@@ -421,7 +420,7 @@ class TestWaiting:
             background("lock", "m", "--", "sh", "-c", script) as other,
         ):
             other.wait(WATCHDOG)
-            _until(lambda: (directory / "log").read_text().count("out") == 2)
+            eventually(lambda: (directory / "log").read_text().count("out") == 2, "two lines of the log")
         assert (directory / "log").read_text().split() == ["in", "out", "in", "out"]
         run("lock", "m", "--", "sh", "-c", "exit 3", status=3)
         run("lock", "m", "--", "sh", "-c", "kill -9 $$", status=137)
@@ -457,7 +456,7 @@ class TestWaiting:
         """Who gets a mutex whose owner was killed is told, and runs its command."""
         with held("m", "--kind", "mutex") as holder:
             with background("lock", "m", "--", "sleep", "60") as process:
-                _until(lambda: inspection.info("m").state["owned"])
+                eventually(lambda: inspection.info("m").state["owned"], "the ownership")
                 [sleeper] = _children(process.pid)
                 process.kill()
                 process.wait(WATCHDOG)
@@ -535,13 +534,6 @@ class TestPipes:
         command = " ".join(f"'{each}'" for each in COMMAND)
         done = subprocess.run(["sh", "-c", f"{command} ls >&-"], capture_output=True, env=environment(), check=False)
         assert b"Traceback" not in done.stderr
-
-
-def _until(true: Any) -> None:
-    deadline = time.monotonic() + WATCHDOG
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _children(pid: int) -> list[int]:

@@ -61,8 +61,7 @@ class TestCopy:
     def test_interrupted(self, directory: Path) -> None:
         """Ctrl-C ends a copy with status 130 and leaves no half copy; a bar has shown how far it was."""
         with open(directory / "big", "wb") as big:
-            for _ in range(512):
-                big.write(os.urandom(1 << 20))
+            big.writelines([os.urandom(1 << 20)] * 512)
         with terminal("copy", "big", "copy", "--no-reflink", "--threads", "1") as child:
             child.expect("big")
             child.sendintr()
@@ -226,8 +225,7 @@ class TestBigFiles:
     def test_terminated(self, directory: Path) -> None:
         """A copy that is ended by SIGTERM leaves no half copy."""
         with open(directory / "big", "wb") as big:
-            for _ in range(256):
-                big.write(os.urandom(1 << 20))
+            big.writelines([os.urandom(1 << 20)] * 256)
         with background("copy", "big", "copy", "--no-reflink", "--threads", "1") as process:
             eventually(lambda: (directory / "copy").exists() or process.poll() is not None, "the beginning of a copy")
             process.send_signal(signal.SIGTERM)

@@ -4,13 +4,12 @@ import os
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import namedmap
-from child import WATCHDOG
+from child import eventually
 from child.command import COMMAND, call, ended, held, run, terminal
 from namedmap import inspection
 
@@ -36,10 +35,7 @@ class TestInterrupts:
     def test_ctrl_c_ends_a_wait(self) -> None:
         """Ctrl-C ends a wait that sleeps."""
         with held("e", "--kind", "event", "--auto"), terminal("wait", "e") as child:
-            deadline = time.monotonic() + WATCHDOG
-            while inspection.info("e").waiters != 1:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            eventually(lambda: inspection.info("e").waiters == 1, "the wait")
             child.sendintr()
             status, text = ended(child)
         assert (status, "Traceback" in text) == (130, False)

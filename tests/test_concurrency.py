@@ -2,7 +2,8 @@
 
 import pytest
 
-from calls import KINDS, close, gone, message, object_files
+from calls import close, message, object_files
+from calls.kinds import KINDS, gone
 from calls.memory import run
 from child import Spawn
 from namedmap import win32

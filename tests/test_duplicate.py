@@ -6,22 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from calls import (
-    Kind,
-    close,
-    create,
-    each_kind,
-    error_of_open,
-    gone,
-    handle_count,
-    message,
-    object_files,
-    open_section,
-    poke,
-    unmap,
-    view,
-)
+from calls import close, create, error_of_open, handle_count, message, object_files, open_section, poke, unmap, view
 from calls.files import opened, read
+from calls.kinds import Kind, each_kind, gone
 from child import WATCHDOG, Child, Spawn, known_in
 from namedmap import win32
 

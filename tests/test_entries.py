@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from calls import close, failed
-from calls.files import ALL, BOTH, READ, WRITE, mounted, opened, public_directory, read, refused, run, section_of
-from child import NOBODY, needs_root
+from calls.files import ALL, BOTH, READ, WRITE, opened, read, refused, run, section_of
+from child import NOBODY
+from child.users import mounted, needs_root, public_directory
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("directory")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import namedmap
 from calls.bigfiles import Segments, build, names, segments, space, sparse
-from calls.files import mounted
-from child import needs_root, plain
+from child import plain
+from child.users import mounted, needs_root
 from namedmap import files
 
 TIB = 1 << 40

@@ -13,8 +13,8 @@ import pytest
 
 import namedmap
 from calls.bigfiles import build, names, sparse
-from calls.files import mounted, public_directory
-from child import WATCHDOG, Spawn, needs_root
+from child import WATCHDOG, Spawn
+from child.users import mounted, needs_root, public_directory
 from namedmap import files
 
 MIB = 1 << 20

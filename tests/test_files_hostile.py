@@ -15,8 +15,8 @@ import pytest
 
 import namedmap
 from calls.bigfiles import build, names, sparse
-from calls.files import public_directory
-from child import Spawn, needs_root
+from child import Spawn
+from child.users import needs_root, public_directory
 from namedmap import files
 
 #: Says that it has 4096 bytes, and has fewer.

@@ -26,7 +26,8 @@ from calls import (
     valid_file,
     view,
 )
-from child import NOBODY, Spawn, needs_root
+from child import NOBODY, Spawn
+from child.users import needs_root
 from namedmap import nt, win32
 
 NAME = "hostile"

@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 
 from calls import (
-    Kind,
     close,
     create,
-    each_kind,
     error_of_open,
-    gone,
     handle_count,
     message,
     object_files,
@@ -24,6 +21,7 @@ from calls import (
     view,
 )
 from calls.files import opened, read
+from calls.kinds import Kind, each_kind, gone
 from child import WATCHDOG, Child, Spawn, eventually, known_in
 from namedmap import win32
 

@@ -12,7 +12,8 @@ import pytest
 
 import namedmap
 from calls.kernel import locks, namespace, system
-from child import Spawn, needs_root
+from child import Spawn, eventually
+from child.users import needs_root
 from namedmap import inspection
 
 OBJECT = {
@@ -82,10 +83,7 @@ class TestObjects:
         child = spawn()
         child.run('import namedmap; e = namedmap.Event.open("e")')
         child.start("run", "e.wait()")
-        deadline = time.monotonic() + 60
-        while only("e").waiters != 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: only("e").waiters == 1, "the wait of a child")
         event.set()
         child.finish()
         event.close()
@@ -238,16 +236,16 @@ class TestCollect:
             namedmap.open("alive").close()
         assert inspection.collect() == []
 
-    def test_never_removes_a_live_object(self, spawn: Spawn) -> None:
+    def test_never_removes_a_live_object(self, spawn: Spawn, tmp_path: Path) -> None:
         """While others create, open and close without end, the collector never takes a name from them."""
         children = [spawn() for _ in range(2)]
         for number, child in enumerate(children):
             child.run(
                 f"""
                 import namedmap
-                def work(end):
+                def work():
                     rounds = 0
-                    while time.monotonic() < end:
+                    while not os.path.exists({str(tmp_path / "over")!r}):
                         with namedmap.create("race{number}", 4096) as mapping, mapping.view() as view:
                             view[:4] = rounds.to_bytes(4, "little")
                             with namedmap.open("race{number}", "read") as other, other.view() as reader:
@@ -258,16 +256,14 @@ class TestCollect:
                     return rounds
                 """
             )
-            child.start("value", "work(time.monotonic() + 2)")
-        end = time.monotonic() + 1.9
-        looks = 0
-        while time.monotonic() < end:
+            child.start("value", "work()")
+        eventually(lambda: bool(inspection.objects()), "the first object of a child")
+        for _ in range(100):
             # Nobody was killed, so nothing is dead.
             assert inspection.collect() == []
             assert not [each for each in inspection.objects() if each.status in ("dead", "damaged")]
-            looks += 1
+        (tmp_path / "over").touch()
         assert all(child.finish() > 0 for child in children)
-        assert looks > 0
 
     @needs_root
     @pytest.mark.leaves_dead_files

@@ -10,12 +10,9 @@ import pytest
 
 import namedmap
 from calls import (
-    Kind,
     close,
     create,
-    each_kind,
     error_of_open,
-    gone,
     handle_count,
     message,
     object_files,
@@ -27,6 +24,7 @@ from calls import (
     view,
 )
 from calls.kernel import locks
+from calls.kinds import Kind, each_kind, gone
 from child import WATCHDOG, Child, Spawn, eventually
 from namedmap import win32
 from namedmap.compat import mmap

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from calls import close, create, handle_count, message, object_files, view
-from child import WATCHDOG, Child, Spawn, needs_root
+from child import WATCHDOG, Child, Spawn
+from child.users import needs_root
 from namedmap import win32
 
 PAGE = 4096

@@ -20,7 +20,8 @@ from calls import (
     view,
 )
 from calls.kernel import locks, table
-from child import NOBODY, Child, Spawn, needs_root
+from child import NOBODY, Child, Spawn
+from child.users import needs_root
 from namedmap import nt, win32
 
 NAME = "security"

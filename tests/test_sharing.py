@@ -9,24 +9,10 @@ from pathlib import Path
 import pytest
 
 from calls import close, failed, message
-from calls.files import (
-    ALL,
-    BOTH,
-    READ,
-    WRITE,
-    open_file,
-    opened,
-    public_directory,
-    read,
-    refused,
-    run,
-    running,
-    section_of,
-    start,
-    write,
-)
+from calls.files import ALL, BOTH, READ, WRITE, open_file, opened, read, refused, run, running, section_of, start, write
 from calls.kernel import locks, sharemodes
-from child import NOBODY, WATCHDOG, needs_root
+from child import NOBODY, WATCHDOG
+from child.users import needs_root, public_directory
 from namedmap import win32
 
 ACCESSES = (

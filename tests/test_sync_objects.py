@@ -8,23 +8,9 @@ from typing import Any
 
 import pytest
 
-from calls import (
-    KINDS,
-    Kind,
-    alive,
-    basic,
-    close,
-    create,
-    each_kind,
-    failed,
-    had,
-    loose,
-    loose_nt,
-    message,
-    object_files,
-    object_path,
-)
+from calls import alive, basic, close, create, failed, had, loose, loose_nt, message, object_files, object_path
 from calls.files import opened
+from calls.kinds import KINDS, Kind, each_kind
 from calls.sync import (
     ABANDONED,
     EVENT,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls import close, failed, message
-from calls.files import READ, flags_of, mounted, opened, read, refused, section_of, seek, size, write
-from child import needs_root
+from calls.files import READ, flags_of, opened, read, refused, section_of, seek, size, write
+from child.users import mounted, needs_root
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("directory")

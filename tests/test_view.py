@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import namedmap
-from child import Spawn, needs_root
+from child import Spawn
+from child.users import needs_root
 from namedmap import FileMapping, View
 from namedmap.errors import AccessDeniedError, BadValueError, PageError
 

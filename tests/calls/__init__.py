@@ -8,12 +8,10 @@ import ctypes
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ctypes import c_int, c_size_t, c_ssize_t, c_ulong, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
 
 from calls.kernel import locks, namespace, parse
 from namedmap import nt, win32
@@ -230,52 +228,3 @@ def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]
 def alive(path: Path) -> "contextlib.AbstractContextManager[int]":
     """Make a file look like a live object: somebody holds life on it."""
     return raw_lock(path, locks.LIFE, exclusive=False)
-
-
-# -- kinds of objects -------------------------------------------------------------------------------------------------
-
-
-class Kind(NamedTuple):
-    """How a kind of object is made and opened, here and in children (where it is text)."""
-
-    name: str
-    create: Callable[[str], int | None]
-    open: Callable[[str], int | None]
-    text: str
-
-
-def _create_section(name: str) -> int | None:
-    return win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 4096, name)
-
-
-KINDS = (
-    Kind(
-        "section",
-        _create_section,
-        lambda name: win32.OpenFileMapping(win32.FILE_MAP_READ, False, name),
-        "create({!r})",
-    ),
-    Kind(
-        "mutex",
-        lambda name: win32.CreateMutex(None, False, name),
-        lambda name: win32.OpenMutex(win32.SYNCHRONIZE, False, name),
-        "win32.CreateMutex(None, True, {!r})",
-    ),
-    Kind(
-        "event",
-        lambda name: win32.CreateEvent(None, True, False, name),
-        lambda name: win32.OpenEvent(win32.SYNCHRONIZE, False, name),
-        "win32.CreateEvent(None, True, False, {!r})",
-    ),
-    Kind(
-        "semaphore",
-        lambda name: win32.CreateSemaphore(None, 1, 2, name),
-        lambda name: win32.OpenSemaphore(win32.SYNCHRONIZE, False, name),
-        "win32.CreateSemaphore(None, 1, 2, {!r})",
-    ),
-)
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
-
-def gone(kind: Kind, name: str) -> bool:
-    return kind.open(name) is None and win32.GetLastError() == win32.ERROR_FILE_NOT_FOUND

@@ -1,14 +1,9 @@
-"""Files: short calls, directories for everybody, filesystems."""
+"""Files: short calls."""
 
 import contextlib
-import ctypes
 import functools
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import child
 from calls import message, section
@@ -106,24 +101,3 @@ def flags_of(path: Path) -> int:
                 lines = Path(f"/proc/self/fdinfo/{entry}").read_text().splitlines()
                 return int(next(line for line in lines if line.startswith("flags:")).split()[1], 8)
     raise AssertionError(f"{path} is not open")
-
-
-@contextlib.contextmanager
-def public_directory() -> Iterator[Path]:
-    """A directory that every user can use, unlike pytest's."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
-
-
-@contextlib.contextmanager
-def mounted(kind: str, where: Path, options: str = "") -> Iterator[Path]:
-    """A filesystem of this kind for the length of the block; skips where mounting is forbidden (most containers)."""
-    where.mkdir()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", os.fsencode(where), kind.encode(), 0, options.encode()) != 0:
-        pytest.skip(f"cannot mount a {kind} here: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield where
-    finally:
-        libc.umount2(os.fsencode(where), 2)

@@ -17,14 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
 WATCHDOG = 60.0
 NOBODY = 65534
 
 is_root = os.geteuid() == 0
-needs_root = pytest.mark.skipif(not is_root, reason="only root can become another user, mount, or set cgroup limits")
 
 #: Imports come before the change of user: another user may not read the directory that Python is installed in. After
 #: it the kernel makes a process undumpable, and its /proc/self root's, which a login (an exec) would have undone.
@@ -126,7 +123,7 @@ class Child:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             if not selector.select(timeout):
                 self.kill()
-                pytest.fail(f"the child has said nothing for {timeout:g} s")
+                raise AssertionError(f"the child has said nothing for {timeout:g} s")
         return os.read(self.process.stdout.fileno(), 1 << 16)
 
     # -- statements and expressions --------------------------------------------------------------------------------
@@ -191,7 +188,7 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(WATCHDOG)
-            pytest.fail(f"the child did not end within {WATCHDOG:g} s")
+            raise AssertionError(f"the child did not end within {WATCHDOG:g} s") from None
         finally:
             for stream in (self.process.stdin, self.process.stdout):
                 if stream is not None:
@@ -203,7 +200,7 @@ class Child:
 Spawn = Callable[..., Child]
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
+def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait for something that only the kernel can do, such as ending a process that is nobody's child here."""
     deadline = time.monotonic() + WATCHDOG
     while not condition():
