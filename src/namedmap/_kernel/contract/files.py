@@ -60,7 +60,7 @@ def open(
 def of_descriptor(descriptor: int, access: Access) -> FileHandle:
     try:
         mode = os.O_RDWR if access.file & _GENERIC_WRITE else os.O_RDONLY
-        own = os.open(f"/proc/self/fd/{descriptor}", mode | os.O_CLOEXEC | os.O_NONBLOCK)
+        own = os.open(f"/proc/self/fd/{descriptor}", mode | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         handle = FileHandle(File(own, os.readlink(f"/proc/self/fd/{descriptor}")), File.map_access(access.file))
     except OSError as error:
         raise from_oserror(error, f"descriptor {descriptor} cannot be mapped") from None

@@ -6,6 +6,7 @@ shared for that moment, as by an opener. A look is no snapshot: objects come and
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
-from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -158,6 +159,9 @@ def _describe(fd: int, path: str, is_global: bool) -> Found | None:
     problem = ""
     try:
         page = controlpage.parse(fd, info.st_size, path)
+        if names.ObjectName(is_global, page.name).file_name() != namespace.stem(path):
+            says, page = page.name, None
+            raise controlpage.corrupt(path, f"its control page says that it is {says!r}")
         words = _words(fd, page)
     except KernelError as error:
         problem = error.detail
@@ -241,14 +245,17 @@ def open_data(found: Found) -> tuple[int, int]:
         )
     path = page.backing_path if page.flags & FLAG_FILE_BACKED else found.path
     try:
-        fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
-    except OSError as error:
-        raise from_oserror(error, f"cannot open the memory of {found.name!r} ({path})") from None
-    info = os.fstat(fd)
-    if (info.st_dev, info.st_ino) == found.data:
-        return fd, page.size
-    os.close(fd)
-    raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"{path} is not the file of {found.name!r} any more")
+        seen = reopening.look(path)
+        try:
+            info = os.fstat(seen)
+            if (info.st_dev, info.st_ino) == found.data and stat.S_ISREG(info.st_mode):
+                return reopening.reopen(seen, os.O_RDONLY), page.size
+        finally:
+            os.close(seen)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a path that somebody forged
+        failure = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        raise from_oserror(failure, f"cannot open the memory of {found.name!r} ({path!r})") from None
+    raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"{path!r} is not the file of {found.name!r} any more")
 
 
 # -- the dead ----------------------------------------------------------------------------------------------------------

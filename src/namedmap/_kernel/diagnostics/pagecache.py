@@ -33,7 +33,7 @@ class Counts(NamedTuple):
 def open_file(path: str) -> tuple[int, int]:
     """A descriptor of a regular file, and its size in bytes; the caller closes it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise from_oserror(error, f"cannot open {path!r}") from None
     info = os.fstat(fd)

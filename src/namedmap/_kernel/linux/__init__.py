@@ -2,6 +2,7 @@
 
     libc          foreign declarations
     procfs        the one reader of /proc
+    reopening     opening what others have named
     locks         byte-range locks that the operating system counts: guard, life
     protection    what page protections mean to sections, views and mmap
     limits        memory that is promised

@@ -73,7 +73,7 @@ class Section(NamedObject):
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
-            self.backing_fd = given if given >= 0 else backing.open_backing(page, self, file.info.st_uid)
+            self.backing_fd = given if given >= 0 else backing.open_backing(page, self, file.info)
         #: The descriptor that views are mapped from.
         self.data_fd = self.backing_fd if self.backing_fd >= 0 else self.fd
 

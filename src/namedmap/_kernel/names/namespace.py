@@ -14,7 +14,7 @@ import stat
 import time
 
 from namedmap._kernel.linux import locks
-from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.names.names import SHORT, ObjectName
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 DEFAULT_ROOT = "/dev/shm"
@@ -24,8 +24,14 @@ GLOBAL_PREFIX = "namedmap.global."
 #: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
 SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
 
-#: O_NONBLOCK: opening a FIFO that somebody put in an object's place must not wait for its other end.
-OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+#: O_NONBLOCK: opening a FIFO that somebody put in an object's place must not wait for its other end. O_NOCTTY: a
+#: terminal there must not become that of a daemon.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def stem(path: str) -> str:
+    """The part of an object file's path that stands for the object's name."""
+    return os.path.basename(path).removeprefix(GLOBAL_PREFIX)
 
 
 class Namespace:
@@ -45,7 +51,8 @@ class Namespace:
             path = self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
             if len(self._paths) > 10_000:
                 self._paths.clear()
-            self._paths[name] = path
+            if len(name.leaf) <= SHORT:
+                self._paths[name] = path
         return path
 
     def prepare(self) -> None:

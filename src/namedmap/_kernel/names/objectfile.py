@@ -81,7 +81,25 @@ class ObjectFile:
         self.key = (info.st_dev, info.st_ino)
         if not stat.S_ISREG(info.st_mode):
             raise not_a_file(self.path, str(self))
-        return info.st_nlink > 0
+        return info.st_nlink == 1 or (info.st_nlink > 1 and self._has_its_name())
+
+    def _has_its_name(self) -> bool:
+        """Whether its path still leads to a file that has several: one that somebody has linked may have lost this."""
+        try:
+            info = os.lstat(str(self.path))
+        except OSError:
+            return False
+        return (info.st_dev, info.st_ino) == self.key
+
+    def check_links(self) -> None:
+        """Refuse a file under several names that others may write to, who can have written this name into it."""
+        if self.info.st_nlink > 1 and self.info.st_mode & 0o022:
+            raise KernelError(
+                NTSTATUS.STATUS_FILE_CORRUPT,
+                f"{self}: {self.path} has another name (a hard link), which somebody made who may write to it; it may "
+                f"be another object. Find it (find {os.path.dirname(str(self.path))} -inum {self.info.st_ino}) and "
+                "remove what is not yours",
+            )
 
     @classmethod
     def find(cls, kind: type[HasKind], name: ObjectName, path: str) -> Self | None:

@@ -319,7 +319,11 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     with lock:
         known = _registry.get(file.key)
         if known is not None:
+            # Who may write to an object's file may link it to another name, where this process expects another.
+            if known.name != file.name:
+                raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
             return _joined(cls, known, file)
+    file.check_links()
     page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
