@@ -161,16 +161,22 @@ def _open_to_lock(path: str, uid: int) -> int:
 
 
 def _remove_inbox_if_dead(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+    # A socket of an inbox's own type would be queued there until its process looks. One of another type is answered
+    # EPROTOTYPE as long as the process has the inbox, whether it listens yet or not, and ECONNREFUSED afterwards.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         try:
+            found = os.lstat(path).st_ino
             directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 probe.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
             finally:
                 os.close(directory)
         except ConnectionRefusedError:
-            os.unlink(path)  # its process has gone
-            return True
+            # Its process has gone. Another sweeper may be here as well, and be done.
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(path).st_ino == found:
+                    os.unlink(path)
+                    return True
         except OSError:
             return False
     return False

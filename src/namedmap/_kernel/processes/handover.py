@@ -7,12 +7,13 @@ it is: file object and file pointer are shared, as on Windows.
 
 import dataclasses
 import os
+import stat
 from typing import Any
 
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.names import ObjectName
@@ -20,7 +21,7 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import Handle
+from namedmap._kernel.objects.table import LIMIT, Handle
 from namedmap._kernel.processes.process import Process, Thread
 from namedmap._kernel.status import NTSTATUS, KernelError
 
@@ -47,8 +48,41 @@ def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
     elif isinstance(held, File):
         record |= {"path": held.path, "fd": fd}
     elif isinstance(held, Process):
-        record |= {"pid": held.pid}
+        record |= {"pid": held.pid, "started": held.started}
     return record
+
+
+def judged(record: object, descriptors: int) -> Record:
+    """What another process has sent, with so many descriptors, as a whole; ValueError if it is not a handle of ours."""
+    if not isinstance(record, dict) or not _is_handle(record):
+        raise ValueError("no handle is described")
+    kind = record["type"]
+    if kind in _KINDS:
+        name, path = record.get("name"), record.get("path")
+        named_well = name is None or (isinstance(name, list) and [type(each) for each in name] == [bool, str])
+        most = 2 if kind == Section.type_name else 1
+        good = named_well and (path is None or _is_path(path)) and type(record.get("writable")) is bool
+        good = good and 1 <= descriptors <= most
+    elif kind == File.type_name:
+        good = _is_path(record.get("path")) and descriptors == 1
+    elif kind == Process.type_name:
+        good = type(record.get("pid")) is int and type(record.get("started")) is str and not descriptors
+    else:
+        good = kind == Thread.type_name and not descriptors
+    if not good:
+        raise ValueError(f"no {kind} is described")
+    return record
+
+
+def _is_handle(record: Record) -> bool:
+    numbers = [record.get(each) for each in ("handle", "access", "flags")]
+    if any(type(each) is not int or not 0 <= each < 1 << 32 for each in numbers):
+        return False
+    return record["handle"] % 4 == 0 and 0 < record["handle"] < LIMIT and type(record.get("type")) is str
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and "\0" not in path
 
 
 def receive(record: Record, fd: int, backing: int) -> KernelObject:
@@ -60,19 +94,24 @@ def receive(record: Record, fd: int, backing: int) -> KernelObject:
         os.set_inheritable(fd, False)
         file: File = File.adopt(fd, record["path"])
         return file
-    return Process(record["pid"]) if record["type"] == Process.type_name else Thread()
+    return Process(record["pid"], record.get("started")) if record["type"] == Process.type_name else Thread()
 
 
 def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
     name = ObjectName(*record["name"]) if record["name"] else None
     held: NamedObject | None = None
     try:
-        mode = os.O_RDWR if record["writable"] else os.O_RDONLY
-        own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("the descriptor is not that of an object file")
+        own = reopening.reopen(fd, os.O_RDWR if record["writable"] else os.O_RDONLY)
         with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
             file.lock(exclusive=False)
             page = controlpage.parse(own, file.info.st_size, file)
+            if page.kind is not cls.kind:
+                raise ValueError("the object is of another kind than was said")
             if backing >= 0:
+                if not _is_backing(backing, page):
+                    raise ValueError("the second descriptor is not that of the section's file")
                 os.set_inheritable(backing, False)
                 page = dataclasses.replace(page, backing_fd=backing)
             held = named.adopt(cls, file, page)
@@ -81,6 +120,11 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
         os.close(fd)  # only now: its lock has kept the object alive
         if backing >= 0 and not (isinstance(held, Section) and held.backing_fd == backing):
             os.close(backing)  # not needed: this process had the object already, or it is gone
+
+
+def _is_backing(fd: int, page: controlpage.Control) -> bool:
+    info = os.fstat(fd)
+    return (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode)
 
 
 def receive_section(fd: int, *, writable: bool) -> Section:
