@@ -259,8 +259,8 @@ def _leftovers(present: list[ObjectInfo]) -> Iterator[Finding]:
         yield Finding("ok", "the dead have left nothing behind", "")
     for each in dead:
         if each.owner != own:
-            text = f"user {each.owner} left {each.path} behind, which keeps others from creating {each.name!r}"
-            yield Finding("warning", text, f"that user: namedmap gc; root: rm {each.path}")
+            text = f"user {each.owner} left {each.path} behind, which takes {each.used:,} bytes of memory"
+            yield Finding("note", text, f"that user: namedmap gc; root: rm {each.path}, when nobody has {each.name!r}")
     for each in present:
         if each.status == "damaged":
             remedy = "end the programs that hold it, or remove the file"

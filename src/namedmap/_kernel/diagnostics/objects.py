@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
 from namedmap._kernel.linux import locks, procfs, reopening
-from namedmap._kernel.names import controlpage, names, namespace
+from namedmap._kernel.names import controlpage, names, namespace, succession
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -106,7 +106,10 @@ def look_at(name: str) -> Found:
     """The object of this name, live or dead. Raises KernelError if there is no file of it."""
     space, parsed = namespace.fresh_one(), names.parse(name)
     space.prepare()
-    found = _look_at(space.path(parsed), parsed.is_global) if parsed.leaf else None
+    path = space.path(parsed)
+    if parsed.is_global:
+        path = succession.living(path) or path
+    found = _look_at(path, parsed.is_global) if parsed.leaf else None
     if found is None:
         raise KernelError(
             NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"no object {name!r} exists: nobody holds a handle to it"
@@ -194,7 +197,7 @@ def _words(fd: int, page: Control) -> tuple[int, ...]:
 
 
 def _decoded(file_name: str, is_global: bool) -> str:
-    text = file_name.removeprefix(namespace.GLOBAL_PREFIX) if is_global else file_name
+    text = namespace.stem(file_name) if is_global else file_name
     raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes((int(match[1], 16),)), os.fsencode(text))
     return raw.decode("utf-8", "replace")
 

@@ -5,7 +5,7 @@ Everything here is a look at others: it sees what the kernel shows to this user,
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _END = (1 << 63) - 1
@@ -81,6 +81,20 @@ def locks(pid: int | str, descriptor: str) -> Iterator[Lock]:
             if fields[0] == "lock:":
                 last = _END if fields[-1] == "EOF" else int(fields[-1])
                 yield Lock(int(fields[-3].rpartition(":")[2]), int(fields[-2]), last)
+
+
+def locked(files: Collection[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Lock]]:
+    """The locks of all processes, of whatever user, on these files (device and inode). Raises OSError without /proc.
+
+    The list is not read in one step: one that was there all the time can be missing.
+    """
+    wanted = {f"{os.major(device):02x}:{os.minor(device):02x}:{inode}": (device, inode) for device, inode in files}
+    with open("/proc/locks", encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            key = wanted.get(fields[-3])
+            if key is not None and fields[1] != "->":  # which waits
+                yield key, Lock(key[1], int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1]))
 
 
 def mappings(pid: int | str) -> Iterator[Mapping]:

@@ -7,6 +7,10 @@ opening it, and /proc/self/fd then opens the very file that was looked at. Sourc
 
 import os
 
+#: O_NONBLOCK: opening a FIFO that somebody put in a file's place must not wait for its other end. O_NOCTTY: a terminal
+#: there must not become that of a daemon.
+UNFOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
 
 def look(path: str) -> int:
     """A descriptor that only says what is at a path: for os.fstat and `reopen`."""

@@ -13,7 +13,8 @@ import socket
 import stat
 import time
 
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, reopening
+from namedmap._kernel.names import succession
 from namedmap._kernel.names.names import SHORT, ObjectName
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -24,14 +25,12 @@ GLOBAL_PREFIX = "namedmap.global."
 #: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
 SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
 
-#: O_NONBLOCK: opening a FIFO that somebody put in an object's place must not wait for its other end. O_NOCTTY: a
-#: terminal there must not become that of a daemon.
-OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+OPEN_FLAGS = reopening.UNFOLLOWED
 
 
 def stem(path: str) -> str:
     """The part of an object file's path that stands for the object's name."""
-    return os.path.basename(path).removeprefix(GLOBAL_PREFIX)
+    return os.path.basename(succession.place(path)[0]).removeprefix(GLOBAL_PREFIX)
 
 
 class Namespace:
@@ -135,8 +134,7 @@ def _remove_if_dead(path: str, uid: int) -> bool:
         if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or not locks.try_lock(fd, locks.GUARD, exclusive=True):
             return False
         if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
-            os.unlink(path)
-            return True
+            return succession.remove(path, info.st_size)
     except OSError:
         return False
     finally:
