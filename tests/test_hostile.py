@@ -355,16 +355,6 @@ class TestDirectory:
         assert "NAMEDMAP_ROOT" in text
         assert list(elsewhere.iterdir()) == []
 
-    @needs_root
-    def test_a_directory_of_another_user(self, spawn: Spawn, root: Path) -> None:
-        """Made by another user beforehand: refused."""
-        local = root / f"namedmap-{os.geteuid()}"
-        local.mkdir(0o700)
-        os.chown(local, NOBODY, NOBODY)
-        code, text = self.error(spawn, root)
-        assert code == win32.ERROR_ACCESS_DENIED
-        assert str(local) in text
-
     @pytest.mark.parametrize("mode", [0o777, 0o770, 0o775])
     def test_a_root_that_others_can_rearrange(self, spawn: Spawn, root: Path, mode: int) -> None:
         """Writable for others and not sticky: anybody could replace anybody's objects."""

@@ -95,6 +95,7 @@ def look(*, everyone: bool = False) -> list[Found]:
     """The objects of this user, live and dead, and the global ones; of everybody whose directory may be read."""
     space = namespace.fresh_one()
     space.prepare()
+    space.require_local()
     paths = [(path, os.path.dirname(path) == space.root) for path in space.files()]
     if everyone:
         paths += [(path, False) for path in _of_others(space)]
@@ -124,7 +125,7 @@ def _is_inbox(path: str) -> bool:
 def _of_others(space: namespace.Namespace) -> Iterator[str]:
     with contextlib.suppress(OSError), os.scandir(space.root) as entries:
         for entry in entries:
-            match = re.fullmatch(r"namedmap-(\d+)", entry.name)
+            match = re.fullmatch(r"namedmap-(\d+)(\.\d+)?", entry.name)
             if match and int(match[1]) != space.uid and entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
                     yield from (os.path.join(entry.path, name) for name in os.listdir(entry.path))
@@ -272,6 +273,7 @@ def remove_dead(found: Found) -> bool:
 def remove_dead_inboxes() -> int:
     """Remove the sockets of processes that have gone; returns how many."""
     space = namespace.fresh_one()
+    space.prepare()
     return sum(space.remove_if_dead(path) for path in space.files() if _is_inbox(path))
 
 

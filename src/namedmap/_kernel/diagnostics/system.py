@@ -72,6 +72,7 @@ def _place(space: namespace.Namespace) -> Iterator[Finding]:
         )
     try:
         space.prepare()
+        space.require_local()
     except KernelError as error:
         yield PROBLEM, error.detail, "see there"
         return

@@ -8,9 +8,12 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from namedmap._failure import printable
+
 _END = (1 << 63) - 1
 #: Of a command line, for people.
 _LONGEST_COMMAND = 4096
+UNSEEN = "a process that cannot be seen from here (another user's, or in another container)"
 
 
 class Lock(NamedTuple):
@@ -57,13 +60,6 @@ def command(pid: int) -> str:
         words = file.read(_LONGEST_COMMAND).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
         return printable(words).strip()
     return ""
-
-
-def printable(text: str) -> str:
-    """A text that others have chosen, without what a terminal would obey: control characters are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def descriptors(pid: int) -> list[str]:
@@ -120,7 +116,7 @@ def describe_holders(fd: int, byte: int) -> str:
     """Who holds a lock on a byte of a file: "process 12 (python3 x.py)" where /proc tells, for error messages."""
     inode = os.fstat(fd).st_ino
     found = [_described(pid) for pid in processes() if pid != os.getpid() and holds(pid, inode, byte)]
-    return " and ".join(found) or "a process that cannot be seen from here (another user's, or in another container)"
+    return " and ".join(found) or UNSEEN
 
 
 def _described(pid: int) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import random
+import re
 import socket
 import stat
 import time
@@ -24,6 +25,8 @@ INBOX_PREFIX = "%inbox-"
 GLOBAL_PREFIX = "namedmap.global."
 #: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
 SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
+#: Directories that are tried where other users have made one of this user's name.
+MOST_STAND_INS = 1000
 
 OPEN_FLAGS = reopening.UNFOLLOWED
 
@@ -40,6 +43,7 @@ class Namespace:
         self.root = root
         self.uid = uid
         self.local = os.path.join(root, f"namedmap-{uid}")
+        self._no_local = ""  # why there is no such directory
         self._paths: dict[ObjectName, str] = {}
         self._global = os.path.join(root, GLOBAL_PREFIX)
 
@@ -47,6 +51,8 @@ class Namespace:
         """The path of the file for an object of this name."""
         path = self._paths.get(name)
         if path is None:
+            if not name.is_global:
+                self.require_local()
             path = self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
             if len(self._paths) > 10_000:
                 self._paths.clear()
@@ -67,22 +73,61 @@ class Namespace:
                 f"{self.root} cannot hold named objects: it must be a directory that root or you own, and be sticky "
                 "(mode 1777) if others may write to it. Set NAMEDMAP_ROOT to one that is",
             )
-        self._make_local()
+        self._find_local()
 
-    def _make_local(self) -> None:
+    def require_local(self) -> None:
+        """Raise if there is no place for names of this user's own."""
+        if self._no_local:
+            raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, self._no_local)
+
+    def _find_local(self) -> None:
+        """Find or make the user's directory. Without one, global names can still be used.
+
+        Where another user has made one of its name, one with a number behind it stands in, which can be nobody's but
+        this user's: a directory cannot be given away. A process that finds no directory at all looks for a stand-in
+        before it makes one, since whoever made the other may have removed it again.
+        """
+        usual, self._no_local = os.path.join(self.root, f"namedmap-{self.uid}"), ""
+        stand_ins = [] if os.path.lexists(usual) else self._stand_ins()
+        if not stand_ins:
+            owner = self._make(usual)
+            if owner == self.uid:
+                self._settle(usual)
+                return
+            stand_ins = self._stand_ins()
+        for path in stand_ins or (f"{usual}.{number}" for number in range(1, MOST_STAND_INS)):
+            if self._make(path) == self.uid:
+                self._settle(path)
+                return
+        self._no_local = f"{usual}, and so many stand-ins that none was tried any more, are other users': remove them"
+
+    def _make(self, path: str) -> int:
+        """Make a directory for this user's names unless something is there; whose it is."""
         try:
-            os.mkdir(self.local, 0o700)
+            os.mkdir(path, 0o700)
         except FileExistsError:
             pass
         except OSError as error:
             raise self._unusable(error) from None
-        info = os.lstat(self.local)
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != self.uid or info.st_mode & 0o077:
-            raise KernelError(
-                NTSTATUS.STATUS_ACCESS_DENIED,
-                f"{self.local} is not a directory of mode 0700 that belongs to user {self.uid}: somebody else made it. "
-                "Have it removed, or set NAMEDMAP_ROOT",
-            )
+        return os.lstat(path).st_uid
+
+    def _settle(self, path: str) -> None:
+        if path != self.local:
+            self.local = path
+            self._paths.clear()
+        if not self._is_fit(path):
+            self._no_local = f"{path} is not a directory of mode 0700: chmod or remove it, or set NAMEDMAP_ROOT"
+
+    def _stand_ins(self) -> list[str]:
+        pattern = re.compile(rf"namedmap-{self.uid}\.([0-9]+)")
+        found = [(int(match[1]), match[0]) for name in os.listdir(self.root) if (match := pattern.fullmatch(name))]
+        return [path for _, name in sorted(found) if self._is_fit(path := os.path.join(self.root, name))]
+
+    def _is_fit(self, path: str) -> bool:
+        with contextlib.suppress(OSError):
+            info = os.lstat(path)
+            return stat.S_ISDIR(info.st_mode) and info.st_uid == self.uid and not info.st_mode & 0o077
+        return False
 
     def _unusable(self, error: OSError) -> KernelError:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
@@ -100,7 +145,8 @@ class Namespace:
     def _names(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         with contextlib.suppress(OSError):
-            found = [(self.local, name) for name in os.listdir(self.local)]
+            if self._is_fit(self.local):  # else it may lead anywhere, and nothing there is ours to remove
+                found = [(self.local, name) for name in os.listdir(self.local)]
         with contextlib.suppress(OSError):
             found += [(self.root, name) for name in os.listdir(self.root) if name.startswith(GLOBAL_PREFIX)]
         return found
