@@ -105,8 +105,7 @@ class Section(NamedObject):
             if page.flags & FLAG_RESERVE:
                 os.ftruncate(fd, total)
                 start = page.data_length + page.bitmap_length
-            else:
-                limits.require(total, page)
+            limits.require(total - start, page)
             os.posix_fallocate(fd, start, total - start)
         except OSError as error:
             raise limits.failed(error, fd, total, page) from None

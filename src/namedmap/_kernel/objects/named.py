@@ -26,7 +26,7 @@ import threading
 import time
 from typing import ClassVar, TypeVar
 
-from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux import limits, locks, procfs
 from namedmap._kernel.names import controlpage, namespace, objectfile, succession
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -93,6 +93,7 @@ class NamedObject(KernelObject):
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
         """Give a new object file its size, in bytes."""
+        limits.require(total, page)
         os.posix_fallocate(fd, 0, total)
 
     def add_handle(self) -> None:
