@@ -169,7 +169,11 @@ _CLASSES: dict[int, type[Error]] = {
 
 
 #: What the operating system's number says better than the Win32 code.
-_BY_ERRNO: dict[int, type[Error]] = {errno.ENOTDIR: NotDirectoryError, errno.EISDIR: IsDirectoryError}
+_BY_ERRNO: dict[int, type[Error]] = {
+    errno.ENOENT: NotFoundError,
+    errno.ENOTDIR: NotDirectoryError,
+    errno.EISDIR: IsDirectoryError,
+}
 
 
 def of(winerror: int, message: str, code: int | None = None) -> Error:

@@ -5,7 +5,7 @@ import os
 
 from namedmap._contract import Permissions
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks, protection
+from namedmap._kernel.linux import locks, protection, reopening
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
@@ -48,7 +48,7 @@ class SectionHandle(Handle[Section]):
         with self.reference() as reference:
             held = reference.object
             mode = os.O_RDWR if reference.access & MAP_WRITE and held.writable else os.O_RDONLY
-            return os.open(f"/proc/self/fd/{held.data_fd}", mode | os.O_CLOEXEC)
+            return reopening.reopen(held.data_fd, mode)
 
     def hand_over(self) -> int:
         with self.reference() as reference:

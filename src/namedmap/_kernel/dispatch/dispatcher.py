@@ -34,7 +34,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
-from namedmap._kernel.linux import futex, libc, locks
+from namedmap._kernel.linux import futex, libc, locks, reopening
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import kernelobject, postponing
@@ -195,8 +195,8 @@ class Dispatcher(NamedObject):
     def _map(self) -> _Mapping:
         length = self.control.page_at + CONTROL_SIZE
         # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
-        # from one without locks.
-        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDWR | os.O_CLOEXEC)
+        # from one without locks, where that can be had.
+        fd = reopening.reopen_or_share(self.fd, os.O_RDWR)
         try:
             info = os.fstat(fd)
             if info.st_size < length:

@@ -61,6 +61,18 @@ def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
     return failure
 
 
+def not_made(error: OSError, path: str, what: object) -> KernelError:
+    """The error for an object file that could not be made."""
+    failure = from_oserror(error, f"cannot create {what} ({path})")
+    if error.errno != errno.ENOSPC:
+        return failure
+    directory = os.path.dirname(path)
+    space = os.statvfs(directory)
+    lack, option = ("inode", "nr_inodes") if space.f_files and not space.f_favail else ("space", "size")
+    remedy = f"{directory} has no {lack} left: remove files there, enlarge it (mount -o remount,{option}=…), or set "
+    return KernelError(failure.status, f"{failure.detail}; {remedy}NAMEDMAP_ROOT to a directory elsewhere")
+
+
 def limits() -> Iterator[tuple[int, int, str]]:
     """(limit, bytes available below it, remedy) for the machine and for each cgroup this process is in."""
     with contextlib.suppress(OSError, KeyError, ValueError, IndexError):

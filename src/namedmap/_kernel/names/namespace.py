@@ -135,7 +135,7 @@ class Namespace:
         failure = from_oserror(error, f"named objects cannot live in {self.root}")
         failure.args = (f"{failure.detail}; {remedy}, or set NAMEDMAP_ROOT to a writable directory",)
         if missing:
-            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, failure.args[0])
+            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, failure.args[0], errno=error.errno)
         return KernelError(failure.status, failure.args[0])
 
     def files(self) -> list[str]:
@@ -245,6 +245,19 @@ def current() -> Namespace:
         _current, _swept = fresh, True
         fresh.sweep(SWEEP_FILES, SWEEP_SECONDS)
     return _current
+
+
+def unnamed_file() -> int:
+    """A file without a name; where memfd_create is forbidden, one of the root that has never had any."""
+    try:
+        return os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            raise from_oserror(error, "memory without a name cannot be had") from None
+    try:
+        return os.open(fresh_one().root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_oserror(error, "memory without a name cannot be had: memfd_create is forbidden here") from None
 
 
 def after_fork() -> None:

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import limits, locks
 from namedmap._kernel.names import namespace, succession
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.names import ObjectName
@@ -133,7 +133,10 @@ class ObjectFile:
             namespace.current().prepare()
             return None
         except OSError as error:
-            raise from_oserror(error, f"cannot create {describe(kind, name)} ({path})") from None
+            # There is no space, or no inode: what the dead have left is removed first.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and namespace.current().sweep():
+                return None
+            raise limits.not_made(error, path, describe(kind, name)) from None
 
 
 class NotGrantedError(KernelError):

@@ -245,8 +245,7 @@ def create(
     `writing` says whether the handle must allow changes, which another user's object may not grant.
     """
     if name is None:
-        fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
-        with ObjectFile(cls, None, fd, None) as file:
+        with ObjectFile(cls, None, namespace.unnamed_file(), None) as file:
             file.lock(exclusive=True)
             return _initialise(cls, file, page, security), False
     page.name = name.leaf

@@ -33,7 +33,7 @@ Record = dict[str, Any]
 def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
     """A new description of the object's file, with a lock of its own on `count` bytes (maybe none)."""
     mode = os.O_RDWR if held.writable else os.O_RDONLY
-    fd = os.open(f"/proc/self/fd/{held.fd}", mode | os.O_CLOEXEC)
+    fd = reopening.reopen(held.fd, mode)
     if count:
         locks.try_lock(fd, locks_at, count)
     return fd
