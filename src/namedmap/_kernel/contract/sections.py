@@ -101,6 +101,9 @@ def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHand
     return handle
 
 
+offer, accept = handover.offer, handover.accept
+
+
 def take_over(descriptor: int, access: Access) -> SectionHandle:
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     held = handover.receive_section(descriptor, writable=writable)
@@ -109,4 +112,4 @@ def take_over(descriptor: int, access: Access) -> SectionHandle:
     return handle
 
 
-__all__ = ["create", "open", "take_over"]
+__all__ = ["accept", "create", "offer", "open", "take_over"]

@@ -10,10 +10,11 @@ import os
 import stat
 from typing import Any
 
+from namedmap._contract import Offer
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks, reopening
+from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.names import ObjectName
@@ -23,7 +24,7 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import LIMIT, Handle
 from namedmap._kernel.processes.process import Process, Thread
-from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
 
@@ -134,3 +135,42 @@ def receive_section(fd: int, *, writable: bool) -> Section:
         held.drop_handle()
         raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the descriptor is not that of a section")
     return held
+
+
+def offer(fd: int) -> Offer:
+    """How other processes of this user find a descriptor of this one, as long as it is open: it goes into pickles."""
+    info = os.fstat(fd)
+    try:
+        return os.getpid(), procfs.started(os.getpid()), fd, info.st_dev, info.st_ino
+    except OSError as error:
+        raise from_oserror(error, "memory without a name cannot be sent without /proc: give it a name") from None
+
+
+def accept(offered: Offer) -> int:
+    """A descriptor of what another process has offered, with a lock of its own."""
+    pid, started, number, device, inode = offered
+    try:
+        seen = reopening.look(f"/proc/{pid}/fd/{number}") if procfs.started(pid) == started else -1
+    except OSError:
+        seen = -1
+    try:
+        info = os.fstat(seen) if seen >= 0 else None
+        if info is None or (info.st_dev, info.st_ino) != (device, inode) or not stat.S_ISREG(info.st_mode):
+            raise KernelError(
+                NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND,
+                f"memory without a name, sent by process {pid}, cannot be had: that process has closed it or ended, or "
+                "is another user's or in another container. Keep it open until it has arrived, or give it a name",
+            )
+        fd = _reopened(seen)
+    finally:
+        if seen >= 0:
+            os.close(seen)
+    locks.try_lock(fd, locks.PASSAGE)
+    return fd
+
+
+def _reopened(seen: int) -> int:
+    try:
+        return reopening.reopen(seen, os.O_RDWR)
+    except PermissionError:
+        return reopening.reopen(seen, os.O_RDONLY)
