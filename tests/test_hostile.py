@@ -152,14 +152,14 @@ class TestInThePlaceOfAnObject:
             close(create(NAME))
 
     def test_another_users_dead_global_file(self, spawn: Spawn, second_user: int) -> None:
-        """A user cannot remove another's dead file from the sticky root: the error says which file it is."""
+        """A user cannot remove another's dead file from the sticky root, but has the name (test_dead_global.py)."""
         mine = spawn()
         mine.run(f"h = create('Global\\\\{NAME}')")
         mine.kill()
         other = spawn(uid=second_user)
-        assert other.value(f"create('Global\\\\{NAME}')") is None
-        assert other.value("win32.GetLastError()") == win32.ERROR_ACCESS_DENIED
-        assert str(object_path(f"Global\\{NAME}")) in other.value("message()")
+        assert other.value(f"bool(create('Global\\\\{NAME}'))")
+        assert other.value("win32.GetLastError()") == 0
+        other.end()
         close(create(f"Global\\{NAME}"))
 
 
@@ -353,16 +353,6 @@ class TestDirectory:
         assert str(local) in text
         assert "NAMEDMAP_ROOT" in text
         assert list(elsewhere.iterdir()) == []
-
-    @needs_root
-    def test_a_directory_of_another_user(self, spawn: Spawn, root: Path) -> None:
-        """Made by another user beforehand: refused."""
-        local = root / f"namedmap-{os.geteuid()}"
-        local.mkdir(0o700)
-        os.chown(local, NOBODY, NOBODY)
-        code, text = self.error(spawn, root)
-        assert code == win32.ERROR_ACCESS_DENIED
-        assert str(local) in text
 
     @pytest.mark.parametrize("mode", [0o777, 0o770, 0o775])
     def test_a_root_that_others_can_rearrange(self, spawn: Spawn, root: Path, mode: int) -> None:

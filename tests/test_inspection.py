@@ -208,7 +208,7 @@ class TestShape:
         """The JSON of findings, leftovers and pages has the documented fields."""
         assert {each for found in inspection.doctor() for each in found.as_dict()} == {"level", "what", "remedy"}
         assert set(inspection.residency(a_dat).as_dict()) == {
-            "source", "size", "page", "pages", "resident", "dirty", "writeback", "runs",
+            "source", "size", "page", "pages", "resident", "dirty", "writeback", "runs", "complete",
         }  # fmt: skip
         names = [each.name for each in dataclasses.fields(inspection.Leftover)]
         assert names == ["name", "kind", "used", "owner", "path", "removed"]

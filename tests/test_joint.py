@@ -15,10 +15,10 @@ import pytest
 
 import namedmap
 from calls import object_path
+from calls.kernel import controlpage
 from child import plain
 from namedmap import errors, files, nt, win32
 from namedmap._failure import Failure
-from namedmap._kernel.names import controlpage
 
 NAME = "joint"
 

@@ -18,7 +18,7 @@ than is declared; nothing else, unless a signal handler has raised it. `tests/cl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from os import PathLike
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from namedmap.access import Access
 
@@ -35,6 +35,10 @@ class Permissions(NamedTuple):
 
 
 # -- handles and what they refer to ------------------------------------------------------------------------------------
+
+
+#: A descriptor of another process: its id and start, the number, device and inode of the file.
+Offer: TypeAlias = tuple[int, str, int, int, int]
 
 
 class Handle(Protocol):
@@ -188,6 +192,12 @@ class Sections(Protocol):
 
     def open(self, name: str, access: Access, *, inheritable: bool = False) -> SectionHandle:
         """The section of this name."""
+
+    def offer(self, descriptor: int) -> Offer:
+        """How other processes of the user find a descriptor from `hand_over`, as long as this one keeps it open."""
+
+    def accept(self, offer: Offer) -> int:
+        """What was offered, as a descriptor for `take_over`."""
 
     def take_over(self, descriptor: int, access: Access) -> SectionHandle:
         """The section of a descriptor that was handed over, which is closed."""

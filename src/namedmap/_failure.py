@@ -15,6 +15,13 @@ def reason(error: OSError) -> str:
     return _REMEDIES.get(error.errno or 0) or error.strerror or str(error)
 
 
+def printable(text: str) -> str:
+    """A text that others may have chosen a part of, without what a terminal would obey: control characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class Failure(Exception):
     """An operation of the platform has failed.
 
@@ -26,7 +33,8 @@ class Failure(Exception):
     wrong_kind = False
 
     def __init__(self, winerror: int, detail: str, errno: int | None = None) -> None:
-        super().__init__(detail)
+        # Here, for all: paths, names and command lines of others stand in many of them, and end in terminals and logs.
+        self.detail = printable(detail)
+        super().__init__(self.detail)
         self.winerror = int(winerror)
-        self.detail = detail
         self.errno = errno

@@ -24,7 +24,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from namedmap._failure import Failure, reason
+from namedmap._failure import Failure, printable, reason
 from namedmap.winerror import WinError
 
 
@@ -32,9 +32,9 @@ class Error(OSError):
     """A call that failed. `winerror` is its Win32 code, `errno` the system's number or the nearest one to the code."""
 
     def __init__(self, winerror: int, message: str, code: int | None = None) -> None:
-        super().__init__(_ERRNO.get(winerror, errno.EIO) if code is None else code, message)
+        self.message = printable(message)
+        super().__init__(_ERRNO.get(winerror, errno.EIO) if code is None else code, self.message)
         self.winerror = int(winerror)
-        self.message = message
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.winerror, self.message, self.errno)
@@ -169,7 +169,11 @@ _CLASSES: dict[int, type[Error]] = {
 
 
 #: What the operating system's number says better than the Win32 code.
-_BY_ERRNO: dict[int, type[Error]] = {errno.ENOTDIR: NotDirectoryError, errno.EISDIR: IsDirectoryError}
+_BY_ERRNO: dict[int, type[Error]] = {
+    errno.ENOENT: NotFoundError,
+    errno.ENOTDIR: NotDirectoryError,
+    errno.EISDIR: IsDirectoryError,
+}
 
 
 def of(winerror: int, message: str, code: int | None = None) -> Error:

@@ -259,8 +259,10 @@ def _leftovers(present: list[ObjectInfo]) -> Iterator[Finding]:
         yield Finding("ok", "the dead have left nothing behind", "")
     for each in dead:
         if each.owner != own:
-            text = f"user {each.owner} left {each.path} behind, which keeps others from creating {each.name!r}"
-            yield Finding("warning", text, f"that user: namedmap gc; root: rm {each.path}")
+            text = f"user {each.owner} left {each.path} behind, which takes {each.used:,} bytes of memory"
+            yield Finding(
+                "warning", text, f"that user: namedmap gc; root: rm {each.path}, when nobody has {each.name!r}"
+            )
     for each in present:
         if each.status == "damaged":
             remedy = "end the programs that hold it, or remove the file"
@@ -282,6 +284,7 @@ class Residency(Data):
     dirty: int | None  # pages that the disk has not yet; None where the kernel cannot tell
     writeback: int | None  # pages on their way to it
     runs: tuple[tuple[int, int], ...]  # (offset, size) of what is in memory
+    complete: bool = True  # False: there is too much to look at, so that it is at least what `resident` and `runs` say
 
     def cells(self, number: int) -> list[float]:
         """The share that is in memory of each of so many equal parts, for a picture."""
@@ -309,12 +312,13 @@ def residency(what: str | os.PathLike[str]) -> Residency:
                 f"{os.fspath(what)!r}: the kernel tells only its owner, and who may write to it, which pages are there"
             )
             raise errors.of(int(c.ERROR_ACCESS_DENIED), text)
-        runs = tuple(pagecache.runs(fd, size))
+        looked = pagecache.Runs(fd, size)
         counts = pagecache.count(fd, 0, size)
     page = pagecache.PAGE
-    resident = sum(-(-length // page) for _, length in runs)
+    resident = sum(-(-length // page) for _, length in looked.found)
+    runs = tuple(looked.found)
     dirty, writeback = (counts.dirty, counts.writeback) if counts else (0, 0) if not size else (None, None)
-    return Residency(os.fspath(what), size, page, -(-size // page), resident, dirty, writeback, runs)
+    return Residency(os.fspath(what), size, page, -(-size // page), resident, dirty, writeback, runs, looked.complete)
 
 
 def prefetch(what: str | os.PathLike[str], progress: Callable[[int, int], object] | None = None) -> None:

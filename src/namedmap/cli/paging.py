@@ -59,7 +59,8 @@ def residency(
 
 def _summary(found: Residency) -> str:
     share = 100 * found.resident / found.pages if found.pages else 100.0
-    text = f"{found.resident:,} of {found.pages:,} pages in memory ({share:.1f} % of {_output.size(found.size)})"
+    least = "" if found.complete else "at least "
+    text = f"{least}{found.resident:,} of {found.pages:,} pages in memory ({share:.1f} % of {_output.size(found.size)})"
     if found.dirty:
         text += f", {found.dirty:,} dirty"
     if found.writeback:

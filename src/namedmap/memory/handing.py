@@ -1,9 +1,38 @@
 """A handle to a section that other processes may be given without a name."""
 
 import os
+import sys
 
 from namedmap import errors
-from namedmap._contract import SectionHandle
+from namedmap._contract import Offer, SectionHandle
+from namedmap._platform import sections
+
+
+class Offered:
+    """A descriptor of the process that has pickled this, which a process that unpickles it finds by itself.
+
+    multiprocessing's own way (DupFd) needs a thread in the sender, and a key that only its own children know.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+
+    def detach(self) -> int:
+        """The descriptor; the caller closes it. Raises NotFoundError if the sender has closed it or ended."""
+        with errors.translated():
+            return sections.accept(self._offer)
+
+
+def sendable(descriptor: int) -> object:
+    """What to pickle for a descriptor. Its `detach` gives the receiver one."""
+    context = sys.modules.get("multiprocessing.context")
+    if context is not None and context.get_spawning_popen() is not None:
+        from multiprocessing.reduction import DupFd  # the child inherits it
+
+        duplicate: object = DupFd(descriptor)
+        return duplicate
+    with errors.translated():
+        return Offered(sections.offer(descriptor))
 
 
 class Passable:

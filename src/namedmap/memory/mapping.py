@@ -24,7 +24,7 @@ from namedmap._contract import FileHandle, Permissions, SectionHandle
 from namedmap._failure import Failure
 from namedmap._finalizer import finalizer
 from namedmap._platform import files, sections
-from namedmap.memory.handing import Passable
+from namedmap.memory.handing import Passable, sendable
 from namedmap.memory.view import View
 from namedmap.permissions import permissions
 
@@ -182,13 +182,11 @@ class FileMapping(Passable):
             self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """By name; without one by a descriptor, while a child process is started or through a queue to one."""
+        """By name; without one by a descriptor, which the receiver gets if this mapping is still open then."""
         self.opened_section()
         if self._name is not None:
             return _open_again, (self._name, self.access)
-        from multiprocessing.reduction import DupFd
-
-        return _receive, (DupFd(self._open_passage()), self.access, self._path)
+        return _receive, (sendable(self._open_passage()), self.access, self._path)
 
 
 def create(

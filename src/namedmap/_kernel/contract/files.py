@@ -8,7 +8,7 @@ from namedmap._kernel.contract import sections
 from namedmap._kernel.contract.sections import SectionHandle
 from namedmap._kernel.files import createfile
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import protection
+from namedmap._kernel.linux import protection, reopening
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.status import from_oserror
@@ -60,7 +60,7 @@ def open(
 def of_descriptor(descriptor: int, access: Access) -> FileHandle:
     try:
         mode = os.O_RDWR if access.file & _GENERIC_WRITE else os.O_RDONLY
-        own = os.open(f"/proc/self/fd/{descriptor}", mode | os.O_CLOEXEC | os.O_NONBLOCK)
+        own = reopening.reopen(descriptor, mode)
         file = File(own, os.readlink(f"/proc/self/fd/{descriptor}"), lent=descriptor)
         handle = FileHandle(file, File.map_access(access.file))
     except OSError as error:

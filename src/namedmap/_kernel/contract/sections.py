@@ -5,7 +5,7 @@ import os
 
 from namedmap._contract import Permissions
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks, protection
+from namedmap._kernel.linux import locks, protection, reopening
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
@@ -51,7 +51,7 @@ class SectionHandle(Handle[Section]):
             held = reference.object
             mode = os.O_RDWR if reference.access & MAP_WRITE and held.writable else os.O_RDONLY
             try:
-                return os.open(f"/proc/self/fd/{held.data_fd}", mode | os.O_CLOEXEC)
+                return reopening.reopen(held.data_fd, mode)
             except OSError as error:
                 raise from_oserror(error, f"{held} cannot be opened again through /proc/self/fd") from None
 
@@ -107,6 +107,9 @@ def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHand
     return handle
 
 
+offer, accept = handover.offer, handover.accept
+
+
 def take_over(descriptor: int, access: Access) -> SectionHandle:
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     held = handover.receive_section(descriptor, writable=writable)
@@ -115,4 +118,4 @@ def take_over(descriptor: int, access: Access) -> SectionHandle:
     return handle
 
 
-__all__ = ["create", "open", "take_over"]
+__all__ = ["accept", "create", "offer", "open", "take_over"]

@@ -6,6 +6,7 @@ shared for that moment, as by an opener. A look is no snapshot: objects come and
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -15,8 +16,8 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
-from namedmap._kernel.linux import locks, procfs
-from namedmap._kernel.names import controlpage, names, namespace
+from namedmap._kernel.linux import locks, procfs, reopening
+from namedmap._kernel.names import controlpage, names, namespace, succession
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -94,6 +95,7 @@ def look(*, everyone: bool = False) -> list[Found]:
     """The objects of this user, live and dead, and the global ones; of everybody whose directory may be read."""
     space = namespace.fresh_one()
     space.prepare()
+    space.require_local()
     paths = [(path, os.path.dirname(path) == space.root) for path in space.files()]
     if everyone:
         paths += [(path, False) for path in _of_others(space)]
@@ -105,7 +107,10 @@ def look_at(name: str) -> Found:
     """The object of this name, live or dead. Raises KernelError if there is no file of it."""
     space, parsed = namespace.fresh_one(), names.parse(name)
     space.prepare()
-    found = _look_at(space.path(parsed), parsed.is_global) if parsed.leaf else None
+    path = space.path(parsed)
+    if parsed.is_global:
+        path = succession.living(path) or path
+    found = _look_at(path, parsed.is_global) if parsed.leaf else None
     if found is None:
         raise KernelError(
             NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"no object {name!r} exists: nobody holds a handle to it"
@@ -120,7 +125,7 @@ def _is_inbox(path: str) -> bool:
 def _of_others(space: namespace.Namespace) -> Iterator[str]:
     with contextlib.suppress(OSError), os.scandir(space.root) as entries:
         for entry in entries:
-            match = re.fullmatch(r"namedmap-(\d+)", entry.name)
+            match = re.fullmatch(r"namedmap-(\d+)(\.\d+)?", entry.name)
             if match and int(match[1]) != space.uid and entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
                     yield from (os.path.join(entry.path, name) for name in os.listdir(entry.path))
@@ -158,6 +163,9 @@ def _describe(fd: int, path: str, is_global: bool) -> Found | None:
     problem = ""
     try:
         page = controlpage.parse(fd, info.st_size, path)
+        if names.ObjectName(is_global, page.name).file_name() != namespace.stem(path):
+            says, page = page.name, None
+            raise controlpage.corrupt(path, f"its control page says that it is {says!r}")
         words = _words(fd, page)
     except KernelError as error:
         problem = error.detail
@@ -190,7 +198,7 @@ def _words(fd: int, page: Control) -> tuple[int, ...]:
 
 
 def _decoded(file_name: str, is_global: bool) -> str:
-    text = file_name.removeprefix(namespace.GLOBAL_PREFIX) if is_global else file_name
+    text = namespace.stem(file_name) if is_global else file_name
     raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes((int(match[1], 16),)), os.fsencode(text))
     return raw.decode("utf-8", "replace")
 
@@ -241,14 +249,17 @@ def open_data(found: Found) -> tuple[int, int]:
         )
     path = page.backing_path if page.flags & FLAG_FILE_BACKED else found.path
     try:
-        fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
-    except OSError as error:
-        raise from_oserror(error, f"cannot open the memory of {found.name!r} ({path})") from None
-    info = os.fstat(fd)
-    if (info.st_dev, info.st_ino) == found.data:
-        return fd, page.size
-    os.close(fd)
-    raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"{path} is not the file of {found.name!r} any more")
+        seen = reopening.look(path)
+        try:
+            info = os.fstat(seen)
+            if (info.st_dev, info.st_ino) == found.data and stat.S_ISREG(info.st_mode):
+                return reopening.reopen(seen, os.O_RDONLY), page.size
+        finally:
+            os.close(seen)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a path that somebody forged
+        failure = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        raise from_oserror(failure, f"cannot open the memory of {found.name!r} ({path!r})") from None
+    raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND, f"{path!r} is not the file of {found.name!r} any more")
 
 
 # -- the dead ----------------------------------------------------------------------------------------------------------
@@ -262,6 +273,7 @@ def remove_dead(found: Found) -> bool:
 def remove_dead_inboxes() -> int:
     """Remove the sockets of processes that have gone; returns how many."""
     space = namespace.fresh_one()
+    space.prepare()
     return sum(space.remove_if_dead(path) for path in space.files() if _is_inbox(path))
 
 

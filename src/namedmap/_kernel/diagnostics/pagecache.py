@@ -19,7 +19,12 @@ from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Bytes that are looked at in one piece: a vector of 256 KiB.
 WINDOW = 1 << 30
+#: The work for one file, in looks and thousands of pages (a few seconds), and the runs that are told.
+MOST_WORK, MOST_RUNS = 1_000_000, 1_000_000
+#: A range with fewer pages than one in so many is looked at in halves, down to so many bytes.
+_SPARSE, _SMALL = 8, 64 * PAGE
 _READ = 1 << 20
+_NOWHERE = 1 << 63
 
 
 class Counts(NamedTuple):
@@ -33,7 +38,7 @@ class Counts(NamedTuple):
 def open_file(path: str) -> tuple[int, int]:
     """A descriptor of a regular file, and its size in bytes; the caller closes it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise from_oserror(error, f"cannot open {path!r}") from None
     info = os.fstat(fd)
@@ -58,31 +63,56 @@ def count(fd: int, offset: int, size: int) -> Counts | None:
     return Counts(found.nr_cache, found.nr_dirty, found.nr_writeback)
 
 
-def runs(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """(offset, size in bytes) of what is in memory, in order; neighbours are joined."""
-    begin = end = 0
-    for at in range(0, size, WINDOW):
-        length = min(WINDOW, size - at)
-        counted = count(fd, at, length)
-        if counted is None and not _has_data(fd, at, length):
-            continue
-        if counted is not None and not counted.cached:
-            continue
-        for start, stop in _runs_in(_resident(fd, at, length), at):
-            if start != end:
-                if end > begin:
-                    yield begin, min(end, size) - begin
-                begin = start
-            end = stop
-    if end > begin:
-        yield begin, min(end, size) - begin
+class Runs:
+    """What is in memory of a file: (offset, size in bytes) in order; neighbours are joined.
+
+    A file may have holes of any size, or pages far apart, which cost whoever made it little. So the work is bounded:
+    `complete` tells whether everything was looked at.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd, self._size, self._work = fd, size, 0
+        self.found: list[tuple[int, int]] = []
+        self._pending = [(0, size)] if size else []
+        while self._pending and self._work < MOST_WORK and len(self.found) < MOST_RUNS:
+            self._look(*self._pending.pop())
+        self.complete = not self._pending
+
+    def _look(self, at: int, length: int) -> None:
+        self._work += 1
+        counted = count(self._fd, at, length)
+        if counted is None:
+            self._skip_hole(at, length)
+        elif counted.cached and (length > WINDOW or (length > _SMALL and counted.cached * _SPARSE < length // PAGE)):
+            half = max(length // 2 // PAGE * PAGE, PAGE)
+            self._pending += [(at + half, length - half), (at, half)]
+        elif counted.cached:
+            self._add(at, length)
+
+    def _skip_hole(self, at: int, length: int) -> None:
+        """Without cachestat: what holds no data is skipped, and the rest looked at window by window."""
+        start, end = _next_data(self._fd, at) // PAGE * PAGE, at + length
+        window = min(WINDOW, end - start)
+        if window > 0:
+            if start + window < end:
+                self._pending.append((start + window, end - start - window))
+            self._add(start, window)
+
+    def _add(self, at: int, length: int) -> None:
+        self._work += length // PAGE // 1000
+        for start, end in _runs_in(_resident(self._fd, at, length), at):
+            end = min(end, self._size)
+            if self.found and sum(self.found[-1]) == start:
+                start = self.found.pop()[0]
+            self.found.append((start, end - start))
 
 
-def _has_data(fd: int, offset: int, size: int) -> bool:
+def _next_data(fd: int, offset: int) -> int:
+    """Where the next data of a file is, at or after an offset; a place behind all files if there is none."""
     try:
-        return os.lseek(fd, offset, os.SEEK_DATA) < offset + size
+        return os.lseek(fd, offset, os.SEEK_DATA)
     except OSError as error:
-        return error.errno != errno.ENXIO
+        return _NOWHERE if error.errno == errno.ENXIO else offset
 
 
 def _resident(fd: int, offset: int, size: int) -> bytes:
@@ -114,14 +144,15 @@ def prefetch(fd: int, size: int) -> Iterator[int]:
     """Read a file into memory; yields how many bytes are done, so that the caller can stop."""
     scratch, at = bytearray(_READ), 0
     while at < size:
+        at = min(max(_next_data(fd, at), at), size)  # holes have nothing to be read
         try:
             done = os.preadv(fd, [scratch], at)
         except OSError as error:
             raise from_oserror(error, "cannot read the file into memory") from None
-        if not done:
-            return
         at += done
         yield at
+        if not done:
+            return
 
 
 def evict(fd: int) -> None:
@@ -134,4 +165,4 @@ def evict(fd: int) -> None:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-__all__ = ["PAGE", "Counts", "count", "evict", "may_see", "open_file", "prefetch", "runs"]
+__all__ = ["PAGE", "Counts", "Runs", "count", "evict", "may_see", "open_file", "prefetch"]

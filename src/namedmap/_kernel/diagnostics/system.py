@@ -72,6 +72,7 @@ def _place(space: namespace.Namespace) -> Iterator[Finding]:
         )
     try:
         space.prepare()
+        space.require_local()
     except KernelError as error:
         yield PROBLEM, error.detail, "see there"
         return
@@ -192,6 +193,12 @@ def _kernel() -> Iterator[Finding]:
     yield OK, f"{system.sysname} {system.release}", ""
     for level, works, what, lost in (
         (PROBLEM, _has_locks, "locks of open files (OFD, Linux 3.15)", "nothing counts the holders of an object"),
+        (
+            NOTE,
+            _has_unnamed_memory,
+            "memfd_create (Linux 3.17)",
+            "no inherited handles, no anonymous maps",
+        ),
         (NOTE, _can_wait_for_several, "futex_waitv (Linux 5.16)", "waits for several objects look every 5 ms"),
         (NOTE, _can_reserve, "userfaultfd for user mode (Linux 5.11)", "reserved pages do not fault when touched"),
         (NOTE, _can_copy, "process_vm_readv", "a file that is cut off during a read can end the reader by SIGBUS"),
@@ -206,7 +213,7 @@ def _kernel() -> Iterator[Finding]:
 
 @contextlib.contextmanager
 def _memory() -> Iterator[int]:
-    fd = os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    fd = namespace.unnamed_file()
     try:
         os.truncate(fd, libc.PAGE)
         yield fd
@@ -214,8 +221,16 @@ def _memory() -> Iterator[int]:
         os.close(fd)
 
 
+def _has_unnamed_memory() -> bool:
+    try:
+        os.close(os.memfd_create("namedmap", os.MFD_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def _has_locks() -> bool:
-    with contextlib.suppress(OSError), _memory() as fd:
+    with contextlib.suppress(OSError, KernelError), _memory() as fd:
         return locks.try_lock(fd, locks.GUARD, exclusive=True)
     return False
 
@@ -230,7 +245,7 @@ def _can_wait_for_several() -> bool:
 
 def _can_reserve() -> bool:
     probe = userfault.FaultGuard()
-    with contextlib.suppress(OSError), _memory() as fd:
+    with contextlib.suppress(OSError, KernelError), _memory() as fd:
         address = libc.mmap(None, libc.PAGE, libc.PROT_READ, libc.MAP_SHARED, fd, 0)
         try:
             return probe.register(address, libc.PAGE)
@@ -255,7 +270,7 @@ def _has_pidfd() -> bool:
 
 
 def _can_count_pages() -> bool:
-    with contextlib.suppress(OSError), _memory() as fd:
+    with contextlib.suppress(OSError, KernelError), _memory() as fd:
         span, found = libc.cachestat_range(0, libc.PAGE), libc.cachestat()
         return bool(libc.cachestat_(libc.SYS_CACHESTAT, fd, ctypes.byref(span), ctypes.byref(found), 0) == 0)
     return False
@@ -265,7 +280,7 @@ def _processes() -> Iterator[Finding]:
     if not os.path.exists("/proc/self/fdinfo"):
         yield (
             WARNING,
-            "/proc is not mounted: holders cannot be named, file sections not be found",
+            "/proc is not mounted: holders cannot be named; no file can be mapped; forked children borrow locks",
             "mount -t proc proc /proc",
         )
         return

@@ -207,8 +207,8 @@ class Dispatcher(NamedObject):
     def _map(self) -> _Mapping:
         length = self.control.page_at + CONTROL_SIZE
         # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
-        # from one without locks.
-        fd = self.reopen()
+        # from one without locks, where that can be had.
+        fd = self.reopen(share=True)
         try:
             info = os.fstat(fd)
             if info.st_size < length:

@@ -165,7 +165,7 @@ def _claimed(path: paths.Path, info: os.stat_result) -> Iterator[int | None]:
 def _descriptor(path: paths.Path, info: os.stat_result) -> int | None:
     for mode in (os.O_RDONLY, os.O_WRONLY):
         with contextlib.suppress(OSError):
-            fd = os.open(path.name, mode | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+            fd = os.open(path.name, mode | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW)
             opened = os.fstat(fd)
             if _same_file(opened, info):
                 return fd

@@ -15,6 +15,10 @@ own back if so. Two openers that may only read hold the guard together (a descri
 exclusively) and can refuse each other; see `_must_retry`. The rules are those of Wine's server, which pass the tests
 that were made on Windows.
 
+Everybody who may read a file can hold these bytes, and so keep its owner from writing, cutting or deleting it through
+namedmap, as on Windows, where the right to read includes opening without sharing. Counting only those who may write was
+considered: a lock does not tell whose it is, and the mark of a reader is what keeps that reader from SIGBUS.
+
 Where locks cannot be had there are no share modes: on filesystems that refuse them, and for a file that its user may
 write but not read (the kernel gives shared locks to readers only; others' share modes are respected then).
 """
@@ -201,7 +205,9 @@ def _violation(fd: int, what: str, byte: int, share: int) -> KernelError:
     )
 
 
-_last_search = float("-inf")
+#: When the holder of a byte was looked for, by device, inode and byte, and what was found.
+_searched: dict[tuple[int, int, int], tuple[float, str]] = {}
+_REMEMBERED = 64
 
 
 def holder(fd: int, byte: int) -> str:
@@ -210,13 +216,19 @@ def holder(fd: int, byte: int) -> str:
     Finding another process means reading what all processes have open. A program that tries again and again until a
     file is free must not pay for that each time: once a second is enough.
     """
-    global _last_search
-    if procfs.holds("self", os.fstat(fd).st_ino, byte):
+    info, now = os.fstat(fd), time.monotonic()
+    if procfs.holds("self", info.st_ino, byte):
         return "this process"
-    if time.monotonic() - _last_search < 1:
-        return "another process"
+    key = (info.st_dev, info.st_ino, byte)
+    when, found = _searched.get(key, (float("-inf"), ""))
+    if now - when < 1:
+        return found
     found = procfs.describe_holders(fd, byte)
-    _last_search = time.monotonic()
+    if found == procfs.UNSEEN and info.st_mode & 0o044:
+        found += ", as everybody can who may read the file: chmod keeps others from it, os.replace takes its name away"
+    if len(_searched) >= _REMEMBERED:
+        _searched.clear()
+    _searched[key] = time.monotonic(), found
     return found
 
 

@@ -4,6 +4,8 @@
     lineage       whether this process is a forked child that uses its parent's descriptors
     descriptors   kept descriptors, and programs that close what is not theirs
     procfs        the one reader of /proc
+    reopening     opening what others have named
+    pagemap       which pages of a private mapping have been copied
     locks         byte-range locks that the operating system counts: guard, life
     protection    what page protections mean to sections, views and mmap
     limits        memory that is promised

@@ -13,31 +13,36 @@ from collections.abc import Iterator
 
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
-#: How many bytes a process commits between two looks at the memory limits: this part of what was free, within bounds.
-CREDIT_PART, LEAST_CREDIT, MOST_CREDIT = 256, 4 << 20, 64 << 20
+#: How many bytes a process commits between two looks at the memory limits: this part of what was free, and not more
+#: than so much. In a container with little memory that comes to a look at each section.
+CREDIT_PART, MOST_CREDIT = 256, 64 << 20
+#: Of this size and more, a section is looked at in any case.
+LARGE = 4 << 20
+#: What is left to the process itself, which needs memory to go on: this part of a limit, and not more than so much.
+SPARE_PART, MOST_SPARE = 64, 1 << 20
 
 _UNLIMITED = 1 << 60
 
 
-_committed, _credit = 0, LEAST_CREDIT
+_committed, _credit = 0, 0
 
 
 def require(size: int, what: object) -> None:
     """Raise KernelError if `size` bytes of memory are more than this process can get."""
     global _committed, _credit
     _committed += size
-    if _committed < _credit and size < LEAST_CREDIT:
+    if _committed < _credit and size < LARGE:
         return
-    _committed, credit = 0, MOST_CREDIT
+    _committed, _credit, credit = 0, 0, MOST_CREDIT
     for limit, available, remedy in limits():
-        if size > available:
+        if size > available - min(limit // SPARE_PART, MOST_SPARE):
             raise KernelError(
                 NTSTATUS.STATUS_COMMITMENT_LIMIT,
                 f"{what} needs {size:,} bytes, but only {max(available, 0):,} of {limit:,} bytes of memory are free: "
                 f"{remedy}",
             )
         credit = min(credit, available // CREDIT_PART)
-    _credit = max(credit, LEAST_CREDIT)
+    _credit = credit
 
 
 def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
@@ -54,6 +59,18 @@ def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
     if error.errno in (errno.EFBIG, errno.ENOMEM):
         return KernelError(NTSTATUS.STATUS_COMMITMENT_LIMIT, failure.detail)
     return failure
+
+
+def not_made(error: OSError, path: str, what: object) -> KernelError:
+    """The error for an object file that could not be made."""
+    failure = from_oserror(error, f"cannot create {what} ({path})")
+    if error.errno != errno.ENOSPC:
+        return failure
+    directory = os.path.dirname(path)
+    space = os.statvfs(directory)
+    lack, option = ("inode", "nr_inodes") if space.f_files and not space.f_favail else ("space", "size")
+    remedy = f"{directory} has no {lack} left: remove files there, enlarge it (mount -o remount,{option}=…), or set "
+    return KernelError(failure.status, f"{failure.detail}; {remedy}NAMEDMAP_ROOT to a directory elsewhere")
 
 
 def limits() -> Iterator[tuple[int, int, str]]:

@@ -6,12 +6,15 @@ Everything here is a look at others: it sees what the kernel shows to this user,
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
+
+from namedmap._failure import printable
 
 _END = (1 << 63) - 1
 #: Of a command line, for people.
 _LONGEST_COMMAND = 4096
+UNSEEN = "a process that cannot be seen from here (another user's, or in another container)"
 
 
 class Lock(NamedTuple):
@@ -84,13 +87,6 @@ def command(pid: int) -> str:
     return ""
 
 
-def printable(text: str) -> str:
-    """A text that others have chosen, without what a terminal would obey: control characters are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 def descriptors(pid: int) -> list[str]:
     """The numbers of a process's descriptors."""
     with contextlib.suppress(OSError):
@@ -106,6 +102,20 @@ def locks(pid: int | str, descriptor: str) -> Iterator[Lock]:
             if fields[0] == "lock:":
                 last = _END if fields[-1] == "EOF" else int(fields[-1])
                 yield Lock(int(fields[-3].rpartition(":")[2]), int(fields[-2]), last)
+
+
+def locked(files: Collection[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Lock]]:
+    """The locks of all processes, of whatever user, on these files (device and inode). Raises OSError without /proc.
+
+    The list is not read in one step: one that was there all the time can be missing.
+    """
+    wanted = {f"{os.major(device):02x}:{os.minor(device):02x}:{inode}": (device, inode) for device, inode in files}
+    with open("/proc/locks", encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            key = wanted.get(fields[-3])
+            if key is not None and fields[1] != "->":  # which waits
+                yield key, Lock(key[1], int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1]))
 
 
 def mappings(pid: int | str) -> Iterator[Mapping]:
@@ -131,7 +141,7 @@ def describe_holders(fd: int, byte: int) -> str:
     """Who holds a lock on a byte of a file: "process 12 (python3 x.py)" where /proc tells, for error messages."""
     inode = os.fstat(fd).st_ino
     found = [_described(pid) for pid in processes() if pid != os.getpid() and holds(pid, inode, byte)]
-    return " and ".join(found) or "a process that cannot be seen from here (another user's, or in another container)"
+    return " and ".join(found) or UNSEEN
 
 
 def _described(pid: int) -> str:

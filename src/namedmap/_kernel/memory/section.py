@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import limits, locks, protection
+from namedmap._kernel.linux import limits, locks, protection, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import backing
@@ -77,7 +77,7 @@ class Section(NamedObject):
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
-            self.backing_fd = Descriptor(given if given >= 0 else backing.open_backing(page, self, file.info.st_uid))
+            self.backing_fd = Descriptor(given if given >= 0 else backing.open_backing(page, self, file.info))
         #: The descriptor that views are mapped from.
         self.data_fd: int = self.backing_fd if self.backing_fd >= 0 else self.fd
 
@@ -109,8 +109,7 @@ class Section(NamedObject):
             if page.flags & FLAG_RESERVE:
                 os.ftruncate(fd, total)
                 start = page.data_length + page.bitmap_length
-            else:
-                limits.require(total, page)
+            limits.require(total - start, page)
             os.posix_fallocate(fd, start, total - start)
         except OSError as error:
             raise limits.failed(error, fd, total, page) from None
@@ -192,14 +191,24 @@ class Section(NamedObject):
         if not self.reserve:
             return True, length
         first, last = offset // PAGE, -(-(offset + length) // PAGE)
-        start = first // 8
-        bits = int.from_bytes(os.pread(self.fd, -(-last // 8) - start, self.control.data_length + start), "little")
-        bits >>= first - start * 8
-        state = bool(bits & 1)
-        if state:
-            bits = ~bits
-        run = (bits & -bits).bit_length() - 1 if bits else last - first
-        return state, min(run, last - first) * PAGE
+        at, size = first // 8, 1 << 6
+        state: bool | None = None
+        while at * 8 < last:
+            # Piece by piece, of which the first is small: the bitmap of a large section has up to 256 MiB.
+            raw = os.pread(self.fd, min(-(-last // 8) - at, size), self.control.data_length + at)
+            bits, skipped = int.from_bytes(raw, "little"), max(first - at * 8, 0)
+            if not raw:  # somebody has cut it off
+                break
+            if state is None:
+                state = bool(bits >> skipped & 1)
+            if state:
+                bits ^= (1 << len(raw) * 8) - 1
+            bits = bits >> skipped << skipped
+            if bits:
+                change = (bits & -bits).bit_length() - 1
+                return state, (min(at * 8 + change, last) - first) * PAGE
+            at, size = at + len(raw), min(size * 4, 1 << 18)
+        return bool(state), (last - first) * PAGE
 
     def extend(self, size: int) -> None:
         """Grow a section over a file (NtExtendSection), and the file with it; views that exist keep their length."""
@@ -331,7 +340,7 @@ def _file_page(file: File, size: int, protect: int, attributes: int) -> Control:
         _refuse_image(file, what)
     writes = protection.TABLE[protect].writes
     try:
-        backing = os.open(f"/proc/self/fd/{file.fd}", (os.O_RDWR if writes else os.O_RDONLY) | os.O_CLOEXEC)
+        backing = reopening.reopen(file.fd, os.O_RDWR if writes else os.O_RDONLY)
     except OSError as error:
         raise from_oserror(error, f"{what}: cannot open it again for mapping") from None
     try:

@@ -11,8 +11,6 @@ the run is mapped again, privately, at the same place. It goes back the same way
 import bisect
 import contextlib
 import itertools
-import os
-import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import NamedTuple
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.lineage import free, look, ours
+from namedmap._kernel.linux.pagemap import copied_run
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
 from namedmap._kernel.memory.section import SEC_NOCACHE, Section, round_to_page
@@ -181,28 +180,6 @@ class View(Region):
             raise failed(end - start)
         if self.section.reserve:
             userfault.guard.register(self.base + start, end - start)
-
-
-def copied_run(address: int, length: int) -> tuple[bool, int]:
-    """Whether the page has been copied on write, and for how many bytes (at most length) that stays so.
-
-    pagemap shows a private copy as a page that is present or swapped out and belongs to no file (bits 63, 62, 61).
-    """
-    state, done = None, 0
-    with contextlib.suppress(OSError), open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        while done < length:
-            count = min((length - done) // PAGE, 1 << 16)
-            raw = os.pread(pagemap.fileno(), count * 8, (address + done) // PAGE * 8)
-            for (entry,) in struct.iter_unpack("Q", raw):
-                copied = bool(entry >> 62) and not entry >> 61 & 1
-                if state is None:
-                    state = copied
-                elif copied != state:
-                    return state, done
-                done += PAGE
-            if not raw:
-                break
-    return bool(state), length
 
 
 class AddressSpace:

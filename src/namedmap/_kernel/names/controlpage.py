@@ -13,6 +13,7 @@ from enum import IntEnum
 
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.protection import NOACCESS, TABLE
+from namedmap._kernel.names.names import MAXIMUM_LENGTH
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"
@@ -28,6 +29,9 @@ _STATE = struct.Struct("<i4xii")  # count, maximum, flags; the other words start
 
 _TEXT_PLACE = struct.Struct("<QII")  # of the header: text offset, lengths of name and path
 _TEXT_PLACE_OFFSET = 64
+
+#: In bytes. A name is cut to MAXIMUM_LENGTH UTF-16 units, each of which takes 3 bytes at most; a path ends at PATH_MAX.
+LONGEST_NAME, LONGEST_PATH = 3 * MAXIMUM_LENGTH, 4096
 
 FLAG_FILE_BACKED = 1
 FLAG_RESERVE = 2
@@ -118,9 +122,14 @@ def parse(fd: int, file_size: int, what: object) -> Control:
     start, length = text_at - (file_size - CONTROL_SIZE), name_length + path_length
     if text_at + length > file_size:
         raise corrupt(what, "its name and path lie outside of the file")
+    # The file may have holes: a text of any length costs whoever made it nothing, and whoever reads it memory.
+    if name_length > LONGEST_NAME or path_length > LONGEST_PATH:
+        raise corrupt(what, f"its name or path is longer ({length:,} bytes) than names and paths can be")
     text = page[start : start + length] if start >= 0 else os.pread(fd, length, text_at)
     try:
-        return _decode(page[:TEXT_OFFSET], text, file_size)
+        # The cache keeps only what a page has room for, so that long names of others do not fill memory.
+        decode = _decode if length <= CONTROL_SIZE else _decode.__wrapped__
+        return decode(page[:TEXT_OFFSET], text, file_size)
     except ValueError as error:
         raise corrupt(what, str(error)) from None
 

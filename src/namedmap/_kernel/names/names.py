@@ -13,6 +13,8 @@ from namedmap._kernel.status import NTSTATUS, KernelError
 #: In UTF-16 units. A UNICODE_STRING counts bytes in 16 bits: Windows cuts longer names to this, without an error.
 MAXIMUM_LENGTH = 32766
 SESSION = 1
+#: In characters. What is remembered of a name is remembered of short ones only, so that long ones do not fill memory.
+SHORT = 256
 
 _LONGEST_FILE_NAME = 200  # of 255, so that the prefix of Global\\ files fits
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
@@ -56,10 +58,12 @@ def _cut(name: str) -> str:
     return units[: MAXIMUM_LENGTH * 2].decode("utf-16-le", "surrogatepass")
 
 
-@functools.lru_cache(maxsize=1024)
 def parse(name: str) -> ObjectName:
     r"""A name as the Win32 functions take it: `X`, `Local\X` or `Global\X`."""
-    name = _cut(name)
+    return _parse_short(name) if len(name) <= SHORT else _parse(_cut(name))
+
+
+def _parse(name: str) -> ObjectName:
     if "\0" in name:
         raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_INVALID, f"object name {name!r} has a NUL in it")
     if "\\" not in name:
@@ -77,6 +81,9 @@ def parse(name: str) -> ObjectName:
         is_global = is_global or found["global"] is not None
         rest = rest[found.end() :]
     return _leaf(name, is_global, rest)
+
+
+_parse_short = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def of_new(name: str | None) -> ObjectName | None:

@@ -9,12 +9,14 @@ import contextlib
 import errno
 import os
 import random
+import re
 import socket
 import stat
 import time
 
-from namedmap._kernel.linux import locks
-from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.linux import locks, reopening
+from namedmap._kernel.names import succession
+from namedmap._kernel.names.names import SHORT, ObjectName
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 DEFAULT_ROOT = "/dev/shm"
@@ -23,9 +25,15 @@ INBOX_PREFIX = "%inbox-"
 GLOBAL_PREFIX = "namedmap.global."
 #: The sweep at a process's first use of the namespace stops at whichever comes first: files looked at, seconds spent.
 SWEEP_FILES, SWEEP_SECONDS = 256, 0.01
+#: Directories that are tried where other users have made one of this user's name.
+MOST_STAND_INS = 1000
 
-#: O_NONBLOCK: opening a FIFO that somebody put in an object's place must not wait for its other end.
-OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+OPEN_FLAGS = reopening.UNFOLLOWED
+
+
+def stem(path: str) -> str:
+    """The part of an object file's path that stands for the object's name."""
+    return os.path.basename(succession.place(path)[0]).removeprefix(GLOBAL_PREFIX)
 
 
 class Namespace:
@@ -35,6 +43,7 @@ class Namespace:
         self.root = root
         self.uid = uid
         self.local = os.path.join(root, f"namedmap-{uid}")
+        self._no_local = ""  # why there is no such directory
         self._paths: dict[ObjectName, str] = {}
         self._global = os.path.join(root, GLOBAL_PREFIX)
 
@@ -42,10 +51,13 @@ class Namespace:
         """The path of the file for an object of this name."""
         path = self._paths.get(name)
         if path is None:
+            if not name.is_global:
+                self.require_local()
             path = self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
             if len(self._paths) > 10_000:
                 self._paths.clear()
-            self._paths[name] = path
+            if len(name.leaf) <= SHORT:
+                self._paths[name] = path
         return path
 
     def prepare(self) -> None:
@@ -61,22 +73,61 @@ class Namespace:
                 f"{self.root} cannot hold named objects: it must be a directory that root or you own, and be sticky "
                 "(mode 1777) if others may write to it. Set NAMEDMAP_ROOT to one that is",
             )
-        self._make_local()
+        self._find_local()
 
-    def _make_local(self) -> None:
+    def require_local(self) -> None:
+        """Raise if there is no place for names of this user's own."""
+        if self._no_local:
+            raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, self._no_local)
+
+    def _find_local(self) -> None:
+        """Find or make the user's directory. Without one, global names can still be used.
+
+        Where another user has made one of its name, one with a number behind it stands in, which can be nobody's but
+        this user's: a directory cannot be given away. A process that finds no directory at all looks for a stand-in
+        before it makes one, since whoever made the other may have removed it again.
+        """
+        usual, self._no_local = os.path.join(self.root, f"namedmap-{self.uid}"), ""
+        stand_ins = [] if os.path.lexists(usual) else self._stand_ins()
+        if not stand_ins:
+            owner = self._make(usual)
+            if owner == self.uid:
+                self._settle(usual)
+                return
+            stand_ins = self._stand_ins()
+        for path in stand_ins or (f"{usual}.{number}" for number in range(1, MOST_STAND_INS)):
+            if self._make(path) == self.uid:
+                self._settle(path)
+                return
+        self._no_local = f"{usual}, and so many stand-ins that none was tried any more, are other users': remove them"
+
+    def _make(self, path: str) -> int:
+        """Make a directory for this user's names unless something is there; whose it is."""
         try:
-            os.mkdir(self.local, 0o700)
+            os.mkdir(path, 0o700)
         except FileExistsError:
             pass
         except OSError as error:
             raise self._unusable(error) from None
-        info = os.lstat(self.local)
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != self.uid or info.st_mode & 0o077:
-            raise KernelError(
-                NTSTATUS.STATUS_ACCESS_DENIED,
-                f"{self.local} is not a directory of mode 0700 that belongs to user {self.uid}: somebody else made it. "
-                "Have it removed, or set NAMEDMAP_ROOT",
-            )
+        return os.lstat(path).st_uid
+
+    def _settle(self, path: str) -> None:
+        if path != self.local:
+            self.local = path
+            self._paths.clear()
+        if not self._is_fit(path):
+            self._no_local = f"{path} is not a directory of mode 0700: chmod or remove it, or set NAMEDMAP_ROOT"
+
+    def _stand_ins(self) -> list[str]:
+        pattern = re.compile(rf"namedmap-{self.uid}\.([0-9]+)")
+        found = [(int(match[1]), match[0]) for name in os.listdir(self.root) if (match := pattern.fullmatch(name))]
+        return [path for _, name in sorted(found) if self._is_fit(path := os.path.join(self.root, name))]
+
+    def _is_fit(self, path: str) -> bool:
+        with contextlib.suppress(OSError):
+            info = os.lstat(path)
+            return stat.S_ISDIR(info.st_mode) and info.st_uid == self.uid and not info.st_mode & 0o077
+        return False
 
     def _unusable(self, error: OSError) -> KernelError:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
@@ -84,7 +135,7 @@ class Namespace:
         failure = from_oserror(error, f"named objects cannot live in {self.root}")
         failure.args = (f"{failure.detail}; {remedy}, or set NAMEDMAP_ROOT to a writable directory",)
         if missing:
-            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, failure.args[0])
+            return KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, failure.args[0], errno=error.errno)
         return KernelError(failure.status, failure.args[0])
 
     def files(self) -> list[str]:
@@ -94,7 +145,8 @@ class Namespace:
     def _names(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         with contextlib.suppress(OSError):
-            found = [(self.local, name) for name in os.listdir(self.local)]
+            if self._is_fit(self.local):  # else it may lead anywhere, and nothing there is ours to remove
+                found = [(self.local, name) for name in os.listdir(self.local)]
         with contextlib.suppress(OSError):
             found += [(self.root, name) for name in os.listdir(self.root) if name.startswith(GLOBAL_PREFIX)]
         return found
@@ -128,8 +180,7 @@ def _remove_if_dead(path: str, uid: int) -> bool:
         if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or not locks.try_lock(fd, locks.GUARD, exclusive=True):
             return False
         if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
-            os.unlink(path)
-            return True
+            return succession.remove(path, info.st_size)
     except OSError:
         return False
     finally:
@@ -154,16 +205,22 @@ def _open_to_lock(path: str, uid: int) -> int:
 
 
 def _remove_inbox_if_dead(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+    # A socket of an inbox's own type would be queued there until its process looks. One of another type is answered
+    # EPROTOTYPE as long as the process has the inbox, whether it listens yet or not, and ECONNREFUSED afterwards.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         try:
+            found = os.lstat(path).st_ino
             directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 probe.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
             finally:
                 os.close(directory)
         except ConnectionRefusedError:
-            os.unlink(path)  # its process has gone
-            return True
+            # Its process has gone. Another sweeper may be here as well, and be done.
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(path).st_ino == found:
+                    os.unlink(path)
+                    return True
         except OSError:
             return False
     return False
@@ -188,6 +245,19 @@ def current() -> Namespace:
         _current, _swept = fresh, True
         fresh.sweep(SWEEP_FILES, SWEEP_SECONDS)
     return _current
+
+
+def unnamed_file() -> int:
+    """A file without a name; where memfd_create is forbidden, one of the root that has never had any."""
+    try:
+        return os.memfd_create("namedmap", os.MFD_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            raise from_oserror(error, "memory without a name cannot be had") from None
+    try:
+        return os.open(fresh_one().root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_oserror(error, "memory without a name cannot be had: memfd_create is forbidden here") from None
 
 
 def after_fork() -> None:

@@ -10,8 +10,8 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from namedmap._kernel.linux import descriptors, locks
-from namedmap._kernel.names import namespace
+from namedmap._kernel.linux import descriptors, limits, locks
+from namedmap._kernel.names import namespace, succession
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -85,7 +85,27 @@ class ObjectFile:
         self.key = (info.st_dev, info.st_ino)
         if not stat.S_ISREG(info.st_mode):
             raise not_a_file(self.path, str(self))
-        return info.st_nlink > 0
+        if not self.writable and info.st_mode & 0o022 and os.access(str(self.path), os.W_OK, effective_ids=True):
+            return False  # it was being made, and did not have its mode yet, when it was opened
+        return info.st_nlink == 1 or (info.st_nlink > 1 and self._has_its_name())
+
+    def _has_its_name(self) -> bool:
+        """Whether its path still leads to a file that has several: one that somebody has linked may have lost this."""
+        try:
+            info = os.lstat(str(self.path))
+        except OSError:
+            return False
+        return (info.st_dev, info.st_ino) == self.key
+
+    def check_links(self) -> None:
+        """Refuse a file under several names that others may write to, who can have written this name into it."""
+        if self.info.st_nlink > 1 and self.info.st_mode & 0o022:
+            raise KernelError(
+                NTSTATUS.STATUS_FILE_CORRUPT,
+                f"{self}: {self.path} has another name (a hard link), which somebody made who may write to it; it may "
+                f"be another object. Find it (find {os.path.dirname(str(self.path))} -inum {self.info.st_ino}) and "
+                "remove what is not yours",
+            )
 
     @classmethod
     def find(cls, kind: type[HasKind], name: ObjectName, path: str) -> Self | None:
@@ -117,14 +137,21 @@ class ObjectFile:
             namespace.current().prepare()
             return None
         except OSError as error:
-            raise from_oserror(error, f"cannot create {describe(kind, name)} ({path})") from None
+            # There is no space, or no inode: what the dead have left is removed first.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and namespace.current().sweep():
+                return None
+            raise limits.not_made(error, path, describe(kind, name)) from None
+
+
+class NotGrantedError(KernelError):
+    """Another user has a file there, and this one may not even read it."""
 
 
 def _not_granted(path: str, what: str) -> KernelError:
     owner = "another user"
     with contextlib.suppress(OSError):
         owner = f"user {os.lstat(path).st_uid}"
-    return KernelError(
+    return NotGrantedError(
         NTSTATUS.STATUS_ACCESS_DENIED,
         f"{what} is {owner}'s, who grants you nothing ({path}); if it is not in use, {owner} or root must remove it",
     )
@@ -141,3 +168,68 @@ def unlink(path: str, key: tuple[int, int]) -> None:
     """Remove an object file, unless somebody has moved it by hand and another object has its path now."""
     if os.lstat(path).st_ino == key[1]:
         os.unlink(path)
+
+
+# -- files of a name that others have left, see `succession` ----------------------------------------------------------
+
+
+def stands_behind(file: ObjectFile) -> bool:
+    """Whether a living file is a stranger's, and another living one of its chain is to be trusted more."""
+    if file.name is None or not file.name.is_global or file.info.st_uid in (0, os.geteuid()):
+        return False
+    base, _ = succession.place(str(file.path))
+    return succession.has_successors(base) and succession.living(base) != file.path
+
+
+def gives_way(file: ObjectFile) -> bool:
+    """Whether a file that was made here has come too late. It is removed, unless what lives is reached through it."""
+    path = str(file.path)
+    if file.name is None or not file.name.is_global:
+        return False
+    base, number = succession.place(path)
+    if (not number and not succession.has_successors(base)) or not succession.rival(path):
+        return False
+    if not succession.leads_on(path):
+        with contextlib.suppress(FileNotFoundError):
+            unlink(path, file.key)
+    succession.pause()
+    return True
+
+
+def around(name: ObjectName, base: str, path: str) -> str:
+    """Where to go on instead of a file that may not be read; to be called for its NotGrantedError."""
+    if not name.is_global:
+        raise
+    found, successor = succession.state(path), succession.following(path)
+    if found == succession.BUSY:
+        succession.pause()
+        return path
+    if found == succession.DEAD and successor is not None:
+        return successor
+    other = succession.living(base)
+    if other in (None, path):
+        raise
+    return other
+
+
+def past_dead(file: ObjectFile) -> str:
+    """Make way for a new object; where to go on. A file that cannot be locked exclusively is only made so."""
+    path = str(file.path)
+    base, _ = succession.place(path)
+    try:
+        if succession.is_needed(path):
+            succession.pause()
+            return succession.living(base) or base
+        if not file.writable and file.info.st_uid == os.geteuid():
+            os.fchmod(file.fd, 0o600)
+        else:
+            unlink(path, file.key)
+    except FileNotFoundError:
+        return base
+    except OSError as error:
+        successor = succession.following(path)
+        if file.name is not None and file.name.is_global and successor is not None:
+            return successor
+        failure = from_oserror(error, f"cannot create {file}: user {file.info.st_uid} left {file.path} behind")
+        raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
+    return path

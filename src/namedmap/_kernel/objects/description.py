@@ -9,7 +9,7 @@ import os
 import threading
 from typing import ClassVar
 
-from namedmap._kernel.linux import descriptors, locks
+from namedmap._kernel.linux import descriptors, locks, reopening
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names import objectfile
 from namedmap._kernel.names.controlpage import Kind
@@ -96,11 +96,12 @@ class Described(KernelObject):
         if not locks.intact(self.fd):
             raise descriptors.lost(self, self.fd)
 
-    def reopen(self) -> locks.Anchored | locks.Compared:
-        """A new description of the object's file, which the caller closes."""
+    def reopen(self, *, share: bool = False) -> locks.Anchored | locks.Compared:
+        """A new description of the object's file, which the caller closes; without /proc and with `share`, the same."""
         self.require_descriptor()
+        again = reopening.reopen_or_share if share else reopening.reopen
         try:
-            return locks.kept(os.open(*self.way()))
+            return locks.kept(again(self.fd, os.O_RDWR if self.writable else os.O_RDONLY))
         except OSError as error:
             raise from_oserror(error, f"{self} cannot be opened again through /proc/self/fd") from None
 

@@ -4,7 +4,8 @@ A named object is one small file, and the kernel counts its holders through lock
 
 create   make the file with O_EXCL, or open the one that is there. Take the guard exclusively. If the file has lost its
          name meanwhile, start again. Made by us: write the object, take life. Somebody holds life: the object exists,
-         join it. Nobody does: the file is dead; unlink it and start again. Drop the guard.
+         join it. Nobody does: the file is dead; unlink it and start again, or go on to its successor where that is not
+         granted (see `succession`). Drop the guard.
 open     open the file, take the guard shared; without a file, or without life in it, there is no such object.
 close    drop life; if nobody else has it, take the guard exclusively, look again, and unlink.
 
@@ -25,17 +26,17 @@ import threading
 import time
 from typing import TypeVar
 
-from namedmap._kernel.linux import descriptors, locks, procfs
+from namedmap._kernel.linux import descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
-from namedmap._kernel.names import controlpage, namespace, objectfile
+from namedmap._kernel.names import controlpage, namespace, objectfile, succession
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
-from namedmap._kernel.names.objectfile import ObjectFile
+from namedmap._kernel.names.objectfile import NotGrantedError, ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
 from namedmap._kernel.objects.description import Described
 from namedmap._kernel.objects.kernelobject import lock
 from namedmap._kernel.objects.postponing import postponed, undisturbed
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 ATTEMPTS = 1000
 
@@ -56,6 +57,7 @@ class NamedObject(Described):
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
         """Give a new object file its size, in bytes."""
+        limits.require(total, page)
         os.posix_fallocate(fd, 0, total)
 
     def add_handle(self) -> None:
@@ -220,22 +222,34 @@ def create(
     if not ours[0]:
         look()
     if name is None:
-        with ObjectFile(cls, None, _memory_file(cls), None) as file:
+        with ObjectFile(cls, None, namespace.unnamed_file(), None) as file:
             file.lock(exclusive=True)
             return _initialise(cls, file, page, security), False
     page.name = name.leaf
-    path = namespace.current().path(name)
+    base = path = namespace.current().path(name)
     for _ in range(ATTEMPTS):
-        made = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+        try:
+            made = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+        except NotGrantedError:
+            path = objectfile.around(name, base, path)
+            continue
         if made is None:
+            path = base
             continue
         with made as file:
             if not file.lock(exclusive=file.writable):
+                path = base
                 continue
             if file.made:
-                return _initialise(cls, file, page, security), False
+                if not objectfile.gives_way(file):
+                    return _initialise(cls, file, page, security), False
+                path = base
+                continue
             if not locks.object_is_alive(file.fd):
-                _remove_dead(file)
+                path = objectfile.past_dead(file)
+                continue
+            if objectfile.stands_behind(file):
+                path = succession.living(base) or base
                 continue
             found = _join(cls, file)
         return _granted(found, writing), True
@@ -244,26 +258,34 @@ def create(
     )
 
 
-def _memory_file(cls: type[NamedObject]) -> int:
-    try:
-        return os.memfd_create("namedmap", os.MFD_CLOEXEC)
-    except OSError as error:
-        raise from_oserror(error, f"cannot create {objectfile.describe(cls, None)}") from None
-
-
 @undisturbed
 def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
     if not ours[0]:
         look()
-    made = ObjectFile.find(cls, name, namespace.current().path(name))
-    if made is None:
+    path = namespace.current().path(name)
+    found = _opened(cls, name, path)
+    if found is None and name.is_global and (successor := succession.living(path)) is not None:
+        found = _opened(cls, name, successor)
+    if found is None:
         raise _missing(cls, name)
-    with made as file:
-        if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
-            raise _missing(cls, name)
-        found = _join(cls, file)
     return _granted(found, writing)
+
+
+def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
+    """The living object in this file; None if it is not there, or another file of the name has it."""
+    try:
+        made = ObjectFile.find(cls, name, path)
+    except NotGrantedError:
+        if name.is_global and succession.living(succession.place(path)[0]) != path:
+            return None
+        raise
+    if made is None:
+        return None
+    with made as file:
+        if file.lock(exclusive=False) and locks.object_is_alive(file.fd) and not objectfile.stands_behind(file):
+            return _join(cls, file)
+    return None
 
 
 def _granted(found: Named, writing: bool) -> Named:
@@ -292,7 +314,7 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
                 if locks.object_is_alive(fd):
                     leaf = controlpage.parse(fd, os.fstat(fd).st_size, path).name
                     same = ObjectName(name.is_global, leaf)
-                    if leaf.upper() == name.leaf.upper() and space.path(same) == path:
+                    if leaf.upper() == name.leaf.upper() and space.path(same) == succession.place(path)[0]:
                         return same
             finally:
                 os.close(fd)
@@ -302,9 +324,14 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
+        known = _registry.get(file.key)
+        # Who may write to an object's file may link it to another name, where this process expects another.
+        if known is not None and known.name != file.name:
+            raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
         joined = _joined(cls, file)
         if joined is not None:
             return joined
+    file.check_links()
     page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
@@ -368,20 +395,6 @@ class NameTakenError(KernelError):
 
 def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
     return NameTakenError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, f"{what}: the name belongs to a {kind.noun}")
-
-
-def _remove_dead(file: ObjectFile) -> None:
-    """Make way for a new object. A file that cannot be locked exclusively is only made so, for the next attempt."""
-    try:
-        if not file.writable and file.info.st_uid == os.geteuid():
-            os.fchmod(file.fd, 0o600)
-        else:
-            objectfile.unlink(str(file.path), file.key)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        failure = from_oserror(error, f"cannot create {file}: user {file.info.st_uid} left {file.path} behind")
-        raise KernelError(failure.status, f"{failure.detail}; that user must remove it") from None
 
 
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:

@@ -243,6 +243,8 @@ class HandleTable:
     def adopt(self, value: int, entry: KernelObject, access: int, flags: int) -> None:
         """Enter a handle under a value that another process chose (inheritance, DuplicateHandle)."""
         with self.lock:
+            if value in self._entries:
+                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{value:#x} is a handle already")
             self._entries[value] = Handle(entry, access, flags, value)
 
     def retire_all(self) -> None:

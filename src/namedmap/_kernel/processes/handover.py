@@ -7,12 +7,14 @@ it is: file object and file pointer are shared, as on Windows.
 
 import dataclasses
 import os
+import stat
 from typing import Any
 
+from namedmap._contract import Offer
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.names import ObjectName
@@ -20,9 +22,9 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import Handle
+from namedmap._kernel.objects.table import LIMIT, Handle
 from namedmap._kernel.processes.process import Process, Thread
-from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
 
@@ -46,8 +48,41 @@ def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
     elif isinstance(held, File):
         record |= {"path": held.path, "fd": fd}
     elif isinstance(held, Process):
-        record |= {"pid": held.pid}
+        record |= {"pid": held.pid, "started": held.started}
     return record
+
+
+def judged(record: object, descriptors: int) -> Record:
+    """What another process has sent, with so many descriptors, as a whole; ValueError if it is not a handle of ours."""
+    if not isinstance(record, dict) or not _is_handle(record):
+        raise ValueError("no handle is described")
+    kind = record["type"]
+    if kind in KINDS:
+        name, path = record.get("name"), record.get("path")
+        named_well = name is None or (isinstance(name, list) and [type(each) for each in name] == [bool, str])
+        most = 2 if kind == Section.type_name else 1
+        good = named_well and (path is None or _is_path(path)) and type(record.get("writable")) is bool
+        good = good and 1 <= descriptors <= most
+    elif kind == File.type_name:
+        good = _is_path(record.get("path")) and descriptors == 1
+    elif kind == Process.type_name:
+        good = type(record.get("pid")) is int and type(record.get("started")) is str and not descriptors
+    else:
+        good = kind == Thread.type_name and not descriptors
+    if not good:
+        raise ValueError(f"no {kind} is described")
+    return record
+
+
+def _is_handle(record: Record) -> bool:
+    numbers = [record.get(each) for each in ("handle", "access", "flags")]
+    if any(type(each) is not int or not 0 <= each < 1 << 32 for each in numbers):
+        return False
+    return record["handle"] % 4 == 0 and 0 < record["handle"] < LIMIT and type(record.get("type")) is str
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and "\0" not in path
 
 
 def receive(record: Record, fd: int, backing: int) -> KernelObject:
@@ -59,19 +94,24 @@ def receive(record: Record, fd: int, backing: int) -> KernelObject:
         os.set_inheritable(fd, False)
         file: File = File.adopt(fd, record["path"])
         return file
-    return Process(record["pid"]) if record["type"] == Process.type_name else Thread()
+    return Process(record["pid"], record.get("started")) if record["type"] == Process.type_name else Thread()
 
 
 def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
     name = ObjectName(*record["name"]) if record["name"] else None
     held: NamedObject | None = None
     try:
-        mode = os.O_RDWR if record["writable"] else os.O_RDONLY
-        own = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("the descriptor is not that of an object file")
+        own = reopening.reopen(fd, os.O_RDWR if record["writable"] else os.O_RDONLY)
         with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
             file.lock(exclusive=False)
             page = controlpage.parse(own, file.info.st_size, file)
+            if page.kind is not cls.kind:
+                raise ValueError("the object is of another kind than was said")
             if backing >= 0:
+                if not _is_backing(backing, page):
+                    raise ValueError("the second descriptor is not that of the section's file")
                 os.set_inheritable(backing, False)
                 page = dataclasses.replace(page, backing_fd=backing)
             held = named.adopt(cls, file, page)
@@ -82,6 +122,11 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
             os.close(backing)  # not needed: this process had the object already, or it is gone
 
 
+def _is_backing(fd: int, page: controlpage.Control) -> bool:
+    info = os.fstat(fd)
+    return (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode)
+
+
 def receive_section(fd: int, *, writable: bool) -> Section:
     """The section of a descriptor that keeps it alive, which is closed."""
     held = receive_named(Section, {"writable": writable, "name": None, "path": None}, fd, -1)
@@ -89,3 +134,42 @@ def receive_section(fd: int, *, writable: bool) -> Section:
         held.drop_handle()
         raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the descriptor is not that of a section")
     return held
+
+
+def offer(fd: int) -> Offer:
+    """How other processes of this user find a descriptor of this one, as long as it is open: it goes into pickles."""
+    info = os.fstat(fd)
+    try:
+        return os.getpid(), procfs.started(os.getpid()), fd, info.st_dev, info.st_ino
+    except OSError as error:
+        raise from_oserror(error, "memory without a name cannot be sent without /proc: give it a name") from None
+
+
+def accept(offered: Offer) -> int:
+    """A descriptor of what another process has offered, with a lock of its own."""
+    pid, started, number, device, inode = offered
+    try:
+        seen = reopening.look(f"/proc/{pid}/fd/{number}") if procfs.started(pid) == started else -1
+    except OSError:
+        seen = -1
+    try:
+        info = os.fstat(seen) if seen >= 0 else None
+        if info is None or (info.st_dev, info.st_ino) != (device, inode) or not stat.S_ISREG(info.st_mode):
+            raise KernelError(
+                NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND,
+                f"memory without a name, sent by process {pid}, cannot be had: that process has closed it or ended, or "
+                "is another user's or in another container. Keep it open until it has arrived, or give it a name",
+            )
+        fd = _reopened(seen)
+    finally:
+        if seen >= 0:
+            os.close(seen)
+    locks.try_lock(fd, locks.PASSAGE)
+    return fd
+
+
+def _reopened(seen: int) -> int:
+    try:
+        return reopening.reopen(seen, os.O_RDWR)
+    except PermissionError:
+        return reopening.reopen(seen, os.O_RDONLY)

@@ -9,6 +9,8 @@ it does not know.
 import array
 import atexit
 import contextlib
+import errno
+import itertools
 import json
 import os
 import secrets
@@ -33,15 +35,17 @@ from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _inbox: socket.socket | None = None
 _descriptor: Descriptor | None = None
+#: Senders that have come, and whose message has not: one may have been stopped in between.
+_coming: list[socket.socket] = []
 _receiving = threading.RLock()
 
+#: Of them. Above that the oldest is given up, whose sender is told so by an error.
+_MOST_COMING = 64
+_LONGEST_MESSAGE = 1 << 18
 
-def _inbox_path(pid: int) -> str:
+
+def _inbox_path(pid: int, started: str) -> str:
     # The start time tells a process from an earlier one with the same id.
-    try:
-        started = procfs.started(pid)
-    except OSError:
-        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
     return f"{namespace.current().local}/{namespace.INBOX_PREFIX}{pid}-{started}"
 
 
@@ -64,27 +68,57 @@ def _socket(call: Callable[[socket.socket, str], object], path: str) -> socket.s
 def open_inbox() -> None:
     """Make this process reachable for handles that others of the user duplicate into it."""
     global _inbox, _descriptor
-    if _lost():
-        forked()
-    if _inbox is None:
-        path = _inbox_path(os.getpid())
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # of a socket that other code has closed
-        inbox = _socket(socket.socket.bind, path)
+    with _receiving:
+        if _lost():
+            _shut()
+        if _inbox is not None:
+            return
+        inbox, path = _bound(_inbox_path(os.getpid(), procfs.started(os.getpid())))
         inbox.listen(1024)
         _inbox, _descriptor = inbox, Descriptor(inbox.fileno())
         atexit.register(_close_inbox, path, os.getpid())
 
 
+def _bound(path: str) -> tuple[socket.socket, str]:
+    """An inbox, and where it is."""
+    for number in itertools.count():
+        try:
+            place = f"{path}.{number}" if number else path
+            return _socket(socket.socket.bind, place), place
+        except OSError as error:
+            # Another program had this process's id and start time, and was replaced by exec. A sweep may remove its
+            # inbox, and would not know it from one of the same path.
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise AssertionError
+
+
+def _connected(target: Process) -> socket.socket:
+    path = _inbox_path(target.pid, target.started)
+    try:
+        return _socket(socket.socket.connect, path)
+    except (ConnectionRefusedError, FileNotFoundError):
+        directory, plain = os.path.split(path)
+        for name in os.listdir(directory):
+            if name.startswith(f"{plain}."):
+                with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                    return _socket(socket.socket.connect, f"{directory}/{name}")
+        raise
+
+
 def _close_inbox(path: str, pid: int) -> None:
     if os.getpid() == pid and _inbox is not None:
-        forked()
+        _shut()
         with contextlib.suppress(OSError):
             os.unlink(path)
 
 
 def send(entry: Handle[Any], target: Process) -> int:
     """Duplicate a handle into another process; returns its value there."""
+    if target.signaled():
+        raise KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED, f"process {target.pid} has ended, and takes no handles any more"
+        )
     value = FOREIGN + 4 * secrets.randbelow((LIMIT - FOREIGN) // 4)
     held = entry.object
     descriptors = []
@@ -99,8 +133,13 @@ def send(entry: Handle[Any], target: Process) -> int:
     message = json.dumps(record).encode("utf-8", "surrogateescape")
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     try:
-        with _socket(socket.socket.connect, _inbox_path(target.pid)) as out:
+        with _connected(target) as out:
             out.sendmsg([message], rights)
+    except BlockingIOError:
+        raise KernelError(
+            NTSTATUS.STATUS_ACCESS_DENIED,
+            f"process {target.pid} has too many handles on their way to it: it looks at them when it uses one of them",
+        ) from None
     except OSError as error:
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
@@ -124,39 +163,74 @@ def receive() -> None:
     """Adopt all handles that other processes have sent."""
     # One thread at a time: who finds the queue empty must find what another has just taken from it in the table.
     with _receiving:
-        while (inbox := _inbox) is not None and not _lost():
-            try:
-                message, _ = inbox.accept()
-            except BlockingIOError:
-                return
-            with message:
-                try:
-                    _accept(message)
-                except (KernelError, OSError, ValueError, KeyError, TypeError):
-                    # A malformed message, or an object that is gone: the handle stays unknown.
-                    continue
+        _accept()
+        for message in list(_coming):
+            if _delivered(message):
+                _drop(message)
+        while len(_coming) > _MOST_COMING:
+            _drop(_coming[0])
 
 
-def _accept(message: socket.socket) -> None:
-    text, ancillary, _, _ = message.recvmsg(1 << 18, socket.CMSG_SPACE(8))
-    fds = array.array("i")
+def _accept() -> None:
+    while (inbox := _inbox) is not None and not _lost():
+        try:
+            message, _ = inbox.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise from_oserror(error, "cannot receive what other processes have duplicated into this one") from None
+        message.setblocking(False)  # its sender may be stopped before it sends
+        _coming.append(message)
+
+
+def _drop(message: socket.socket) -> None:
+    with contextlib.suppress(ValueError):  # a signal handler has come in between
+        _coming.remove(message)
+    message.close()
+
+
+def _delivered(message: socket.socket) -> bool:
+    """Adopt the handle of a sender, if it has come to send it; whether nothing more is to be expected of it."""
+    try:
+        text, ancillary, _, _ = message.recvmsg(_LONGEST_MESSAGE, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+    except BlockingIOError:
+        return False
+    except OSError:  # closed meanwhile
+        return True
+    descriptors = array.array("i")
     for _, _, raw in ancillary:
-        fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-    record = json.loads(text.decode("utf-8", "surrogateescape"))
-    held = handover.receive(record, *(*fds, -1, -1)[:2])
-    table.adopt(record["handle"], held, record["access"], record["flags"])
+        descriptors.frombytes(raw[: len(raw) - len(raw) % descriptors.itemsize])
+    try:
+        # A malformed message, or an object that is gone: the handle stays unknown. (Text that is nested too deeply for
+        # the parser is a RecursionError.)
+        with contextlib.suppress(KernelError, OSError, ValueError, RecursionError):
+            record = handover.judged(json.loads(text.decode("utf-8", "surrogateescape")), len(descriptors))
+            given = list(descriptors)
+            descriptors = descriptors[:0]
+            _adopt(record, *(*given, -1, -1)[:2])
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    return True
+
+
+def _adopt(record: handover.Record, fd: int, backing: int) -> None:
+    held = handover.receive(record, fd, backing)
+    try:
+        if record["handle"] < FOREIGN:
+            raise ValueError("this process chooses such handles itself")
+        table.adopt(record["handle"], held, record["access"], record["flags"])
+    except (KernelError, ValueError):
+        held.drop_handle()
+        raise
     if record["flags"] & FLAG_INHERIT:
         synchronise_inheritance()
 
 
 def forked() -> None:
     """In a forked child: the socket is the parent's, and another thread of it may have been receiving."""
-    global _inbox, _descriptor
     free_lock()
-    if _inbox is not None and _descriptor is not None:
-        _inbox.detach()
-        _descriptor.close()
-        _inbox = _descriptor = None
+    _shut()
 
 
 def free_lock() -> None:
@@ -167,3 +241,15 @@ def free_lock() -> None:
 def _lost() -> bool:
     """Whether other code has closed the socket."""
     return _descriptor is not None and not _descriptor.intact()
+
+
+def _shut() -> None:
+    """Close the socket, if it is still ours, and what has come to it."""
+    global _inbox, _descriptor
+    inbox, descriptor = _inbox, _descriptor
+    _inbox = _descriptor = None
+    if inbox is not None and descriptor is not None:
+        inbox.detach()
+        descriptor.close()
+    while _coming:
+        _coming.pop().close()

@@ -38,7 +38,8 @@ class Process(KernelObject):
     type_name: ClassVar[str] = "Process"
     generic = (0x20410, 0x20B2A, 0x121001, 0x1FFFFF)
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, started: str | None = None) -> None:
+        """`started` is when the process began, where the caller knows it: another one with its id is refused."""
         self.pid = pid
         try:
             self._fd = Descriptor(os.pidfd_open(pid))
@@ -47,10 +48,11 @@ class Process(KernelObject):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
         #: With it, what is known of the process when another one may have its id.
-        self._started = ""
-        with contextlib.suppress(OSError):
-            self._started = procfs.started(pid)
+        self.started = self._start()
         self._times: Times | None = None
+        if started and started != self.started:
+            self._fd.close()
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"the process that had the id {pid} has ended")
 
     def __str__(self) -> str:
         return f"process {self.pid}"
@@ -59,6 +61,20 @@ class Process(KernelObject):
         """Add a reference, for a call, unless other code has closed the descriptor."""
         self._fd.require(self)
         return super().retain()
+
+    def _start(self) -> str:
+        """When it began, which tells it from later processes with its id; "" if it has ended, or without /proc."""
+        try:
+            found = procfs.started(self.pid)
+        except OSError:
+            return ""
+        # What was read is of the process that the descriptor holds only if that one had its id until then.
+        return "" if self.signaled() else found
+
+    @property
+    def is_this(self) -> bool:
+        """Whether it is the calling process, and not an earlier one that had its id."""
+        return self.pid == os.getpid() and not self.signaled()
 
     def signaled(self) -> bool:
         """Whether the process has ended."""
@@ -76,7 +92,7 @@ class Process(KernelObject):
         """End the process now, with an exit code for those who ask through this library in this process."""
         if self.signaled():
             raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{self} has ended already")
-        key = self.pid, self._started
+        key = self.pid, self.started
         known = _codes.get(key)
         # First, so that nobody sees the end without the code.
         _codes[key] = code
@@ -94,10 +110,10 @@ class Process(KernelObject):
             return STILL_ACTIVE
         status = self._wait_status()
         if status is None:
-            return _codes.get((self.pid, self._started), 0)
+            return _codes.get((self.pid, self.started), 0)
         if os.WIFSIGNALED(status):
             killed = os.WTERMSIG(status)
-            return _codes.get((self.pid, self._started), killed) if killed == signal.SIGKILL else killed
+            return _codes.get((self.pid, self.started), killed) if killed == signal.SIGKILL else killed
         return os.WEXITSTATUS(status)
 
     def _wait_status(self) -> int | None:
@@ -111,7 +127,7 @@ class Process(KernelObject):
             if mask & _EXIT:
                 return int(status)
         with contextlib.suppress(OSError, ValueError):  # somebody else's child, which waits to be waited for
-            if procfs.started(self.pid) == self._started:
+            if procfs.started(self.pid) == self.started:
                 return procfs.wait_status(self.pid)
         return None
 
@@ -123,9 +139,9 @@ class Process(KernelObject):
         if self._times is not None and self._times.ended:
             return self._times
         with contextlib.suppress(OSError):
-            if procfs.started(self.pid) == self._started:
+            if procfs.started(self.pid) == self.started:
                 kernel, user = procfs.processor_time(self.pid)
-                self._times = Times(procfs.boot_time() + _ticks(int(self._started)), 0, _ticks(kernel), _ticks(user))
+                self._times = Times(procfs.boot_time() + _ticks(int(self.started)), 0, _ticks(kernel), _ticks(user))
         if self._times is None:
             raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"/proc does not show {self} to this user")
         if ended:

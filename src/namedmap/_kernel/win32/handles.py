@@ -138,7 +138,7 @@ def is_this_process(value: int) -> bool:
     if value == CURRENT_PROCESS:
         return True
     with table.reference(value, Process) as process:
-        return process.object.pid == os.getpid()
+        return process.object.is_this
 
 
 @win32(False)
@@ -171,5 +171,5 @@ def CompareObjectHandles(hFirstObjectHandle: AnyHandle, hSecondObjectHandle: Any
         return True
     one, two = table.get(first).object, table.get(second).object
     if isinstance(one, Process) and isinstance(two, Process):
-        return one.pid == two.pid
+        return (one.pid, one.started) == (two.pid, two.started)
     return one is two
