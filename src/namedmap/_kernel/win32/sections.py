@@ -1,6 +1,5 @@
 """File mapping objects."""
 
-import functools
 from typing import Any
 
 from namedmap._kernel.files.file import File
@@ -43,14 +42,12 @@ def created(held: NamedObject, access: int, existed: bool, attributes: Attribute
     return value
 
 
-@functools.lru_cache(maxsize=1024, typed=True)
 def new_name(name: str | None) -> ObjectName | None:
     """The name for a Create function: none for NULL and for the empty string."""
     text = optional_text(name, "lpName")
     return parse(text) if text else None
 
 
-@functools.lru_cache(maxsize=1024, typed=True)
 def known_name(name: str | None) -> ObjectName:
     """The name for an Open function."""
     text = optional_text(name, "lpName")
