@@ -16,6 +16,7 @@ import contextlib
 import faulthandler
 import gc
 import inspect
+import math
 import os
 import random
 import resource
@@ -233,7 +234,7 @@ class Fuzz:
 
     def __init__(self, seed: int, rounds: int, seconds: float) -> None:
         self.seed, self.rounds = seed, rounds
-        self.end = time.monotonic() + seconds
+        self.end = time.monotonic() + (seconds or math.inf)
         self.calls = 0
         self.faults: dict[str, str] = {}
 
@@ -284,19 +285,21 @@ class Fuzz:
         """Each fault once, however often it comes."""
         if key not in self.faults:
             self.faults[key] = text
-            print(text, flush=True)
+            print(f"seed {self.seed}: {text}", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Call everything that is public with arguments that make no sense.")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one gives other arguments (0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same one gives the same arguments (any)")
     parser.add_argument("--rounds", type=int, default=BATCH, metavar="N", help=f"calls of each callable ({BATCH})")
-    parser.add_argument("--seconds", type=float, default=1e9, metavar="N", help="stop after so long (never)")
+    parser.add_argument("--seconds", type=float, default=0.0, metavar="N", help="go on with other seeds for so long")
     parser.add_argument("--only", default="", metavar="TEXT", help="only callables with this in their name")
     parser.add_argument("--call", type=int, metavar="N", help="only this call of each")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.randrange(1 << 32)
     if options.child:
         examine(options.child, options.seed, options.rounds, options.call, options.first)
         return 0
@@ -306,6 +309,9 @@ def main() -> int:
         labels = [target.label for target in targets() if options.only in target.label]
         fuzz = Fuzz(options.seed, options.rounds, options.seconds)
         fuzz.run(labels, options.call)
+        while options.seconds and time.monotonic() < fuzz.end:
+            fuzz.seed += 1
+            fuzz.run(labels, options.call)
     print(f"fuzz: {len(labels)} callables, {fuzz.calls} calls, {len(fuzz.faults)} faults, seed {options.seed}")
     return 1 if fuzz.faults else 0
 

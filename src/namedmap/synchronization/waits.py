@@ -1,7 +1,6 @@
 """Waiting for several objects: any of them, or all at once; in a thread, or in an asyncio task."""
 
 import contextlib
-import itertools
 import math
 import sys
 import time
@@ -74,9 +73,13 @@ async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = No
 
 def _collected(objects: Iterable[Waitable]) -> list[Waitable]:
     """The objects of a wait, once; of what has no end only as many as are too many."""
-    if not isinstance(objects, Iterable):  # a pointer of ctypes has items as well, as many as there is memory
+    if not hasattr(type(objects), "__iter__"):  # a pointer of ctypes has items as well, as many as there is memory
         raise TypeError(f"a wait is for several objects, in a list or tuple, not {type(objects).__name__}")
-    found = list(itertools.islice(iter(objects), _MOST + 1))
+    found: list[Waitable] = []
+    for each in objects:
+        found.append(each)
+        if len(found) > _MOST:
+            break
     if not 1 <= len(found) <= _MOST:
         raise ValueError(f"a wait is for 1 to {_MOST} objects, not {'none' if not found else 'more'}")
     return found
