@@ -16,6 +16,8 @@ from calls import had, loose, loose_nt, message
 from child import program
 from child.command import environment
 from namedmap import Event, nt, win32
+from namedmap.compat.pywin32 import win32event
+from namedmap.compat.shared_memory import ShareableList
 from programs.fuzz_targets import EXCLUDED, targets
 
 
@@ -125,6 +127,7 @@ class TestMemoryviews:
 
     @each_memory
     def test_as_numbers(self, make: Callable[[], Any]) -> None:
+        """Flags, sizes, handles, codes."""
         view = win32.LPVOID(), 0, 0, None, win32.SIZE_T()
         for call, *arguments in (
             (loose.CreateFileMapping, -1, None, make(), 0, 4096, None),
@@ -142,6 +145,7 @@ class TestMemoryviews:
 
     @each_memory
     def test_as_names(self, make: Callable[[], Any]) -> None:
+        """Of the functions and of the classes."""
         calls: list[Any] = [
             (loose.CreateFileMapping, -1, None, 4, 0, 4096, make()),
             (loose.OpenFileMapping, 4, False, make()),
@@ -225,6 +229,23 @@ class TestWaits:
         """It has items as far as memory goes, and farther."""
         with pytest.raises(TypeError, match="LP_c_int"):
             wait(ctypes.pointer(ctypes.c_int(3)), 0)
+
+    def test_nor_is_it_for_the_drop_in_modules(self) -> None:
+        pointer: Any = ctypes.pointer(ctypes.c_int(3))
+        with pytest.raises(TypeError, match="LP_c_int"):
+            ShareableList(pointer)
+        with pytest.raises(TypeError, match="list of PyHANDLEs"):
+            win32event.WaitForMultipleObjects(pointer, False, 0)
+
+    @pytest.mark.parametrize("handles", [released(), memoryview(bytes(8)).cast("B", (2, 4))])
+    def test_memory_that_is_no_list_of_handles(self, handles: Any) -> None:
+        """A failed call, which says why; a memoryview of numbers is a list of handles."""
+        assert win32.WaitForMultipleObjects(1, handles, False, 0) == win32.WAIT_FAILED
+        assert win32.GetLastError() == win32.ERROR_NOACCESS
+        assert "lpHandles" in message()
+        with Event(signaled=True) as event:
+            numbers: Any = memoryview(event.handle.to_bytes(8, "little")).cast("Q")
+            assert win32.WaitForMultipleObjects(1, numbers, False, 0) == win32.WAIT_OBJECT_0
 
     @pytest.mark.parametrize("wait", [namedmap.wait_any, namedmap.wait_all])
     def test_a_collection_without_an_end(self, wait: Callable[..., Any]) -> None:

@@ -130,7 +130,7 @@ def _allowed(label: str, name: str) -> tuple[type[BaseException], ...]:
     if label.startswith("namedmap.compat."):
         # Drop-in modules raise what those do in whose place they stand.
         more = (OSError, BufferError, pywintypes.error, AttributeError, struct.error, IndexError, MemoryError)
-    if name == "ShareableList" or name.startswith("wait_a"):
+    if name in ("ShareableList", "Sharing") or name.startswith("wait_a"):
         more += (NotImplementedError,)  # a memoryview of two dimensions that is asked for its items
     if name in ("pack", "unpack"):
         more += (struct.error,)
