@@ -1,5 +1,6 @@
 # Needs make and a Python 3.11 or newer with venv; everything else goes into .venv.
-# PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to demo, pytest, bench and soak.
+# PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to demo, pytest, bench and soak
+# (FUZZ="--seconds N" to the second part of that).
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,8 +30,9 @@ lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 bench: $(VENV)/installed-bench  ## measure against the peers; writes docs/benchmarks.md and its pictures, unless ARGS say else
 	$(BIN)/python benchmarks/run.py $(or $(ARGS),--write docs/benchmarks.md)
 
-soak: $(VENV)/installed-test  ## kill processes at random for a while, and look for what that leaves
+soak: $(VENV)/installed-test  ## kill processes at random, call everything with senseless arguments; look what that leaves
 	PYTHONPATH=tests $(BIN)/python -m programs.soak $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m programs.fuzz $(or $(FUZZ),--seconds 120)
 
 # The variable silences an advertisement of the theme, which is no warning of mkdocs.
 docs: $(VENV)/installed-docs  ## build the pages into build/site; a warning is an error

@@ -132,6 +132,7 @@ class TestSearch:
         assert call("search", "log", "error", "-i", "-n", "1", "--count", "--json").json() == {
             "path": "log",
             "count": 1,
+            "complete": True,
         }
 
     def test_as_json(self, directory: Path) -> None:

@@ -97,11 +97,13 @@ class TestWords:
 
     @pytest.mark.parametrize("word", ["", "rw", "write+copy", "read,write", "all", "+", None.__class__.__name__])
     def test_other_words(self, word: str, mapped: Any) -> None:
+        """They are refused, with the words that there are."""
         with pytest.raises(namedmap.BadValueError, match="no access"):
             mapped(word)
 
     @pytest.mark.parametrize("word", [5, b"read", 1.5, ("read",)])
     def test_other_things(self, word: Any, mapped: Any) -> None:
+        """What is no text is refused as well."""
         with pytest.raises((TypeError, namedmap.BadValueError)):
             mapped(word)
 

@@ -100,6 +100,7 @@ class TestLetsThrough:
         assert handle.close() is None
 
     def test_a_failure(self) -> None:
+        """Failure is what an operation raises."""
         with pytest.raises(Failure):
             semaphore(raiser(Failure(5, "no"))).add(1)
 

@@ -133,6 +133,7 @@ class TestText:
     @pytest.mark.parametrize("name", [5, b"name", 1.5, ["name"], {}], ids=repr)
     @each_kind
     def test_another_type(self, kind: Kind, name: object) -> None:
+        """A name is text, or None where one may be missing."""
         for verb in kind.verbs:
             with pytest.raises(TypeError):
                 verb(name)
@@ -155,6 +156,7 @@ class TestText:
 
     @each_kind
     def test_case_counts(self, kind: Kind, keep: Keep) -> None:
+        """Names that differ in case are different names."""
         keep(kind.create(NAME))
         assert keep(kind.create(NAME.upper())).created
 

@@ -150,6 +150,7 @@ class TestBytes:
 
 class TestShapes:
     def test_struct(self, view: View) -> None:
+        """Values in the formats of struct, within the view."""
         view.pack("<IH", 100, 7, 8)
         assert view.unpack("<IH", 100) == (7, 8)
         with pytest.raises(namedmap.BadValueError):
@@ -227,11 +228,13 @@ class TestPages:
         assert view[:] == PATTERN[:SIZE]
 
     def test_prefetch(self, view: View) -> None:
+        """It is advice; other words are refused."""
         view.prefetch()
         with pytest.raises(namedmap.BadValueError, match="no advice"):
             view.advise("nonsense")
 
     def test_lock(self, view: View) -> None:
+        """Pages are locked and unlocked."""
         view.lock(0, 4096)
         view.unlock(0, 4096)
 
@@ -274,6 +277,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("kind", [str, os.fsencode, Path], ids=["str", "bytes", "Path"])
     def test_paths(self, kind: Any, tmp_path: Path) -> None:
+        """A path is text, bytes or a Path."""
         (tmp_path / "ünï").write_bytes(b"content")
         with namedmap.map_file(kind(str(tmp_path / "ünï"))) as mapping:
             assert mapping.view()[:] == b"content"
@@ -376,6 +380,7 @@ class TestBlocks:
         child.run("held.close()")
 
     def test_an_array(self, second: Second, keep: Keep) -> None:
+        """An array is shared, with its shape and type."""
         numpy = pytest.importorskip("numpy")
         block = keep(namedmap.publish(NAME, numpy.arange(12.0).reshape(3, 4)))
         child = second()

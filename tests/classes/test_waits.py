@@ -217,6 +217,7 @@ class TestMutex:
         assert not mutex.locked()
 
     def test_created_owned(self, thread: ThreadPoolExecutor, keep: Keep) -> None:
+        """The creator may own it from the beginning."""
         mutex = keep(Mutex.create(NAME, owned=True))
         assert mutex.owned()
         assert not thread.submit(mutex.acquire, 0).result()
@@ -320,6 +321,7 @@ class TestSemaphore:
             keep(Semaphore()).release(count)
 
     def test_defaults(self, keep: Keep) -> None:
+        """One, and as many as there can be."""
         semaphore = keep(Semaphore())
         assert (semaphore.value, semaphore.maximum) == (1, 2**31 - 1)
 
@@ -433,6 +435,7 @@ class TestArguments:
     @each_wait
     @pytest.mark.parametrize("wrong", [None, 5, "text", object, threading.Lock()], ids=lambda each: type(each).__name__)
     def test_other_things(self, wait: Callable[..., Any], wrong: object, keep: Keep) -> None:
+        """Only what can be waited for is."""
         with pytest.raises(TypeError):
             wait([keep(Event()), wrong], 0)
 
@@ -454,6 +457,7 @@ class TestArguments:
     @each_wait
     @pytest.mark.parametrize("collection", [list, tuple, iter, lambda found: dict.fromkeys(found).keys()])
     def test_any_collection(self, wait: Callable[..., Any], collection: Callable[..., Any], keep: Keep) -> None:
+        """A list, a tuple, an iterator, keys."""
         assert wait(collection([keep(Event(signaled=True))]), 0) is not None
 
     def test_outside_of_a_task(self, keep: Keep) -> None:

@@ -126,6 +126,7 @@ def _piped_lines(offset: int, length: int | None, width: int) -> Iterator[files.
 @_size
 @click.option("--limit", "-n", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--context", type=size, default=0, help="Bytes to show before and after.")
+@click.option("--overlap", type=size, default=1 << 16, help="How long a match of --regex can be (64K).")
 @_app.as_json
 def search(path: str, text: str | None, wanted: bytes | None, regex: str | None, as_json: bool, **given: Any) -> int:
     """Find TEXT, bytes or a regular expression in a file; ends with 1 if there is none.
@@ -136,13 +137,14 @@ def search(path: str, text: str | None, wanted: bytes | None, regex: str | None,
     if given.pop("counting"):
         del given["context"]
         return _count(path, pattern, as_json, **given)
-    found = False
-    for match in files.search(path, pattern, **given):
+    found, matches = False, files.search(path, pattern, **given)
+    for match in matches:
         found = True
         if as_json:
             click.echo(_output.line(match.as_dict()))
         else:
             click.echo(f"{match.offset:>12,}  {_readable(match.before)}{_marked(match.bytes)}{_readable(match.after)}")
+    _warn_if_incomplete(matches, given["overlap"])
     return 0 if found else _app.FAILED
 
 
@@ -161,15 +163,27 @@ def _pattern(text: str | None, wanted: bytes | None, regex: str | None) -> bytes
 
 
 def _count(path: str, pattern: bytes | re.Pattern[bytes], as_json: bool, limit: int | None, **given: Any) -> int:
+    counted: files.Count | files.Matches
     if limit is None:
-        number = files.count(path, pattern, **given)
+        counted = files.count(path, pattern, **given)
+        number = int(counted)
     else:
-        number = sum(1 for _ in files.search(path, pattern, limit=limit, **given))
+        counted = files.search(path, pattern, limit=limit, **given)
+        number = sum(1 for _ in counted)
     if as_json:
-        _output.emit({"path": path, "count": number})
+        _output.emit({"path": path, "count": number, "complete": counted.complete})
     else:
         click.echo(number)
+    _warn_if_incomplete(counted, given["overlap"])
     return 0 if number else _app.FAILED
+
+
+def _warn_if_incomplete(found: "files.Count | files.Matches", overlap: int) -> None:
+    if found.uncertain_from is not None:
+        _app.warn(
+            f"matches that are longer than {overlap:,} bytes may have been missed, the first before byte "
+            f"{found.uncertain_from:,}: search with a larger --overlap, or with an expression that matches less"
+        )
 
 
 def _readable(data: bytes) -> str:

@@ -38,11 +38,15 @@ def main(words: list[str], prog: str = "python -m namedmap run") -> None:
         parser.error("which program? SCRIPT or -m MODULE")
     _install(given.windows or bool(given.own), [*given.own, *filter(None, [given.module])])
     try:
-        spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
-    except (OSError, ImportError) as error:
-        parser.error(str(error))
-    sys.argv[:] = [str(spec.origin), *rest] if given.module and spec else rest
-    _execute(spec, code)
+        try:
+            spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
+        except (OSError, ImportError) as error:
+            parser.error(str(error))
+        sys.argv[:] = [str(spec.origin), *rest] if given.module and spec else rest
+        _execute(spec, code)
+    except BaseException as error:
+        _show_from_the_program_on(error)
+        raise
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -114,3 +118,19 @@ def _execute(spec: ModuleSpec | None, code: Any) -> None:
         names["__package__"] = spec.parent
     sys.modules["__main__"] = main
     exec(code, names)
+
+
+def _show_from_the_program_on(error: BaseException) -> None:
+    """Leave our frames, through which a program's exception has come, out of the traceback that Python prints of it.
+
+    Only printing comes when no frame is added any more, so it is told where to begin. A program's own `excepthook` is
+    given what it would get without us.
+    """
+    first, show = error.__traceback__, sys.excepthook
+    while first is not None and first.tb_frame.f_globals.get("__name__", "").startswith(("namedmap.", "importlib.")):
+        first = first.tb_next
+
+    def hook(kind: type[BaseException], value: BaseException, traceback: types.TracebackType | None) -> None:
+        show(kind, value.with_traceback(first), first) if value is error else show(kind, value, traceback)
+
+    sys.excepthook = hook

@@ -238,6 +238,9 @@ class ShareableList:
             self.shm = SharedMemory(name)
             self._load()
             return
+        if sequence is not None and not hasattr(type(sequence), "__iter__"):
+            # A pointer of ctypes has items all the same, as many as there is memory.
+            raise TypeError(f"a ShareableList is of a list or tuple, not of a {type(sequence).__name__}")
         items = list(() if sequence is None else sequence)
         formats = [_format(item) for item in items]
         offsets = [0]

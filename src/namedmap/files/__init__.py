@@ -2,7 +2,7 @@
 
 copy              a copy: fast, holes kept; on request atomic, verified, resumable: Copied
 windows           a file piece by piece: Window
-search, count     bytes or a regular expression: Match
+search, count     bytes or a regular expression: Matches of Match; Count
 checksum          any hash of hashlib: Checksum
 compare           whether two files are the same, or where they differ: Comparison; differences gives the ranges alone
 dump              bytes as hexadecimal digits and text: DumpLine
@@ -26,7 +26,7 @@ from .copying import Copied, copy
 from .dumping import DumpLine, dump
 from .failures import Cancelled, ChangedError, VerifyError
 from .patching import Patch, patch
-from .searching import Match, count, search
+from .searching import Count, Match, Matches, count, search
 from .targets import leftovers
 from .windowing import Window, windows
 
@@ -36,8 +36,10 @@ __all__ = [
     "Checksum",
     "Comparison",
     "Copied",
+    "Count",
     "DumpLine",
     "Match",
+    "Matches",
     "Patch",
     "VerifyError",
     "Window",

@@ -2,8 +2,9 @@
 
 The file is read in windows, by threads that read the next ones meanwhile. From a window the matches are taken that
 begin in it; it knows the `reach` bytes behind its end as well, and for an expression those before it (for `^`, `\\b`
-and what looks behind). `reach` is the length of the bytes, or `overlap`. So every match of at most `reach` bytes is
-found, once, as if the file had been one string.
+and what looks behind). `reach` is the length of the bytes, or of the longest match that the expression can have, at
+least `overlap`. So every match of at most `reach` bytes is found, once, as if the file had been one string. Where an
+expression without a longest match could have a longer one, by what `expressions` knows of it, the result says so.
 
 For bytes the threads already look whether a window has any, with the C library, which lets other threads run. An
 expression is matched by the thread of the caller alone: `re` keeps the interpreter to itself.
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from . import expressions
 from ._libc import memmem
 from .failures import bad
 from .reading import AnyPath, Source, ahead
@@ -28,6 +30,8 @@ Pattern = bytes | re.Pattern[bytes]
 
 #: Bytes of a window at least.
 _WINDOW = 1 << 20
+#: Windows overlap by no more than this on account of a long expression alone.
+_WIDEST = 1 << 24
 _MOST_THREADS = 4
 #: How much of the file tells which of the bytes sought is rare in it: a window without that one has no match.
 _SAMPLE = 1 << 14
@@ -56,6 +60,40 @@ class Match:
         }
 
 
+class Matches(Iterator[Match]):
+    """The matches of a search, one after the other, and whether they are all."""
+
+    def __init__(self, found: Iterator[Match], scan: "_Scan") -> None:
+        """Use search."""
+        self._found, self._scan = found, scan
+
+    def __next__(self) -> Match:
+        return next(self._found)
+
+    @property
+    def uncertain_from(self) -> int | None:
+        """Where a match may begin, up to this offset, that is longer than `overlap` and was missed, at the first place
+        so far; None if there is no such place."""
+        return self._scan.uncertain_from
+
+    @property
+    def complete(self) -> bool:
+        """Whether no match can have been missed so far."""
+        return self._scan.uncertain_from is None
+
+
+class Count(int):
+    """How many matches there are, and whether they are all."""
+
+    #: As of Matches.
+    uncertain_from: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether no match can have been missed."""
+        return self.uncertain_from is None
+
+
 def search(
     path: AnyPath,
     pattern: Pattern,
@@ -66,22 +104,23 @@ def search(
     limit: int | None = None,
     context: int = 0,
     overlap: int = 1 << 16,
-) -> Iterator[Match]:
+) -> Matches:
     """Where the pattern is in a file, or in `size` bytes from `offset` on; matches do not overlap.
 
     pattern      bytes, or a compiled expression: the matches are those of `pattern.finditer(content, offset, end)`
     ignore_case  of ASCII letters
     limit        at most so many matches
     context      bytes that are given along before and after each match
-    overlap      how long a match of an expression can be, with what it looks at before and after itself; one that turns
-                 out to be longer is an error (BadValueError)
+    overlap      how long a match of an expression can be, with what it looks at before and after itself. It matters for
+                 expressions without a longest match (`x+`) only: one that turns out to be longer is an error
+                 (BadValueError); where one may have been missed, `complete` of the result is false from then on
 
     Raises NotFoundError, AccessDeniedError, BadValueError, and ChangedError if the file becomes shorter meanwhile.
     """
     scan = _Scan(pattern, ignore_case, overlap)
     if context < 0 or (limit is not None and limit < 0):
         raise bad(f"context {context} and limit {limit} must not be negative")
-    return itertools.islice(_search(path, scan, offset, size, context), limit)
+    return Matches(itertools.islice(_search(path, scan, offset, size, context), limit), scan)
 
 
 def count(
@@ -92,11 +131,13 @@ def count(
     offset: int = 0,
     size: int | None = None,
     overlap: int = 1 << 16,
-) -> int:
-    """How many matches `search` would find, without making them."""
+) -> Count:
+    """How many matches `search` would find, without making them; `complete` as of its result."""
     scan = _Scan(pattern, ignore_case, overlap)
     with Source(path) as source:
-        return scan.count(source, *source.extent(offset, size))
+        found = Count(scan.count(source, *source.extent(offset, size)))
+    found.uncertain_from = scan.uncertain_from
+    return found
 
 
 def _search(path: AnyPath, scan: "_Scan", offset: int, size: int | None, context: int) -> Iterator[Match]:
@@ -138,13 +179,17 @@ class _Scan:
         self.pattern: re.Pattern[bytes] | None = None
         self.folded = False
         self.sought = self.rare = b""
+        #: What is known of matches that may be longer than `reach`; None if there is none.
+        self.unbounded: expressions.Reach | None = None
+        #: The first place up to which a match may begin that was missed.
+        self.uncertain_from: int | None = None
         if isinstance(pattern, re.Pattern):
             if not isinstance(pattern.pattern, bytes):
                 raise TypeError("the expression is one for text: compile it from bytes, re.compile(rb'...')")
             if overlap < 1:
                 raise bad(f"a match has to have room: overlap is at least 1, not {overlap}")
             self.pattern = re.compile(pattern.pattern, pattern.flags | re.IGNORECASE) if ignore_case else pattern
-            self.reach = self.behind = overlap
+            self.reach = self.behind = self._reach_of(self.pattern, overlap)
             return
         self.sought = bytes(memoryview(pattern))  # of a number bytes() would make so many zeros
         if not self.sought:
@@ -153,6 +198,13 @@ class _Scan:
         self.folded = ignore_case and self.sought.lower() != self.sought.upper()
         if self.folded:
             self.sought = self.sought.lower()
+
+    def _reach_of(self, pattern: re.Pattern[bytes], overlap: int) -> int:
+        known = expressions.reach(pattern)
+        if not known.endless and known.fixed <= max(overlap, _WIDEST):
+            return max(overlap, known.fixed)
+        self.unbounded = known
+        return overlap
 
     def matches(self, source: Source, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """(offset, bytes) of each match."""
@@ -165,6 +217,16 @@ class _Scan:
                     raise self._too_long(window.base + begin)
                 at = window.base + end
                 yield window.base + begin, bytes(memory[begin:end])
+            self._doubt(window, memory, stop)
+
+    def _doubt(self, window: _Window, memory: bytearray, stop: int) -> None:
+        """Note if a match may begin in a window that does not end in what the window knows."""
+        known = self.unbounded
+        if known is None or self.uncertain_from is not None or window.stop == stop:
+            return
+        behind = memory[window.end - window.base : window.stop - window.base]
+        if len(behind.translate(None, bytes(known.endless))) <= known.fixed:
+            self.uncertain_from = window.end
 
     def count(self, source: Source, start: int, stop: int) -> int:
         """How many matches there are."""

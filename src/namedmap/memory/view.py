@@ -33,6 +33,9 @@ _GRANULARITY = 0x10000
 #: Bytes that are looked at at a time, in a search or comparison.
 _WINDOW = 1 << 20
 
+#: What all types of ctypes have in common.
+_CData: Any = ctypes.c_int.__mro__[-2]
+
 Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any] | ctypes._SimpleCData[Any]")
 
 
@@ -162,11 +165,12 @@ class View:
             return
         try:
             bytes_[key] = value
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, NotImplementedError):
             # Perhaps bytes of another format: an array of ints, another view.
             if bytes_.readonly:
                 raise self._is_read_only() from None
             if not isinstance(key, slice):
+                operator.index(key)  # a tuple is an index of memoryviews with more dimensions
                 raise
             bytes_[key] = _as_bytes(value)
 
@@ -301,6 +305,8 @@ class View:
         On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
         not follow the others' changes any more. Raises TypeError for a layout with Python objects.
         """
+        if not isinstance(layout, type) or not issubclass(layout, _CData):
+            raise TypeError(f"a layout is a type of ctypes, not {layout!r:.100}")
         at, length = self._range(offset, ctypes.sizeof(layout))
         if _has_objects(layout):
             raise TypeError(f"{layout.__name__} has Python objects, which other processes cannot use")

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from namedmap import errors
@@ -41,7 +41,7 @@ def wait_any(objects: Sequence[Waitable], timeout: float | None = None) -> int |
     >>> wait_any([stop, slots]), wait_any([stop, slots], timeout=0)
     (1, None)
     """
-    objects = list(objects)
+    objects = _collected(objects)
     return _any(objects, _wait(objects, timeout, every=False))
 
 
@@ -55,20 +55,34 @@ def wait_all(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
     >>> wait_all([mutex, slots]), slots.value, mutex.release()
     (True, 0, None)
     """
-    objects = list(objects)
+    objects = _collected(objects)
     return _all(objects, _wait(objects, timeout, every=True))
 
 
 async def wait_any_async(objects: Sequence[Waitable], timeout: float | None = None) -> int | None:
     """`wait_any` for the running task, which then owns the mutex that was taken. Cancelling takes nothing."""
-    objects = list(objects)
+    objects = _collected(objects)
     return _any(objects, await _wait_async(objects, timeout, every=False))
 
 
 async def wait_all_async(objects: Sequence[Waitable], timeout: float | None = None) -> bool:
     """`wait_all` for the running task, which then owns the mutexes that were taken. Cancelling takes nothing."""
-    objects = list(objects)
+    objects = _collected(objects)
     return _all(objects, await _wait_async(objects, timeout, every=True))
+
+
+def _collected(objects: Iterable[Waitable]) -> list[Waitable]:
+    """The objects of a wait, once; of what has no end only as many as are too many."""
+    if not hasattr(type(objects), "__iter__"):  # a pointer of ctypes has items as well, as many as there is memory
+        raise TypeError(f"a wait is for several objects, in a list or tuple, not {type(objects).__name__}")
+    found: list[Waitable] = []
+    for each in objects:
+        found.append(each)
+        if len(found) > _MOST:
+            break
+    if not 1 <= len(found) <= _MOST:
+        raise ValueError(f"a wait is for 1 to {_MOST} objects, not {'none' if not found else 'more'}")
+    return found
 
 
 def _any(objects: Sequence[Waitable], result: int | None) -> int | None:
@@ -176,8 +190,6 @@ def check(timeout: float | None) -> None:
 
 
 def _handles(objects: Sequence[Waitable]) -> list[WaitableHandle]:
-    if not 1 <= len(objects) <= _MOST:
-        raise ValueError(f"a wait is for 1 to {_MOST} objects, not {len(objects)}")
     for each in objects:
         if not hasattr(each, "waited"):
             raise TypeError(f"a wait is for Mutex, Semaphore and Event objects, not {type(each).__name__}")

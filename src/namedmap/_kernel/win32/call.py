@@ -97,15 +97,21 @@ def _integer(value: object, low: int, high: int, what: str) -> int:
     return int(value)
 
 
-@functools.lru_cache(maxsize=4096, typed=True)
+# No argument is asked for its hash, as a cache of results would do: a writable memoryview has none, and says so by
+# ValueError. Most arguments are plain numbers, which pass at the first look.
+
+
 def dword(value: object, what: str = "a DWORD argument") -> int:
     """An unsigned 32-bit argument; -1 is 0xFFFFFFFF, as in C."""
+    if type(value) is int and 0 <= value <= 0xFFFFFFFF:
+        return value
     return _integer(value, -(2**31), 0xFFFFFFFF, what) & 0xFFFFFFFF
 
 
-@functools.lru_cache(maxsize=4096, typed=True)
 def size_t(value: object, what: str = "a size") -> int:
     """An unsigned 64-bit argument; -1 is 2**64-1, as in C."""
+    if type(value) is int and 0 <= value <= 0xFFFFFFFFFFFFFFFF:
+        return value
     return _integer(value, -(2**63), 2**64 - 1, what) & 0xFFFFFFFFFFFFFFFF
 
 
@@ -140,8 +146,10 @@ def handle(value: object) -> int:
     return number - 2**32 if 2**31 <= number < 2**32 else number
 
 
-@functools.lru_cache(maxsize=64, typed=True)
 def boolean(value: object) -> bool:
+    """A BOOL argument."""
+    if value is False or value is True:
+        return value
     if not isinstance(value, int):
         raise TypeError(f"a BOOL must be a bool or an int, not {type(value).__name__}")
     return bool(value)
@@ -201,6 +209,8 @@ def buffer(value: Any, length: int, what: str, *, writable: bool) -> Memory:
         view = memoryview(value)
     except TypeError:
         raise TypeError(f"{what} must be a buffer, a ctypes object or an address, not {type(value).__name__}") from None
+    except (ValueError, BufferError) as error:  # a buffer that was released or closed
+        raise KernelError(NTSTATUS.STATUS_ACCESS_VIOLATION, f"{what} is no memory any more: {error}") from None
     if writable and view.readonly:
         raise TypeError(f"{what} must be writable, which {type(value).__name__} is not")
     _require_room(view.nbytes, length, what)

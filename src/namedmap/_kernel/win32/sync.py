@@ -275,6 +275,17 @@ def WaitForSingleObjectEx(hHandle: AnyHandle, dwMilliseconds: int, bAlertable: b
     return WaitForSingleObject(hHandle, dwMilliseconds)
 
 
+def _first(handles: Handles, count: int) -> list[AnyHandle]:
+    """So many handles of a list or array."""
+    try:
+        present = 0 if handles is None else len(handles)
+        if present >= count:
+            return [handles[index] for index in range(count)]
+    except (ValueError, NotImplementedError) as error:  # a memoryview that was released, or has two dimensions
+        raise KernelError(NTSTATUS.STATUS_ACCESS_VIOLATION, f"lpHandles is no list of handles: {error}") from None
+    raise invalid(f"lpHandles has {present} handles, nCount says {count}")
+
+
 @win32(int(WAIT_FAILED))
 def WaitForMultipleObjects(nCount: int, lpHandles: Handles, bWaitAll: bool, dwMilliseconds: int) -> int:
     """Wait for any or for all of up to 64 objects, and take it or them.
@@ -287,12 +298,10 @@ def WaitForMultipleObjects(nCount: int, lpHandles: Handles, bWaitAll: bool, dwMi
     count, every, milliseconds = dword(nCount), boolean(bWaitAll), dword(dwMilliseconds)
     if not 1 <= count <= MAXIMUM_WAIT_OBJECTS:
         raise invalid(f"a wait is for 1 to {MAXIMUM_WAIT_OBJECTS} objects, not {count}")
-    if lpHandles is None or len(lpHandles) < count:
-        raise invalid(f"lpHandles has {0 if lpHandles is None else len(lpHandles)} handles, nCount says {count}")
     with contextlib.ExitStack() as references:
         objects: list[KernelObject] = []
-        for index in range(count):
-            reference = references.enter_context(reference_any(handle(lpHandles[index])))
+        for value in _first(lpHandles, count):
+            reference = references.enter_context(reference_any(handle(value)))
             reference.require(_SYNCHRONIZE)
             objects.append(reference.object)
         if every and len(set(objects)) < count:

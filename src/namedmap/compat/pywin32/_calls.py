@@ -21,8 +21,10 @@ _WAIT_FAILED = int(c.WAIT_FAILED)
 def handles(values: Iterable[AnyHandle]) -> list[int]:
     """The values of a list of handles. Raises TypeError for what is none."""
     try:
-        return [PyHANDLE.number(value) for value in values]
-    except TypeError:
+        if hasattr(type(values), "__iter__"):  # a pointer of ctypes has items as well, as many as there is memory
+            return [PyHANDLE.number(value) for value in values]
+        raise TypeError
+    except (TypeError, NotImplementedError):  # the latter of a memoryview of two dimensions
         raise TypeError("the handles must be a list of PyHANDLEs and ints") from None
 
 
