@@ -26,6 +26,8 @@ class Declaration(NamedTuple):
     function: Callable[..., Any]
     result: str
     arguments: tuple[Kind, ...]
+    #: The same with results below 2 GiB, where a program would lose the upper half of an address.
+    low: Callable[..., Any] | None = None
 
 
 class _LastError(threading.local):
@@ -149,6 +151,8 @@ class ForeignFunction:
 
     def _invoke(self, values: list[Any]) -> Any:
         function = self._declaration.function
+        if self._declaration.low is not None and not _holds_address(self._restype):
+            function = self._declaration.low
         if not self._keeps_error:
             return function(*values)
         # Only a code of the program's own: to set the same again would lose what is known about it.
@@ -172,6 +176,11 @@ def _is_address(made: Any) -> bool:
     except ctypes.ArgumentError:
         return False
     return True
+
+
+def _holds_address(kind: Any) -> bool:
+    """Whether a result of this type has 64 bits; that of a callable is a C int."""
+    return kind is None or (hasattr(kind, "from_buffer_copy") and ctypes.sizeof(kind) >= 8)
 
 
 def converted(result: Any, declared: str, kind: Any) -> Any:
