@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from namedmap._platform import functions
+from namedmap._platform import functions, memory
 from namedmap.compat._arguments import Call, Kind, Simple
+from namedmap.memory.longs import warn_of_longs
 
 VOID, INT, DWORD, POINTER = "void", "int", "dword", "pointer"
 
@@ -194,6 +195,8 @@ def converted(result: Any, declared: str, kind: Any) -> Any:
         kind = {ctypes.c_long: ctypes.c_int32, ctypes.c_ulong: ctypes.c_uint32}.get(kind, kind)
     if not hasattr(kind, "from_buffer_copy"):
         return kind(ctypes.c_int32(number & 0xFFFFFFFF).value)
+    if declared == POINTER and hasattr(kind, "contents") and memory.is_view(number):
+        warn_of_longs(kind._type_, stacklevel=5)
     value = kind.from_buffer_copy((number & 2**64 - 1).to_bytes(8, "little"))
     if Simple in kind.__bases__:
         value = value.value

@@ -11,7 +11,7 @@ from typing import Any
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import arena, copying, private, views
-from namedmap._kernel.memory.space import COMMIT, space
+from namedmap._kernel.memory.space import COMMIT, View, space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap._writing import write_all
 from namedmap.access import Access
@@ -92,6 +92,11 @@ def write_through(address: int) -> None:
         section.release()
 
 
+def is_view(address: int) -> bool:
+    """Whether a view is mapped at an address."""
+    return isinstance(space.find(address), View)
+
+
 _dropped: collections.deque[int] = collections.deque()
 
 
@@ -157,6 +162,7 @@ __all__ = [
     "drop",
     "fill",
     "flush",
+    "is_view",
     "lock",
     "protect",
     "read",
