@@ -135,7 +135,29 @@ def commit(address: int, size: int, access: Access) -> None:
 
 
 lock, unlock = views.lock, views.unlock
-read, write = copying.read, copying.write
+
+
+def read(address: int, size: int) -> bytes:
+    try:
+        return copying.read(address, size)
+    except KernelError:
+        _strike_guard(address, size)
+        raise
+
+
+def write(address: int, data: bytes) -> None:
+    try:
+        copying.write(address, data)
+    except KernelError:
+        _strike_guard(address, len(data))
+        raise
+
+
+def _strike_guard(address: int, size: int) -> None:
+    page = space.strike_guard(address, size)
+    if page is not None:
+        detail = f"the page at {page:#x} was a guard page, which it is no more: the next access finds it as it is"
+        raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, detail) from None
 
 
 def advise(address: int, size: int, advice: str) -> None:

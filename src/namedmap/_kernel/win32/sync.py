@@ -292,7 +292,11 @@ def WaitForMultipleObjects(nCount: int, lpHandles: Handles, bWaitAll: bool, dwMi
     with contextlib.ExitStack() as references:
         objects: list[KernelObject] = []
         for index in range(count):
-            reference = references.enter_context(reference_any(handle(lpHandles[index])))
+            value = handle(lpHandles[index])
+            if value in (CURRENT_PROCESS, CURRENT_THREAD):
+                # As in NT, whose wait for several looks values up in the table.
+                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"no pseudo handle ({value}) in a wait for several")
+            reference = references.enter_context(reference_any(value))
             reference.require(_SYNCHRONIZE)
             objects.append(reference.object)
         if every and len(set(objects)) < count:
