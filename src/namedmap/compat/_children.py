@@ -38,18 +38,20 @@ def _following(start: Callable[..., None]) -> Callable[..., None]:
         if _disguise.installed:
             options.update((name, default) for name, default in _WINDOWS_ONLY.items() if name in options)
         # By position: bufsize, executable, stdin, stdout, stderr, preexec_fn, close_fds, shell.
-        replaced = options.get("executable") is not None or any(rest[1:2])
-        if not replaced and not options.get("shell") and not any(rest[7:8]):
-            args = launched(args)
+        if not options.get("shell") and not any(rest[7:8]):
+            args = launched(args, options.get("executable") or next(iter(rest[1:2]), None))
         start(self, args, *rest, **options)
 
     return __init__
 
 
-def launched(args: Any) -> Any:
-    """The words of a command that starts a program with this interpreter, with ours in between; others as they are."""
+def launched(args: Any, executable: Any = None) -> Any:
+    """The words of a command that starts a program with this interpreter, with ours in between; others as they are.
+
+    `executable` is what is started, if it is not the first of the words.
+    """
     words = [args] if isinstance(args, str | bytes | os.PathLike) else list(args)
-    if not words or not _is_python(os.fsdecode(words[0])):
+    if not words or not _is_python(os.fsdecode(executable or words[0])):
         return args
     texts = [os.fsdecode(word) for word in words]
     at = _program_at(texts)
