@@ -131,3 +131,48 @@ class TestNames:
         assert opened
         assert win32.CloseHandle(handle)
         assert win32.CloseHandle(opened)
+
+
+class TestNoRestype:
+    """Addresses as the results of functions for which a program has declared none, or a type of 32 bits."""
+
+    @pytest.mark.parametrize("kind", [ctypes.c_int, ctypes.c_uint32, int, lambda value: value])
+    def test_views(self, kind: Any) -> None:
+        """A view lies below 2 GiB, so that the int is its address; so it is with many of them."""
+        kernel32: Any = WinDLL("kernel32")
+        section = win32.CreateFileMapping(-1, None, win32.PAGE_READWRITE, 0, 100_000, "low")
+        if kind is not ctypes.c_int:
+            kernel32.MapViewOfFile.restype = kernel32.MapViewOfFileEx.restype = kind
+        found = [kernel32.MapViewOfFile(section, win32.FILE_MAP_WRITE, 0, 0, 0) for _ in range(100)]
+        found += [kernel32.MapViewOfFileEx(section, win32.FILE_MAP_WRITE, 0, 0, 0, None) for _ in range(100)]
+        assert all(0 < address < 2**31 - 100_000 for address in found)
+        ctypes.memset(found[0], 65, 100_000)
+        assert ctypes.string_at(found[-1], 100_000) == b"A" * 100_000
+        assert all(kernel32.UnmapViewOfFile(address) for address in found)
+        assert not kernel32.MapViewOfFile(section, win32.FILE_MAP_WRITE, 0, 1, 0)
+        assert kernel32.GetLastError() == win32.ERROR_MAPPED_ALIGNMENT
+        assert win32.CloseHandle(section)
+
+    def test_with_one(self) -> None:
+        """Who has declared a pointer gets an address anywhere."""
+        kernel32: Any = WinDLL("kernel32")
+        kernel32.VirtualAlloc.restype = ctypes.c_void_p
+        address = kernel32.VirtualAlloc(None, 4096, 0x3000, 4)
+        assert address > 2**32
+        assert win32.VirtualFree(address, 0, win32.MEM_RELEASE)
+
+    def test_memory(self) -> None:
+        """The same for VirtualAlloc and what allocates blocks, which can be grown and are freed."""
+        kernel32: Any = WinDLL("kernel32")
+        heap = kernel32.GetProcessHeap()
+        blocks = [kernel32.GlobalAlloc(0, 100), kernel32.LocalAlloc(0, 100), kernel32.HeapAlloc(heap, 0, 100)]
+        blocks += [kernel32.GlobalReAlloc(blocks.pop(0), 100_000, 0)]
+        pages = kernel32.VirtualAlloc(None, 1 << 20, 0x1000, 4)
+        for address in (*blocks, pages):
+            assert 0 < address < 2**31
+            ctypes.memset(address, 66, 100)
+            assert ctypes.string_at(address, 3) == b"BBB"
+        assert not kernel32.LocalFree(blocks[0])
+        assert kernel32.HeapFree(heap, 0, blocks[1])
+        assert not kernel32.GlobalFree(blocks[2])
+        assert kernel32.VirtualFree(pages, 0, 0x8000)

@@ -174,7 +174,7 @@ class TestModules:
     def test_what_is_missing_is_an_attribute_error(self) -> None:
         """A name that is not there is no silent stand-in."""
         assert not hasattr(win32event, "CreateWaitableTimer")
-        assert not hasattr(win32con, "WM_PAINT")
+        assert not hasattr(win32con, "WM_NOTHING")
 
 
 class TestErrors:

@@ -30,6 +30,8 @@ ALONE = (
     "semaphore-win-ctypes==0.1.2",
     "winmutex==1.0.1",
     "pywin-mutex==1.0.0",
+    "portalocker==2.10.1",
+    "plumbum==1.9.0",
 )
 _UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
@@ -373,3 +375,130 @@ class TestLibraries:
         end(program)
         assert win32.UnmapViewOfFile(view)
         assert all(map(win32.CloseHandle, (section, event)))
+
+
+class TestSingleInstance:
+    """The recipe of ActiveState (474070) for pywin32: a mutex, kept in a global, whose `__del__` closes it."""
+
+    RECIPE = """if True:
+        import sys
+        from win32event import CreateMutex
+        from win32api import CloseHandle, GetLastError
+        from winerror import ERROR_ALREADY_EXISTS
+
+        class singleinstance:
+            def __init__(self):
+                self.mutexname = "testmutex_{D0E858DF-985E-4907-B7FB-8D732C3FC3B9}"
+                self.mutex = CreateMutex(None, False, self.mutexname)
+                self.lasterror = GetLastError()
+
+            def aleradyrunning(self):
+                return (self.lasterror == ERROR_ALREADY_EXISTS)
+
+            def __del__(self):
+                if self.mutex:
+                    CloseHandle(self.mutex)
+
+        sys.stderr = sys.stdout
+        myapp = singleinstance()
+        print("another" if myapp.aleradyrunning() else "alone", flush=True)
+        sys.stdin.read()
+        """
+
+    @pytest.mark.parametrize("options", [(), ("--windows",)])
+    def test_one_after_the_other(self, players: Players, options: tuple[str, ...]) -> None:
+        """The second is told; once the first has ended, however it ended, the next is alone; none complains."""
+        first = players.program(self.RECIPE, *options)
+        assert first.line() == "alone"
+        second = players.program(self.RECIPE, *options)
+        assert second.line() == "another"
+        end(second)
+        assert not second._buffer
+        first.kill()
+        third = players.program(self.RECIPE, *options)
+        assert third.line() == "alone"
+        end(third)
+
+
+class TestPortalocker:
+    """portalocker: its backend for Windows, on LockFileEx of pywin32 and handles of msvcrt."""
+
+    HOLDER = """if True:
+        import sys
+        import portalocker
+        print(portalocker.portalocker.LOCKER, sys.platform, flush=True)
+        for line in sys.stdin:
+            mode, flags = line.split()
+            try:
+                with open("data.lock", mode) as file:
+                    portalocker.lock(file, eval(flags, vars(portalocker)))
+                    print("locked", flush=True)
+                    sys.stdin.readline()
+                    portalocker.unlock(file)
+                print("unlocked", flush=True)
+            except portalocker.AlreadyLocked as error:
+                print(type(error).__name__, flush=True)
+        """
+
+    def holder(self, players: Players) -> Child:
+        child = players.program(self.HOLDER, "--own", "portalocker")
+        assert child.line() == "None win32"
+        return child
+
+    def ask(self, child: Child, text: str) -> str:
+        child.send(text)
+        return child.line()
+
+    def test_between_processes(self, players: Players, directory: Path) -> None:
+        """One has the file alone, or many share it; a killed one lets go."""
+        one, two = self.holder(players), self.holder(players)
+        assert self.ask(one, "a+ LOCK_EX") == "locked"
+        for flags in ("LOCK_EX|LOCK_NB", "LOCK_SH|LOCK_NB"):
+            assert self.ask(two, f"a+ {flags}") == "AlreadyLocked"
+        assert self.ask(one, "") == "unlocked"
+        assert self.ask(two, "a+ LOCK_SH|LOCK_NB") == "locked"
+        assert self.ask(one, "a+ LOCK_SH|LOCK_NB") == "locked"
+        assert self.ask(one, "") == "unlocked"
+        assert self.ask(one, "a+ LOCK_EX|LOCK_NB") == "AlreadyLocked"
+        two.kill()
+        assert self.ask(one, "a+ LOCK_EX|LOCK_NB") == "locked"
+        assert self.ask(one, "") == "unlocked"
+        end(one)
+
+    def test_its_classes(self, players: Players, directory: Path) -> None:
+        """Lock, RLock and TemporaryFileLock."""
+        text = """if True:
+            import portalocker
+            with portalocker.Lock("a.lock", timeout=1) as file:
+                try:
+                    portalocker.Lock("a.lock", timeout=0.1, fail_when_locked=True).acquire()
+                except portalocker.LockException as error:
+                    print(type(error).__name__, flush=True)
+                file.write("text")
+            lock = portalocker.RLock("b.lock")
+            with lock, lock:
+                print("twice", flush=True)
+            with portalocker.TemporaryFileLock("c.lock"):
+                print("temporary", flush=True)
+            """
+        child = players.program(text, "--own", "portalocker")
+        assert [child.line() for _ in range(3)] == ["AlreadyLocked", "twice", "temporary"]
+        assert child.wait() == 0
+
+
+class TestPlumbum:
+    """plumbum: commands as functions, which on Windows are started in its own way."""
+
+    def test_commands(self, players: Players) -> None:
+        """It is told of Windows, starts programs and pipes, and a Python that it starts is told as well."""
+        text = """if True:
+            import sys
+            from plumbum import local
+            from plumbum.lib import IS_WIN32
+            print(IS_WIN32, local["echo"]("hello").strip(), (local["echo"]["a b"] | local["cat"])().strip(), flush=True)
+            print(local[sys.executable]("-c", "import os; print(os.name)").strip(), flush=True)
+            """
+        child = players.program(text, "--windows", "--own", "plumbum")
+        assert child.line() == "True hello a b"
+        assert child.line() == "nt"
+        assert child.wait() == 0

@@ -262,6 +262,9 @@ class Memory(Protocol):
     def resident(self, address: int, size: int) -> bytes:
         """A byte for each page: 1 if it is in memory, 0 if not."""
 
+    def is_view(self, address: int) -> bool:
+        """Whether a view is mapped at an address."""
+
     def drop(self, address: int) -> None:
         """Unmap the view at an address that nobody has any more: now, or if this is the middle of something, soon."""
 

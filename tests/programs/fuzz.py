@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from calls import own_descriptors
-from calls.kernel import objects, space
+from calls.kernel import named, space
 from programs.bad_input import descriptors, warm_up
 from programs.fuzz_targets import Target, targets
 from programs.fuzz_values import World, odd, right
@@ -81,7 +81,7 @@ class Examiner:
         if self.interrupted:
             return
         left = [link for fd, link in descriptors().items() if fd not in before and "anon_inode" not in link]
-        kept = [*objects.holders, *space, *own_descriptors(), *left]
+        kept = [*named.holders, *space, *own_descriptors(), *left]
         threads = [
             each.name for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()
         ]

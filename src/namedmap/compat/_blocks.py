@@ -7,25 +7,42 @@ import ctypes
 from typing import Any
 
 from namedmap._platform import functions
+from namedmap.compat import _low
 from namedmap.compat._memory import Place
-from namedmap.constants import ERROR_INVALID_HANDLE, ERROR_NOT_ENOUGH_MEMORY
+from namedmap.constants import (
+    ERROR_INVALID_HANDLE,
+    ERROR_NOT_ENOUGH_MEMORY,
+    MEM_COMMIT,
+    MEM_RESERVE,
+    PAGE_READWRITE,
+)
 
 _HEAP = 0x10000
 _blocks: dict[int, Any] = {}
+#: Those of them that lie below 2 GiB.
+_low_blocks: set[int] = set()
 #: What is known of blocks: the text that a security descriptor was made of.
 _notes: dict[int, str] = {}
 
 
-def allocate(size: int) -> int:
+def allocate(size: int, *, low: bool = False) -> int:
     """The address of new memory, all zeros; 0 and ERROR_NOT_ENOUGH_MEMORY if there is not so much."""
     try:
-        block = (ctypes.c_char * max(size, 1))()
+        block = _low_block(max(size, 1)) if low else (ctypes.c_char * max(size, 1))()
     except (MemoryError, OverflowError, ValueError):
         functions.SetLastError(int(ERROR_NOT_ENOUGH_MEMORY))
         return 0
     where = ctypes.addressof(block)
     _blocks[where] = block
     return where
+
+
+def _low_block(size: int) -> Any:
+    where = _low.allocate(0, size, int(MEM_COMMIT | MEM_RESERVE), int(PAGE_READWRITE))
+    if where is None:
+        raise MemoryError
+    _low_blocks.add(where)
+    return (ctypes.c_char * size).from_address(where)
 
 
 def note(where: int, text: str) -> None:
@@ -52,11 +69,16 @@ def alloc(flags: int, size: int) -> int:
     return allocate(size)
 
 
+def alloc_low(flags: int, size: int) -> int:
+    """The same below 2 GiB."""
+    return allocate(size, low=True)
+
+
 def realloc(where: int, size: int, flags: int) -> int:
     """GlobalReAlloc: the block is another one afterwards. Source: GlobalReAlloc (Win32)."""
     if not _known(where):
         return 0
-    target = allocate(size)
+    target = allocate(size, low=where in _low_blocks)
     if target:
         ctypes.memmove(target, where, min(size, ctypes.sizeof(_blocks[where])))
         free(where)
@@ -71,6 +93,9 @@ def free(where: int) -> int:
         return where
     forget(where)
     del _blocks[where]
+    if where in _low_blocks:
+        _low_blocks.discard(where)
+        _low.free(where)
     return 0
 
 
@@ -97,6 +122,10 @@ def process_heap() -> int:
 
 def heap_alloc(heap: int, flags: int, size: int) -> int:
     return allocate(size)
+
+
+def heap_alloc_low(heap: int, flags: int, size: int) -> int:
+    return allocate(size, low=True)
 
 
 def heap_free(heap: int, flags: int, where: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from namedmap import types as t
 from namedmap._platform import functions as f
-from namedmap.compat import _blocks, _descriptors, _elsewhere, _native, _system
+from namedmap.compat import _blocks, _descriptors, _elsewhere, _low, _native, _system
 from namedmap.compat._arguments import (
     Kind,
     address,
@@ -197,6 +197,17 @@ _KERNEL32 = _RTL | _declared(
     ("SetConsoleTitle", _system.no_console, INT, (text,)),
     ("GetConsoleWindow", _system.no_window, POINTER, ()),
 )
+
+#: What returns addresses, below 2 GiB.
+_LOW: dict[str, Callable[..., Any]] = {
+    "MapViewOfFile": _low.map_view,
+    "MapViewOfFileEx": _low.map_view_at,
+    "VirtualAlloc": _low.allocate,
+    "GlobalAlloc": _blocks.alloc_low,
+    "LocalAlloc": _blocks.alloc_low,
+    "HeapAlloc": _blocks.heap_alloc_low,
+}
+_KERNEL32 |= {name: _KERNEL32[name]._replace(low=low) for name, low in _LOW.items()}
 
 LIBRARIES: dict[str, dict[str, Declaration]] = {
     "kernel32": _KERNEL32,

@@ -2,9 +2,9 @@
 
 A program's own modules are the script, what it imports from beside it, and the package that `-m` names. The standard
 library and installed packages keep the real modules: they would look for what only Windows has. What is told otherwise
-is the name of the platform, and that a C long has 32 bits and a wchar_t 16; paths, signals and all else are those of
-Linux. `msvcrt` and `_winapi` can be imported. Modules that are got in another way than by an import statement
-(importlib, sys.modules) are the real ones.
+is the name of the platform, that a C long has 32 bits and a wchar_t 16, and what these modules have there only (see
+`_abroad`); paths and all else are those of Linux. `msvcrt` and `_winapi` can be imported. Modules that are got in
+another way than by an import statement (importlib, sys.modules) are the real ones.
 """
 
 import builtins
@@ -15,13 +15,14 @@ import importlib.util
 import os
 import platform
 import struct
+import sys
 import types
 from collections.abc import Callable
 from ctypes import wintypes
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from namedmap.compat import _wide, builtin, windll
+from namedmap.compat import _abroad, _wide, builtin, windll
 
 
 class _Version(NamedTuple):
@@ -84,12 +85,16 @@ def _uname() -> platform.uname_result:
 
 
 _BUILD = "10.0.19045"
+_WINTYPES = _wintypes()
 _FORMATTED = (struct.calcsize, struct.iter_unpack, struct.pack, struct.pack_into, struct.unpack, struct.unpack_from)
 
-#: What the modules say of the platform.
-_TOLD: dict[str, dict[str, Any]] = {
-    "os": {"name": "nt", "O_BINARY": 0, "O_NOINHERIT": 0, "O_RANDOM": 0, "O_SEQUENTIAL": 0},
-    "sys": {"platform": "win32", "getwindowsversion": _Version},
+#: What the modules say of the platform: names, or what makes them of the real module.
+_TOLD: dict[str, dict[str, Any] | Callable[[types.ModuleType], dict[str, Any]]] = {
+    "asyncio": _abroad.asyncio_names,
+    "os": _abroad.os_names,
+    "signal": _abroad.signal_names,
+    "subprocess": _abroad.subprocess_names,
+    "sys": {"platform": "win32", "getwindowsversion": _Version, "winver": "{}.{}".format(*sys.version_info)},
     "platform": {
         "system": lambda: "Windows",
         "release": lambda: "10",
@@ -97,9 +102,12 @@ _TOLD: dict[str, dict[str, Any]] = {
         "machine": lambda: "AMD64",
         "platform": lambda *_, **named: f"Windows-10-{_BUILD}-SP0",
         "uname": _uname,
+        "win32_ver": lambda *_, **named: ("10", _BUILD, "SP0", "Multiprocessor Free"),
+        "win32_edition": lambda: "Professional",
+        "win32_is_iot": lambda: False,
     },
     "ctypes": _TYPES,
-    "ctypes.wintypes": _wintypes(),
+    "ctypes.wintypes": {},
     "struct": {"Struct": _Struct, **{function.__name__: _with_format(function) for function in _FORMATTED}},
 }
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -110,6 +118,8 @@ _OURS = str(Path(__file__).parent.parent) + os.sep
 installed = False
 #: Packages that are the program's own wherever they are.
 own_packages: set[str] = set()
+#: Whether the main module is the program's own only if it is not an installed one: in a program that another started.
+main_may_be_foreign = False
 
 
 class _Told(types.ModuleType):
@@ -143,12 +153,14 @@ def install(own_package: str | None = None) -> None:
         _is_own.cache_clear()
     if not installed:
         installed = True
+        _abroad.set_environment()
+        _abroad.give_errors_codes()
         builtins.__import__ = _importer(builtins.__import__)
 
 
 def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.ModuleType]:
-    told = {"ctypes.wintypes": _Told(wintypes, _TOLD["ctypes.wintypes"])}
-    told["ctypes"] = _Told(ctypes, {**_TOLD["ctypes"], "wintypes": told["ctypes.wintypes"]})
+    told = {"ctypes.wintypes": _Told(wintypes, _WINTYPES)}
+    told["ctypes"] = _Told(ctypes, {**_TYPES, "wintypes": told["ctypes.wintypes"]})
 
     @functools.wraps(real)
     def import_(
@@ -167,7 +179,8 @@ def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.Modu
         if not _is_own(globals.get("__name__"), globals.get("__file__")):
             return module
         if known not in told:
-            told[known] = _Told(module, _TOLD[known])
+            names = _TOLD[known]
+            told[known] = _Told(module, names if isinstance(names, dict) else names(module))
         return told[known]
 
     return import_
@@ -176,7 +189,9 @@ def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.Modu
 @functools.lru_cache(maxsize=1024)
 def _is_own(name: str | None, file: str | None) -> bool:
     """Whether a module is the program's own."""
-    if name in ("__main__", "__mp_main__") or (name or "").partition(".")[0] in own_packages:
+    if (name or "").partition(".")[0] in own_packages:
+        return True
+    if name in ("__main__", "__mp_main__") and not (file and main_may_be_foreign):
         return True
     if not file:
         return False

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from namedmap._platform import functions
+from namedmap._platform import functions, memory
 from namedmap.compat._arguments import Call, Kind, Simple
+from namedmap.memory.longs import warn_of_longs
 
 VOID, INT, DWORD, POINTER = "void", "int", "dword", "pointer"
 
@@ -26,6 +27,8 @@ class Declaration(NamedTuple):
     function: Callable[..., Any]
     result: str
     arguments: tuple[Kind, ...]
+    #: The same with results below 2 GiB, where a program would lose the upper half of an address.
+    low: Callable[..., Any] | None = None
 
 
 class _LastError(threading.local):
@@ -149,6 +152,8 @@ class ForeignFunction:
 
     def _invoke(self, values: list[Any]) -> Any:
         function = self._declaration.function
+        if self._declaration.low is not None and not _holds_address(self._restype):
+            function = self._declaration.low
         if not self._keeps_error:
             return function(*values)
         # Only a code of the program's own: to set the same again would lose what is known about it.
@@ -174,6 +179,11 @@ def _is_address(made: Any) -> bool:
     return True
 
 
+def _holds_address(kind: Any) -> bool:
+    """Whether a result of this type has 64 bits; that of a callable is a C int."""
+    return kind is None or (hasattr(kind, "from_buffer_copy") and ctypes.sizeof(kind) >= 8)
+
+
 def converted(result: Any, declared: str, kind: Any) -> Any:
     """What a program gets for a result: its 64 bits, as the type that the program has for it."""
     if kind is None:
@@ -185,6 +195,8 @@ def converted(result: Any, declared: str, kind: Any) -> Any:
         kind = {ctypes.c_long: ctypes.c_int32, ctypes.c_ulong: ctypes.c_uint32}.get(kind, kind)
     if not hasattr(kind, "from_buffer_copy"):
         return kind(ctypes.c_int32(number & 0xFFFFFFFF).value)
+    if declared == POINTER and hasattr(kind, "contents") and memory.is_view(number):
+        warn_of_longs(kind._type_, stacklevel=5)
     value = kind.from_buffer_copy((number & 2**64 - 1).to_bytes(8, "little"))
     if Simple in kind.__bases__:
         value = value.value

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from namedmap.compat import _disguise, pywin32, shared_memory, windll
+from namedmap.compat import _children, _disguise, pywin32, shared_memory, windll
 from namedmap.compat import mmap as our_mmap
 
 _installed = False
@@ -28,6 +28,7 @@ def install(*, windows: bool = False, package: str | None = None) -> None:
         _reach_children()
     if windows:
         _disguise.install(package)
+        _children.follow()
 
 
 def _replace_shared_memory() -> None:
@@ -63,8 +64,9 @@ def _offer_pywin32() -> None:
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """The encodings of narrow text by their names on Windows; that of Western Windows, as for our functions."""
-    return codecs.lookup("cp1252") if name in ("mbcs", "ansi", "dbcs") else None
+    """The encodings of narrow text by their names on Windows; those of Western Windows, as for our functions."""
+    known = {"mbcs": "cp1252", "ansi": "cp1252", "dbcs": "cp1252", "oem": "cp437"}.get(name)
+    return codecs.lookup(known) if known else None
 
 
 # -- children of multiprocessing ---------------------------------------------------------------------------------------

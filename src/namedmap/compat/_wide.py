@@ -14,7 +14,9 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from namedmap._platform import memory
 from namedmap.compat import _memory
+from namedmap.memory.longs import layouts_with_longs, warn_of_longs
 
 if TYPE_CHECKING:
     # What mypy cannot know of ctypes: its metaclasses, and that these classes may be derived from.
@@ -270,6 +272,8 @@ class _Layout:
             super().__setattr__(name, value if fields == list(value) else fields)
         for text in {*inherited, *(field for field, kind, *_ in fields if _is_text(kind))}:
             _put(cls, text, _Field(vars(cls)[text]))
+        if any(layouts_with_longs(cls)):
+            _watch(cls)
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return cls.__subclasscheck__(type(instance))
@@ -305,6 +309,30 @@ def _put(kind: Any, name: str, field: object) -> None:
     setattr(kind, name, field)
     # For a union ctypes does not tell the interpreter, which remembers where it found attributes; this does.
     vars(type)["__module__"].__set__(kind, kind.__module__)
+
+
+_LAYING = ("from_address", "from_buffer", "from_buffer_copy")
+
+
+def _watch(cls: Any) -> None:
+    """Have a structure with longs warn when it is first laid over memory that others share."""
+    for name in _LAYING:
+        _put(cls, name, classmethod(_watched(name)))
+
+
+def _watched(name: str) -> Any:
+    def make(cls: Any, source: Any, *offset: int) -> Any:
+        made = getattr(type(cls), name)(cls, source, *offset)
+        where = source if name == "from_address" else _addressof(made)
+        # A map with a tag name, or a memoryview of one.
+        named = getattr(getattr(source, "obj", source), "_section", None) is not None
+        if named or memory.is_view(where):
+            warn_of_longs(cls)
+            for laying in _LAYING if "from_address" in vars(cls) else ():
+                delattr(cls, laying)
+        return made
+
+    return make
 
 
 class _StructureLayout(_Layout, _StructureType):

@@ -11,6 +11,8 @@ import zipfile
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from namedmap.compat import _children, _disguise, _install
+
 _PURPOSE = "run a Python program that was written for Windows, unchanged, with named maps, mutexes and events"
 
 
@@ -20,7 +22,7 @@ def main(words: list[str], prog: str = "python -m namedmap run") -> None:
     parser = argparse.ArgumentParser(
         prog=prog,
         description=_PURPOSE,
-        usage="%(prog)s [-h] [--windows] [--own PACKAGE] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
+        usage="%(prog)s [-h] [--windows] [--own PACKAGE] (SCRIPT | -m MODULE | -c CODE) [ARGUMENTS ...]",
     )
     parser.add_argument("--windows", action="store_true", help="tell the program's own modules that this is Windows")
     parser.add_argument(
@@ -33,36 +35,51 @@ def main(words: list[str], prog: str = "python -m namedmap run") -> None:
     parser.add_argument(
         "-m", dest="module", help="a module, as for python -m; without it SCRIPT is a file, directory or zip archive"
     )
+    parser.add_argument("-c", dest="code", help="the text of a program, as for python -c")
+    # Of a program that another one has started: the module is that program's own if it is not an installed one.
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(own)
-    if not given.module and not rest:
-        parser.error("which program? SCRIPT or -m MODULE")
-    _install(given.windows or bool(given.own), [*given.own, *filter(None, [given.module])])
+    if not given.module and given.code is None and not rest:
+        parser.error("which program? SCRIPT, -m MODULE or -c CODE")
+    named = [given.module] if given.module and not given.child else []
+    _disguise.main_may_be_foreign = given.child
+    _install_all(given.windows or bool(given.own), [*given.own, *named])
     try:
-        try:
-            spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
-        except (OSError, ImportError) as error:
-            parser.error(str(error))
-        sys.argv[:] = [str(spec.origin), *rest] if given.module and spec else rest
-        _execute(spec, code)
+        _run(given, rest, parser)
     except BaseException as error:
         _show_from_the_program_on(error)
         raise
 
 
+def _run(given: argparse.Namespace, rest: list[str], parser: argparse.ArgumentParser) -> None:
+    if given.code is not None:
+        _put_first("")
+        sys.argv[:] = ["-c", *rest]
+        _execute(None, compile(given.code, "<string>", "exec", dont_inherit=True), file=None)
+        return
+    if given.module:
+        _put_first(os.getcwd())
+    try:
+        spec, code = _find_module(given.module) if given.module else _find_script(rest[0])
+    except (OSError, ImportError) as error:
+        parser.error(str(error))
+    sys.argv[:] = [str(spec.origin), *rest] if given.module and spec else rest
+    _execute(spec, code, file=sys.argv[0])
+
+
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """What is for us, and what is the program's: from the script on, or behind -m MODULE."""
+    """What is for us, and what is the program's: from the script on, or behind -m MODULE or -c CODE."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word = words[at]
-        at += 2 if word in ("-m", "--own") else 1
-        if word.startswith("-m"):
+        at += 2 if word in ("-m", "-c", "--own") else 1
+        if word.startswith(("-m", "-c")):
             break
     return words[:at], words[at:]
 
 
-def _install(windows: bool, own: list[str]) -> None:
-    from namedmap.compat import _install
-
+def _install_all(windows: bool, own: list[str]) -> None:
+    _children.follow()
     _install.install(windows=windows)
     for name in own:
         _install.install(windows=windows, package=name.partition(".")[0])
@@ -108,11 +125,11 @@ def _put_first(directory: str) -> None:
 # -- running it --------------------------------------------------------------------------------------------------------
 
 
-def _execute(spec: ModuleSpec | None, code: Any) -> None:
+def _execute(spec: ModuleSpec | None, code: Any, file: str | None) -> None:
     """Run it as __main__, which it stays until the process ends: threads and exit handlers look for it there."""
     main = types.ModuleType("__main__")
     names = vars(main)
-    names.update(__file__=sys.argv[0], __cached__=None, __builtins__=__builtins__)
+    names.update({"__file__": file} if file is not None else {}, __cached__=None, __builtins__=__builtins__)
     if spec is not None:
         names.update(__file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader, __spec__=spec)
         names["__package__"] = spec.parent

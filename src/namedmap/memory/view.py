@@ -22,6 +22,7 @@ from namedmap._finalizer import finalizer
 from namedmap._platform import memory
 from namedmap.access import Access
 from namedmap.access import parse as parse_access
+from namedmap.memory.longs import warn_of_longs
 from namedmap.memory.stream import ViewStream
 
 if TYPE_CHECKING:
@@ -303,13 +304,15 @@ class View:
         """A ctypes structure, union, array or number that lies on the memory; it keeps the memory.
 
         On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
-        not follow the others' changes any more. Raises TypeError for a layout with Python objects.
+        not follow the others' changes any more. Raises TypeError for a layout with Python objects. RuntimeWarning for
+        one with c_long or c_ulong, which programs for Windows see with 4 bytes.
         """
         if not isinstance(layout, type) or not issubclass(layout, _CData):
             raise TypeError(f"a layout is a type of ctypes, not {layout!r:.100}")
         at, length = self._range(offset, ctypes.sizeof(layout))
         if _has_objects(layout):
             raise TypeError(f"{layout.__name__} has Python objects, which other processes cannot use")
+        warn_of_longs(layout)
         kind: Any = layout
         found: Layout = kind.from_buffer(
             self.buf[at : at + length] if self._access.writable else self._copied(at, length)

@@ -11,7 +11,7 @@ from typing import Any
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import arena, copying, private, views
-from namedmap._kernel.memory.space import COMMIT, space
+from namedmap._kernel.memory.space import COMMIT, View, space
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap._writing import write_all
 from namedmap.access import Access
@@ -93,6 +93,11 @@ def write_through(address: int) -> None:
         section.release()
 
 
+def is_view(address: int) -> bool:
+    """Whether a view is mapped at an address."""
+    return isinstance(space.find(address), View)
+
+
 _dropped: collections.deque[int] = collections.deque()
 
 
@@ -133,7 +138,29 @@ def commit(address: int, size: int, access: Access) -> None:
 
 
 lock, unlock = views.lock, views.unlock
-read, write = copying.read, copying.write
+
+
+def read(address: int, size: int) -> bytes:
+    try:
+        return copying.read(address, size)
+    except KernelError:
+        _strike_guard(address, size)
+        raise
+
+
+def write(address: int, data: bytes) -> None:
+    try:
+        copying.write(address, data)
+    except KernelError:
+        _strike_guard(address, len(data))
+        raise
+
+
+def _strike_guard(address: int, size: int) -> None:
+    page = space.strike_guard(address, size)
+    if page is not None:
+        detail = f"the page at {page:#x} was a guard page, which it is no more: the next access finds it as it is"
+        raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, detail) from None
 
 
 def advise(address: int, size: int, advice: str) -> None:
@@ -160,6 +187,7 @@ __all__ = [
     "drop",
     "fill",
     "flush",
+    "is_view",
     "lock",
     "protect",
     "read",

@@ -76,7 +76,9 @@ class Arena:
 
     def unmap(self, base: int, length: int) -> None:
         libc.munmap(base, length)
-        self._freed = base, round_up(length)
+        # A low address, which somebody has asked for, is left to those who ask for one.
+        if base >= _START:
+            self._freed = base, round_up(length)
 
 
 def map_at(base: int, length: int, prot: int, flags: int, fd: int, offset: int) -> bool:

@@ -45,6 +45,7 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
     if commit:
         limits.require(length, "VirtualAlloc")
     nocache, protect = protect & protection.NOCACHE, protect & ~_MODIFIERS
+    space.guarded = space.guarded or bool(protect & protection.GUARD)
     with space.lock:
         found = space.place(length, base, prot, _ANONYMOUS, -1, 0)
         space.insert(Region(found, length, protect, [Run(0, length, protect if commit else 0, True)], nocache))
@@ -114,6 +115,7 @@ def _refuse_copies(protect: int) -> None:
 def _commit_private(region: Region, start: int, end: int, protect: int) -> None:
     _refuse_copies(protect)
     limits.require(end - start, "VirtualAlloc")
+    space.guarded = space.guarded or bool(protect & protection.GUARD)
     if libc.mprotect(start, end - start, protection.mmu(protect)):
         raise failed(end - start)
     for run in region.split(start - region.base, end - region.base):

@@ -249,15 +249,25 @@ class Section(NamedObject):
 
 
 def create(
-    name: ObjectName | None, size: int, protect: int, attributes: int, file: File | None, security: Security
+    name: ObjectName | None,
+    size: int,
+    protect: int,
+    attributes: int,
+    file: File | None,
+    security: Security,
+    *,
+    writing: bool | None = None,
 ) -> tuple[Section, bool]:
     """NtCreateSection without the handle: the section, new or of this name, and whether it existed.
+
+    `writing` says whether one that exists has to allow changes; by default, if the protection does.
 
     The arguments have passed `check_arguments`. As on Windows the file is judged, and grown, before the name.
     """
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
+    writing = protection.TABLE[protect].writes if writing is None else writing
     try:
-        section, existed = named.create(Section, name, page, security, writing=protection.TABLE[protect].writes)
+        section, existed = named.create(Section, name, page, security, writing=writing)
     except BaseException:
         _close(page)
         raise

@@ -188,6 +188,8 @@ class AddressSpace:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.arena = Arena()
+        #: Whether there ever was a guard page: else nobody need look for one.
+        self.guarded = False
         self._bases: list[int] = []
         self._regions: dict[int, Region] = {}
 
@@ -337,6 +339,22 @@ class AddressSpace:
                     with contextlib.suppress(KernelError):  # no mapping is left: the view stays as it was
                         region.renew()
 
+    def strike_guard(self, address: int, length: int) -> int | None:
+        """The first guard page in a range, which is none from now on: the alarm comes once."""
+        if not self.guarded or not length:
+            return None
+        with self.lock:
+            for base in self._bases[max(bisect.bisect_right(self._bases, address) - 1, 0) :]:
+                region = self._regions[base]
+                if base >= address + length:
+                    return None
+                for run in region.runs:
+                    page = max(base + run.start, address // PAGE * PAGE)
+                    if run.protect & protection.GUARD and page < min(base + run.end, address + length):
+                        _change(region, page, page + PAGE, run.protect & ~protection.GUARD)
+                        return page
+        return None
+
     def after_fork(self) -> None:
         """In a child: faults on reserved pages must be asked for anew."""
         userfault.guard.after_fork()
@@ -346,6 +364,7 @@ class AddressSpace:
 
 
 def _change(region: Region, start: int, end: int, protect: int) -> None:
+    space.guarded = space.guarded or bool(protect & protection.GUARD)
     protect &= ~(protection.NOCACHE | protection.WRITECOMBINE)
     if isinstance(region, View):
         if not protection.allows(region.protect, protect):

@@ -6,6 +6,7 @@ Source: "Kernel object namespaces" (Win32), RtlInitUnicodeString and ObpLookupOb
 import functools
 import hashlib
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from namedmap._kernel.status import NTSTATUS, KernelError
@@ -49,6 +50,17 @@ class ObjectName(NamedTuple):
         # One byte more than fits is enough to see that it does not.
         encoded = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw[: _LONGEST_FILE_NAME + 1])
         return encoded if len(encoded) <= _LONGEST_FILE_NAME else "%h" + hashlib.sha256(raw).hexdigest()
+
+
+class _Known:
+    """What is known of objects, which stand above names. Set by `objects`."""
+
+    def __init__(self) -> None:
+        #: Whether somebody holds an object of this name.
+        self.exists: Callable[[ObjectName], bool] | None = None
+
+
+known = _Known()
 
 
 def _cut(name: str) -> str:
@@ -122,6 +134,12 @@ def _leaf(name: str, is_global: bool, leaf: str) -> ObjectName:
     if not leaf or leaf.startswith("\\"):
         raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_INVALID, f"object name {name!r} has an empty part")
     if "\\" in leaf:
+        first = leaf.partition("\\")[0]
+        if known.exists is not None and known.exists(ObjectName(is_global, first)):
+            raise KernelError(
+                NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,
+                f"object name {name!r}: {first!r} is an object, and no directory with others in it",
+            )
         raise KernelError(
             NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND,
             f"object name {name!r}: only Local\\ and Global\\, written exactly so, may stand before a backslash",

@@ -28,7 +28,7 @@ from typing import TypeVar
 
 from namedmap._kernel.linux import descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
-from namedmap._kernel.names import controlpage, namespace, objectfile, succession
+from namedmap._kernel.names import controlpage, names, namespace, objectfile, succession
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.names.objectfile import NotGrantedError, ObjectFile
@@ -300,6 +300,24 @@ def _missing(cls: type[NamedObject], name: ObjectName) -> KernelError:
         NTSTATUS.STATUS_OBJECT_NAME_NOT_FOUND,
         f"no {objectfile.describe(cls, name)} exists: nobody holds a handle to it",
     )
+
+
+def _is_object(name: ObjectName) -> bool:
+    """Whether somebody holds an object of this name."""
+    with contextlib.suppress(OSError, KernelError):
+        path = namespace.current().path(name)
+        try:
+            fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
+        except PermissionError:
+            return True  # another user's, who lets nobody look
+        try:
+            return locks.object_is_alive(fd)
+        finally:
+            os.close(fd)
+    return False
+
+
+names.known.exists = _is_object
 
 
 def find_case_insensitive(name: ObjectName) -> ObjectName:

@@ -52,6 +52,9 @@ from namedmap.types import (
 _INHERIT, _PERMANENT, _CASE_INSENSITIVE, _OPENIF = 0x2, 0x10, 0x40, 0x80
 _TOP_DOWN, _LARGE_PAGES, _NO_CHANGE, _RESERVE = 0x100000, 0x20000000, 0x400000, 0x2000
 _IMAGE_INFORMATION_LENGTH = 64
+_MAXIMUM_ALLOWED = 0x02000000
+#: The rights that another user's section may not grant.
+_CHANGES = section.MAP_WRITE | section.EXTEND
 _QUERY_STATE = 1
 _LONGEST_STRING = 0xFFFC  # bytes; a UNICODE_STRING counts them, and the NUL behind them, in 16 bits
 
@@ -71,15 +74,21 @@ def NtCreateSection(
     `MaximumSize` is in bytes: a LARGE_INTEGER, an int, or None. An existing name is STATUS_OBJECT_NAME_COLLISION, or
     with OBJ_OPENIF opened: STATUS_OBJECT_NAME_EXISTS. Source: ZwCreateSection.
     """
-    out = target(SectionHandle, HANDLE, "SectionHandle")
-    access, file = Section.map_access(dword(DesiredAccess)), handle(FileHandle)
+    out, asked = target(SectionHandle, HANDLE, "SectionHandle"), dword(DesiredAccess)
+    access, file = Section.map_access(asked), handle(FileHandle)
     size = 0 if MaximumSize is None else int64(_value(MaximumSize)) & 0xFFFFFFFFFFFFFFFF
     attributes = _structure(ObjectAttributes)
     name, flags = _attributes(attributes)
     owner = security.parse(None if attributes is None else attributes.SecurityDescriptor)
     try:
         found, existed = create_section(
-            name, size, dword(SectionPageProtection), dword(AllocationAttributes), file, owner
+            name,
+            size,
+            dword(SectionPageProtection),
+            dword(AllocationAttributes),
+            file,
+            owner,
+            writing=bool(access & _CHANGES and not asked & _MAXIMUM_ALLOWED),
         )
     except NameTakenError:
         if name is None or flags & _OPENIF:
@@ -88,6 +97,12 @@ def NtCreateSection(
     if existed and name is not None and not flags & _OPENIF:
         found.drop_handle()
         raise _collision(name)
+    if existed and not access:
+        # As for every open; whoever makes an object gets the handle that was asked for.
+        found.drop_handle()
+        raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{found} exists, and access 0 was asked for")
+    if asked & _MAXIMUM_ALLOWED and not found.writable:
+        access &= ~_CHANGES
     out.value = table.insert(found, access, inherit=bool(flags & _INHERIT))
     return NTSTATUS.STATUS_OBJECT_NAME_EXISTS if existed else None
 
@@ -153,7 +168,7 @@ def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: Out)
     name, flags = _known(ObjectAttributes)
     if not access:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for")
-    found = section.open_existing(name, writing=bool(access & (section.MAP_WRITE | section.EXTEND)))
+    found = section.open_existing(name, writing=bool(access & _CHANGES))
     out.value = table.insert(found, access, inherit=bool(flags & _INHERIT))
 
 

@@ -98,14 +98,24 @@ def CreateFileMapping(
 
 
 def create_section(
-    name: ObjectName | None, size: int, protect: int, attributes: int, file: int, owner: security.Security
+    name: ObjectName | None,
+    size: int,
+    protect: int,
+    attributes: int,
+    file: int,
+    owner: security.Security,
+    *,
+    writing: bool | None = None,
 ) -> tuple[Section, bool]:
-    """The section for CreateFileMapping and NtCreateSection; `file` is a handle or 0."""
+    """The section for CreateFileMapping and NtCreateSection; `file` is a handle or 0.
+
+    `writing` says whether the handle is to allow changes of a section that exists; by default, if the protection does.
+    """
     section.check_arguments(size, protect, attributes, bool(file))
     if not file:
-        return section.create(name, size, protect, attributes, None, owner)
+        return section.create(name, size, protect, attributes, None, owner, writing=writing)
     with table.reference(file, File, protection.TABLE[protect].file_access) as reference:
-        return section.create(name, size, protect, attributes, reference.object, owner)
+        return section.create(name, size, protect, attributes, reference.object, owner, writing=writing)
 
 
 @win32(None)

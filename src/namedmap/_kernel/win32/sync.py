@@ -300,8 +300,12 @@ def WaitForMultipleObjects(nCount: int, lpHandles: Handles, bWaitAll: bool, dwMi
         raise invalid(f"a wait is for 1 to {MAXIMUM_WAIT_OBJECTS} objects, not {count}")
     with contextlib.ExitStack() as references:
         objects: list[KernelObject] = []
-        for value in _first(lpHandles, count):
-            reference = references.enter_context(reference_any(handle(value)))
+        for each in _first(lpHandles, count):
+            value = handle(each)
+            if value in (CURRENT_PROCESS, CURRENT_THREAD):
+                # As in NT, whose wait for several looks values up in the table.
+                raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"no pseudo handle ({value}) in a wait for several")
+            reference = references.enter_context(reference_any(value))
             reference.require(_SYNCHRONIZE)
             objects.append(reference.object)
         if every and len(set(objects)) < count:
