@@ -52,6 +52,18 @@ class Handle(Protocol):
         """Close it; without effect if it is closed, or protected from closing."""
 
 
+class Passage(Protocol):
+    """A descriptor by which another process gets an object, and which keeps it alive."""
+
+    def __int__(self) -> int: ...
+
+    def intact(self) -> bool:
+        """Whether other code has left it open."""
+
+    def close(self) -> None:
+        """Close it, unless other code has done so."""
+
+
 class SectionHandle(Handle, Protocol):
     """A handle to memory that can be mapped."""
 
@@ -75,7 +87,7 @@ class SectionHandle(Handle, Protocol):
     def open_data(self) -> int:
         """A new descriptor of the section's bytes, which begin at 0; the caller closes it. It keeps no name alive."""
 
-    def hand_over(self) -> int:
+    def hand_over(self) -> "Passage":
         """A descriptor that keeps the section alive in whatever process has it; the caller closes it."""
 
 

@@ -6,6 +6,7 @@ import os
 from namedmap._contract import Permissions
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection, reopening
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
@@ -55,9 +56,9 @@ class SectionHandle(Handle[Section]):
             except OSError as error:
                 raise from_oserror(error, f"{held} cannot be opened again through /proc/self/fd") from None
 
-    def hand_over(self) -> int:
+    def hand_over(self) -> Descriptor:
         with self.reference() as reference:
-            return handover.reopen(reference.object, locks_at=locks.PASSAGE)
+            return Descriptor(handover.reopen(reference.object, locks_at=locks.PASSAGE))
 
 
 def create(

@@ -144,6 +144,8 @@ def _look_at(path: str, is_global: bool) -> Found | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise from_oserror(error, f"cannot look at {path}") from None
         return Found(
             path, is_global, CLOSED, f"it is user {info.st_uid}'s: {error.strerror}", info, None, (), 0, 0, False
         )

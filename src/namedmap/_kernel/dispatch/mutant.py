@@ -148,7 +148,11 @@ class Mutant(Dispatcher):
         with self.mutex:
             if self.owner == owner:
                 self.recursion = 0
-                self._let_go(self.words)
+                try:
+                    self._let_go(self.words)
+                except (KernelError, OSError):
+                    if locks.intact(self.fd):
+                        raise
 
     def _let_go(self, words: Words) -> None:
         self.owner = None
@@ -252,6 +256,8 @@ class Mutant(Dispatcher):
 
     def _last_handle(self) -> None:
         with self.mutex:
+            if self.pinned and not locks.intact(self.fd):
+                self.owner, self.recursion = None, 0  # the lock went with the descriptor
             if self.pinned:
                 self._keep()
         super()._last_handle()

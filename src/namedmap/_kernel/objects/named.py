@@ -148,8 +148,7 @@ class NamedObject(Described):
             except (KernelError, OSError):
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
                 # its file is dead at worst. Or other code has closed the descriptor, and the object has ended with it.
-                if self.path is not None and not locks.intact(self.fd):
-                    namespace.current().remove_if_dead(self.path)
+                self._sweep_lost()
             finally:
                 try:
                     self._drop_locks()
@@ -189,7 +188,14 @@ class NamedObject(Described):
                 os.close(self.fd)
             else:
                 descriptors.forget(self.fd, self)
+                self._sweep_lost()  # a view had kept the description that other code had closed
             holders.discard(self)
+
+    def _sweep_lost(self) -> None:
+        """Remove the file if other code has closed the descriptor, and the object has ended with it."""
+        if self.path is not None and not locks.intact(self.fd):
+            with contextlib.suppress(KernelError):
+                namespace.current().remove_if_dead(self.path)
 
 
 Named = TypeVar("Named", bound=NamedObject)

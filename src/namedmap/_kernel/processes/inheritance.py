@@ -80,7 +80,7 @@ def synchronise_inheritance() -> None:
 
 
 def _synchronise() -> None:
-    inheritable = table.inheritable()
+    inheritable = {value: entry for value, entry in table.inheritable().items() if _is_there(entry.object)}
     wanted = {entry.object for entry in inheritable.values()}
     for held in list(named.holders):
         if held.passage is not None and (held not in wanted or not held.passage.intact()):
@@ -95,6 +95,11 @@ def _synchronise() -> None:
         if isinstance(entry.object, File) and entry.object.fd.intact():
             os.set_inheritable(entry.object.fd, entry.object in wanted)
     handles.publish([_record(entry, value) for value, entry in inheritable.items()])
+
+
+def _is_there(held: KernelObject) -> bool:
+    """Whether other code has left the descriptor alone."""
+    return locks.intact(held.fd) if isinstance(held, NamedObject) else not isinstance(held, File) or held.fd.intact()
 
 
 def _record(entry: Handle[Any], value: int) -> Record:

@@ -1,0 +1,179 @@
+"""uWSGI, from PyPI: its master loads the program and forks the workers in C, without Python's hooks."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from calls import object_files, sweep
+from child import WATCHDOG
+
+UWSGI = "uwsgi==2.0.31"
+WORKERS, CLIENTS, REQUESTS = 4, 6, 250
+_UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
+
+#: Each request counts, in shared memory under a mutex, and notes its worker at the place of its number.
+PROGRAM = """
+import os, time, warnings
+import namedmap
+
+warnings.simplefilter("ignore", namedmap.AbandonedMutexWarning)  # workers are killed on purpose
+mutex = namedmap.Mutex("uwsgi")
+memory = namedmap.open_or_create("uwsgi memory", 8 + 8 * 100_000)
+view = memory.view()
+
+def load(index):
+    return int.from_bytes(view[8 * index : 8 * index + 8], "little")
+
+def store(index, value):
+    view[8 * index : 8 * index + 8] = value.to_bytes(8, "little")
+
+def application(environ, start_response):
+    with mutex:
+        number = load(0) + 1
+        time.sleep(0.0005)  # others come meanwhile
+        store(0, number)
+        store(number, os.getpid())
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{number} {os.getpid()}".encode()]
+"""
+
+
+@pytest.fixture(scope="session")
+def uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """uWSGI's program, built for this Python."""
+    if shutil.which("cc") is None:
+        pytest.skip("uWSGI is built from its source, and there is no C compiler (cc)")
+    place = tmp_path_factory.mktemp("uwsgi")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--retries", "1", "--timeout", "20", "--no-compile", "--target", str(place)]
+    try:
+        done = subprocess.run([*pip, *options, UWSGI], capture_output=True, text=True, timeout=900, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("uWSGI was not built within 15 minutes")
+    if done.returncode:
+        reason = "PyPI cannot be reached" if _UNREACHABLE.search(done.stderr) else "uWSGI cannot be built here"
+        pytest.skip(f"{reason}: {done.stderr.strip().splitlines()[-1]}")
+    return place / "bin" / "uwsgi"
+
+
+class Server:
+    """uWSGI with the program, and what asks it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self.process, self.port = process, port
+
+    def ask(self) -> tuple[int, int] | None:
+        """Number and worker of one request; None if its worker was killed."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WATCHDOG)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/")
+                words = connection.getresponse().read().split()
+            except (OSError, http.client.HTTPException):
+                return None
+        return (int(words[0]), int(words[1])) if len(words) == 2 else None
+
+    def workers(self) -> list[int]:
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(word) for word in Path(path).read_text(encoding="utf-8").split()]
+
+
+@pytest.fixture
+def serve(uwsgi: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start uWSGI on a port of its own; it is ended, with its workers."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> Server:
+        (tmp_path / "counting.py").write_text(PROGRAM, encoding="utf-8")
+        listening = socket.create_server(("127.0.0.1", 0))
+        with listening:
+            port = listening.getsockname()[1]
+            command = [
+                str(uwsgi), "--http-socket", f"fd://{listening.fileno()}", "--master", "--processes", str(WORKERS),
+                "--module", "counting", "--need-app", "--die-on-term", "--disable-logging", *options,
+            ]  # fmt: skip
+            search = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+            log = (tmp_path / "log").open("wb")
+            with log:
+                process = subprocess.Popen(
+                    command,
+                    env=os.environ | {"PYTHONPATH": search, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"},
+                    pass_fds=[listening.fileno()],
+                    stdout=log,
+                    stderr=log,
+                )
+        started.append(process)
+        server = Server(process, port)
+        deadline = time.monotonic() + WATCHDOG
+        while server.ask() is None:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return server
+
+    yield start
+    for process in started:
+        process.terminate()
+        try:
+            process.wait(WATCHDOG)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    sweep()
+
+
+WAYS = {
+    "as it comes": (),
+    "threads": ("--enable-threads", "--threads", "2"),
+    "telling Python": ("--py-call-osafterfork",),
+    "loading in each worker": ("--lazy-apps",),
+}
+
+
+@pytest.mark.leaves_dead_files
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+class TestCounting:
+    """Every number is given once, whoever of the workers is killed."""
+
+    def test_workers_do_not_share_a_lock(self, serve: Callable[..., Server], options: tuple[str, ...]) -> None:
+        """Requests at the same time, to four workers."""
+        server = serve(*options)
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as clients:
+            answers = list(clients.map(lambda _: server.ask(), range(REQUESTS)))
+        numbers = [answer[0] for answer in answers if answer is not None]
+        assert len(numbers) == REQUESTS
+        assert sorted(numbers) == list(range(2, REQUESTS + 2))  # the first was asked at the start
+
+    def test_workers_killed_at_random(self, serve: Callable[..., Server], options: tuple[str, ...]) -> None:
+        """What was answered was counted once; a worker that was killed has counted its request or has not."""
+        server = serve(*options)
+        killed = 0
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as clients:
+            asked = [clients.submit(server.ask) for _ in range(REQUESTS)]
+            while not all(each.done() for each in asked):
+                time.sleep(random.uniform(0.02, 0.2))
+                with contextlib.suppress(ProcessLookupError, IndexError):
+                    os.kill(random.choice(server.workers()), signal.SIGKILL)
+                    killed += 1
+        numbers = [answer[0] for each in asked if (answer := each.result()) is not None]
+        assert killed
+        assert numbers
+        assert len(set(numbers)) == len(numbers)
+        deadline = time.monotonic() + WATCHDOG
+        while (last := server.ask()) is None:
+            assert time.monotonic() < deadline
+        assert 1 + len(numbers) < last[0] <= REQUESTS + 2 + 60
+        assert any("uwsgi" in path for path in object_files())
