@@ -112,6 +112,9 @@ async def _wait_async(objects: Sequence[Waitable], timeout: float | None, *, eve
     task = running_task()
     if task is None:
         raise RuntimeError("no asyncio task is running: await this in one, or use the method that blocks")
+    if timeout == 0:
+        with errors.translated():
+            return platform.wait(handles, _ended_with(task), 0, every=every)
     with errors.translated(), platform.begin(handles, _ended_with(task), every=every) as pending:
         while True:
             result = pending.attempt()
@@ -132,12 +135,16 @@ async def _changed(pending: PendingWait, seconds: float) -> None:
         if not future.done():
             future.set_result(None)
 
-    def ring_from_thread() -> None:
+    def ring_from_anywhere() -> None:
+        if running_task() is not None and get_running_loop() is loop:
+            # In the middle of a task of this loop, which looks for what is ready afterwards.
+            ring()
+            return
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(ring)
 
     timer = None if seconds == math.inf else loop.call_later(seconds, ring)
-    end = pending.when_changed(ring_from_thread)
+    end = pending.when_changed(ring_from_anywhere)
     try:
         await future
     finally:

@@ -3,15 +3,14 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from namedmap._kernel.dispatch import waiting
-from namedmap._kernel.dispatch.notifier import watch
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.owners import Owner, ended, thread
 from namedmap._kernel.objects.table import Handle
-from namedmap._kernel.objects.waitable import ABANDONED
+from namedmap._kernel.objects.waitable import ABANDONED, Waitable
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 _SYNCHRONIZE = 0x100000
@@ -20,8 +19,9 @@ _SYNCHRONIZE = 0x100000
 class _Pending(waiting.Wait):
     """A wait that does not block a thread."""
 
-    def when_changed(self, call: Callable[[], object]) -> Callable[[], None]:
-        return watch(self.places(), call)
+    def __init__(self, objects: Sequence[Waitable], owner: Owner, *, every: bool = False) -> None:
+        super().__init__(objects, owner, every=every)
+        self._lined = True
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
+from namedmap._kernel.dispatch.line import Line, LineForAll, Place
 from namedmap._kernel.linux import futex, libc, locks
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -170,6 +171,9 @@ class Dispatcher(NamedObject):
         self._stuck_until = 0.0
         #: Threads of this process that are counted in WAITERS.
         self.enlisted = 0
+        #: Those of this process who wait without a thread of their own, for any and for all of their objects.
+        self.line: Line | None = None
+        self.line_for_all: LineForAll | None = None
         # Their entries. One that dies is of a wait that an exception from a signal handler has kept from leaving.
         self._counted: dict[int, weakref.ref[Entry]] = {}
 
@@ -242,6 +246,7 @@ class Dispatcher(NamedObject):
         super().forked()
         self.enlisted = self.depth = 0
         self._counted = {}
+        self.line = self.line_for_all = None
         if self.borrowed:
             self.quick_words = self.glimpse = self.pairs = None
 
@@ -259,6 +264,8 @@ class Dispatcher(NamedObject):
         """Let everybody who waits for all of their objects look again; with `mutex` held."""
         with contextlib.suppress(OSError):
             futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
+        if self.line_for_all is not None:
+            self.line_for_all.changed()
 
     def count_in(self, entry: Entry) -> None:
         """Count a waiting thread of this process, with `mutex` held."""
@@ -314,3 +321,37 @@ class Dispatcher(NamedObject):
 
     def place(self, entry: Entry, *, every: bool) -> tuple[int, int]:
         return self.address(SEQUENCE_ALL if every else SEQUENCE), entry.sequence
+
+    # -- what a line asks (see `line.Lined`), with `mutex` held -------------------------------------------------------
+
+    @property
+    def there(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def owned_here(self) -> bool:
+        return False
+
+    def room(self, *, every: bool) -> int:
+        raise NotImplementedError
+
+    def ready(self, entry: Entry) -> bool:
+        raise NotImplementedError
+
+    def sequence(self, *, every: bool) -> Place:
+        word = SEQUENCE_ALL if every else SEQUENCE
+        value = self.words[word]  # which maps it
+        return self.address(word), value
+
+    def expect_wake(self, *, every: bool) -> bool:
+        mark = WAITING_ALL if every else WAITING
+        if self.words[mark]:
+            return False
+        self.run_guarded(functools.partial(self._mark, mark), BRIEF)
+        return True
+
+    def _mark(self, mark: int) -> None:
+        self.words[mark] = 1
+
+    def settle_old(self) -> None:
+        """Nothing is left by deaths."""

@@ -142,6 +142,10 @@ class Mutant(Dispatcher):
             if words[WAITING_ALL]:
                 words[WAITING_ALL] = 0
                 self.wake_all_waiters()
+            elif self.line_for_all is not None:
+                self.line_for_all.changed()
+            if self.line is not None:
+                self.line.stir()
             if self._kept:
                 self._kept = False
                 self.release()
@@ -218,6 +222,27 @@ class Mutant(Dispatcher):
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)
         return self.claim(entry, owner)
+
+    # -- what a line asks --
+
+    @property
+    def owned_here(self) -> bool:
+        return self.recursion > 0
+
+    @property
+    def there(self) -> bool:
+        return not self.recursion and (self.words[COUNT] > 0 or not locks.held_elsewhere(self.fd, locks.OWNER))
+
+    def room(self, *, every: bool) -> int:
+        return int(self.there)
+
+    def ready(self, entry: Entry) -> bool:
+        return True
+
+    def may_try(self, entry: Entry, owner: Owner) -> bool:
+        """Whether an entry of a line may attempt: nobody in the line goes before it, or it has what it wants."""
+        with self.mutex:
+            return self.line is None or (self.recursion > 0 and self.owner == owner) or self.line.goes_first(entry)
 
     # -- the end of handles and processes --
 

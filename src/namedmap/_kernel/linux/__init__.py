@@ -1,6 +1,7 @@
 """What the operating system is asked for.
 
     libc          foreign declarations
+    natives       locks and sleep as they were before a program put others in their place
     procfs        the one reader of /proc
     locks         byte-range locks that the operating system counts: guard, life
     protection    what page protections mean to sections, views and mmap

@@ -58,6 +58,8 @@ pwrite = _libc.pwrite64
 pwrite.argtypes, pwrite.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
 renameat2 = _libc.renameat2
 renameat2.argtypes, renameat2.restype = (c_int, c_char_p, c_int, c_char_p, ctypes.c_uint), c_int
+usleep = _libc.usleep
+usleep.argtypes, usleep.restype = (c_uint,), c_int
 syscall = _libc.syscall
 syscall.restype = c_long
 
