@@ -556,16 +556,19 @@ class TestEndsOfLoops:
         """The same where it is hardest: in the thread that has the helper's lock."""
         result = run_python(
             """
+            import namedmap
+            from namedmap._kernel.dispatch.line import Line
             from namedmap._kernel.dispatch.notifier import Notifier
-            helper = Notifier()
-            end = helper.watch([], print)
+            held = namedmap.Event().waited().object
+            helper, line = Notifier(), Line(held)
+            helper.add(line, held)
             with helper._lock:
-                end()
-                end()
-            print(helper.load, len(helper._watches))
+                line.end()
+                line.end()
+            print(helper.load)
             """
         )
-        assert result.stdout == "0 0\n", result.stderr
+        assert result.stdout == "0\n", result.stderr
 
     def test_no_thread_for_the_helper(self) -> None:
         """The wait says so; the next one tries again."""
@@ -623,14 +626,13 @@ class TestEndsOfLoops:
             import asyncio, os, signal, threading, time, warnings, namedmap
             from namedmap._kernel.dispatch import notifier
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
-            inside, remove = threading.Event(), notifier.Notifier._remove
-            def slow(self, key):
+            inside, prepared = threading.Event(), notifier.Notifier._prepared
+            def slow(self):
                 with self._lock:
-                    if threading.current_thread().name == "namedmap-notifier":
-                        inside.set()
-                        time.sleep(0.2)
-                    return remove(self, key)
-            notifier.Notifier._remove = slow
+                    inside.set()
+                    time.sleep(0.2)
+                    return prepared(self)
+            notifier.Notifier._prepared = slow
 
             async def main():
                 event = namedmap.Event()

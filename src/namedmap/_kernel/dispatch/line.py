@@ -140,10 +140,12 @@ class Line:
 
     def stir(self) -> None:
         """Ring as many as can go on."""
-        with contextlib.suppress(KernelError, OSError):  # a truncated file: who attempts finds out
+        try:
             room = self.held.room(every=self.every) - (len(self._rung) - len(self._absent))
             if room > 0:
                 self._ring(room)
+        except (KernelError, OSError):
+            pass  # a truncated file: who attempts finds out
 
     def _ring(self, room: int) -> None:
         first = next(iter(self._entries), None)
