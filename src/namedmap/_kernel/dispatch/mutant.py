@@ -97,7 +97,8 @@ class Mutant(Dispatcher):
     def _again(self, owner: Owner) -> int | None:
         """Take a mutex that this process owns."""
         if self.owner != owner:
-            return None
+            self.settle_old()
+            return None if self.recursion else self._try(owner)
         if self.recursion == _DEEPEST:
             raise KernelError(NTSTATUS.STATUS_MUTANT_LIMIT_EXCEEDED, f"{self} is owned {_DEEPEST:,} times already")
         self.recursion += 1
@@ -197,6 +198,7 @@ class Mutant(Dispatcher):
             self.wake(1)
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
+        self.settle_old()
         if self.recursion:
             return self.owner == owner
         self.require_usable()
@@ -238,6 +240,11 @@ class Mutant(Dispatcher):
 
     def ready(self, entry: Entry) -> bool:
         return True
+
+    def settle_old(self) -> None:
+        """Abandon it for an owner that has ended without telling."""
+        if self.recursion and owners.is_over(self.owner):
+            self.abandon(self.owner)
 
     def may_try(self, entry: Entry, owner: Owner) -> bool:
         """Whether an entry of a line may attempt: nobody in the line goes before it, or it has what it wants."""

@@ -28,7 +28,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from namedmap._kernel.linux import procfs
+from namedmap._kernel.linux import natives, procfs
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
@@ -121,7 +121,7 @@ def wait_for(fd: int, start: int = GUARD, patience: float | None = None, *, excl
             return False
         # Jitter, so that processes that collided once do not collide again in step.
         nap = pause * random.uniform(0.5, 1.5)
-        time.sleep(nap)
+        natives.sleep(nap)
         waited += nap
         pause = min(pause * 2, 0.005)
     return True

@@ -13,13 +13,13 @@ import contextlib
 import itertools
 import os
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
 from namedmap._kernel.memory.section import SEC_NOCACHE, Section, round_to_page
@@ -196,7 +196,7 @@ class AddressSpace:
     """All regions of this process, by address."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.arena = Arena()
         self._bases: list[int] = []
         self._regions: dict[int, Region] = {}
@@ -316,7 +316,7 @@ class AddressSpace:
 
     def after_fork(self) -> None:
         """In a child: the lock may have been another thread's, and faults on reserved pages must be asked for anew."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
         userfault.guard.after_fork()
         for region in self:
             if isinstance(region, View) and region.section.reserve:

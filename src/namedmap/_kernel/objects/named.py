@@ -21,11 +21,11 @@ Unnamed objects are the same files without a name (memfd), so that they can be i
 
 import contextlib
 import os
-import threading
 import time
 from typing import ClassVar, TypeVar
 
 from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.names import controlpage, namespace, objectfile
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -87,7 +87,7 @@ class NamedObject(KernelObject):
         self.name, self.made = file.name, file.made
         self.control = page
         self.life = place
-        self.mutex = threading.RLock()
+        self.mutex = RLock()
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -116,7 +116,7 @@ class NamedObject(KernelObject):
 
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
-        self.mutex = threading.RLock()  # another thread of the parent may have held it
+        self.mutex = RLock()  # another thread of the parent may have held it
 
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""

@@ -13,12 +13,12 @@ import json
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import namespace
 from namedmap._kernel.objects.named import NamedObject
@@ -30,7 +30,7 @@ from namedmap._kernel.processes.process import Process
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 _inbox: socket.socket | None = None
-_receiving = threading.RLock()
+_receiving = RLock()
 
 
 def _inbox_path(pid: int) -> str:
@@ -141,7 +141,7 @@ def _accept(message: socket.socket) -> None:
 def forked() -> None:
     """In a forked child: the socket is the parent's, and another thread of it may have been receiving."""
     global _inbox, _receiving
-    _receiving = threading.RLock()
+    _receiving = RLock()
     if _inbox is not None:
         _inbox.close()
         _inbox = None
