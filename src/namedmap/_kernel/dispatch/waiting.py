@@ -13,7 +13,6 @@ No sleep is longer than SLICE. The death of a process drops its locks, but wakes
 
 import contextlib
 import errno
-import select
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -185,12 +184,8 @@ class Wait:
             end()
 
     def _poll(self, seconds: float) -> None:
-        poll = select.poll()
-        for entry in self._awaited():
-            descriptor = entry.held.descriptor()
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
-        poll.poll(seconds * 1000)
+        found = (entry.held.descriptor() for entry in self._awaited())
+        natives.poll([descriptor for descriptor in found if descriptor is not None], seconds)
 
 
 def _order(held: Waitable) -> tuple[int, int]:

@@ -11,12 +11,14 @@ A program may be patched before or after namedmap is imported; so who wants to k
 import threading
 import time
 from _thread import RLock as RLock  # neither of the two replaces this name
+from collections.abc import Sequence
 
 from namedmap._kernel.linux import libc
 
 _LIBRARIES = ("gevent", "eventlet")
 #: How often a bell looks whether it was rung where only `time` is patched, in seconds.
 _GLANCE = 0.005
+_LONGEST_POLL = 3600.0
 
 
 def _native(function: object) -> bool:
@@ -40,6 +42,12 @@ def cooperative() -> bool:
 def sleep(seconds: float) -> None:
     """Keep this thread from running, with all its greenlets."""
     libc.usleep(int(seconds * 1_000_000))
+
+
+def poll(descriptors: Sequence[int], seconds: float) -> bool:
+    """Wait until a descriptor is readable, so long at most; whether one is. A signal ends it too."""
+    polled = (libc.pollfd * len(descriptors))(*(libc.pollfd(each, libc.POLLIN) for each in descriptors))
+    return int(libc.poll(polled, len(descriptors), int(min(seconds, _LONGEST_POLL) * 1000))) > 0
 
 
 class Bell:

@@ -2,9 +2,9 @@
 
 import errno
 import os
-import select
 from typing import ClassVar
 
+from namedmap._kernel.linux import natives
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
@@ -26,9 +26,7 @@ class Process(KernelObject):
 
     def signaled(self) -> bool:
         """Whether the process has ended."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(0))
+        return natives.poll((self._fd,), 0)
 
     def descriptor(self) -> int:
         return self._fd
