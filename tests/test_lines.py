@@ -119,9 +119,13 @@ class TestOrder:
             first, second = await begun(wait_all_async([mutex, never]), wait_all_async([mutex]))
             mutex.release()
             assert await second
-            with pytest.warns(RuntimeWarning):  # the second has ended, and abandoned it
+
+            async def rest() -> bool:
                 never.set()
-                assert await first
+                return await first
+
+            with pytest.warns(RuntimeWarning):  # the second has ended, and abandoned it
+                assert await rest()
 
         run(main())
 

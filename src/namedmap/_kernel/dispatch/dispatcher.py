@@ -63,7 +63,7 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
     function (so also of an __exit__), leaves neither behind; and so that a handler may use the object itself.
     """
 
-    fcntl, change, on, off = locks.call, locks.SET, locks.GUARD_ON, locks.GUARD_OFF  # the fastest to look up
+    fcntl, change = locks.call, locks.SET  # the fastest to look up
 
     @functools.wraps(method)
     def call(self: Some, /, *arguments: *Arguments) -> Result:
@@ -73,14 +73,14 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
             self.depth += 1
             try:
                 try:
-                    fcntl(self.fd, change, on)
+                    fcntl(self.fd, change, locks.GUARD_ON)
                 except BlockingIOError:
                     self.wait_for_guard()
                 return method(self, *arguments)
             finally:
                 self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
                 if not self.depth:
-                    fcntl(self.fd, change, off)
+                    fcntl(self.fd, change, locks.GUARD_OFF)
 
     return call
 

@@ -283,9 +283,9 @@ class Mutant(Dispatcher):
         with kernelobject.lock:
             if self.handle_count:
                 locks.try_lock(self.fd, self.life, self.handle_count)
-                locks.unlock(self.fd, locks.GUARD)
+                locks.drop_guard(self.fd)
             elif self.pinned:
-                locks.unlock(self.fd, locks.GUARD)
+                locks.drop_guard(self.fd)
                 locks.unlock(self.fd, locks.PASSAGE, 0)
             else:
                 named.forget(self)
