@@ -50,6 +50,8 @@ _WAITERS_END = WAITERS + (PLACE << _PLACES)
 GUARD_TIMEOUT = 5.0
 # How often that may begin anew because the holder has changed: a stranger could feign it for ever.
 _MOST_CHANGES_OF_PATIENCE = 60
+# How often it is looked at who holds it before a holder counts as one that stays.
+_LOOKS = 20
 # Naps between tries, in seconds: at first, at most, and at most for those who have waited long, lest a crowd keep the
 # processors from the holder.
 _FIRST_NAP, _NAP, _LONG_NAP = 0.00005, 0.005, 0.025
@@ -171,7 +173,7 @@ def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
     # scheduled for seconds, has not been patient.
     waited = total = 0.0
-    pause, holder = _FIRST_NAP, _holder(fd, start)
+    pause, holder, look = _FIRST_NAP, _holder(fd, start), patience / _LOOKS
     while not _try_guard(fd, start, exclusive):
         if waited > patience:
             return False
@@ -180,10 +182,12 @@ def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
         natives.sleep(nap)
         waited, total = waited + nap, total + nap
         pause = min(pause * 2, max(_NAP, min(total / 50, _LONG_NAP)))
-        before, holder = holder, _holder(fd, start)
+        if waited < look:
+            continue
+        before, holder, look = holder, _holder(fd, start), look + patience / _LOOKS
         # Mere contention, in which each gets his turn some time; but who has no patience does not wait for that.
         if holder != before and patience >= GUARD_TIMEOUT and total < patience * _MOST_CHANGES_OF_PATIENCE:
-            waited = 0.0
+            waited, look = 0.0, patience / _LOOKS
     return True
 
 
