@@ -422,16 +422,18 @@ class TestEndsOfLoops:
         """The same where it is hardest: in the thread that has the helper's lock."""
         result = run_python(
             """
-            from calls.kernel import notifier
-            helper = notifier.Notifier()
-            end = helper.watch([], print)
+            import namedmap
+            from calls.kernel import Line, notifier
+            held = namedmap.Event().waited().object
+            helper, line = notifier.Notifier(), Line(held)
+            helper.add(line, held)
             with helper._lock:
-                end()
-                end()
-            print(helper.load, len(helper._watches))
+                line.end()
+                line.end()
+            print(helper.load)
             """
         )
-        assert result.stdout == "0 0\n", result.stderr
+        assert result.stdout == "0\n", result.stderr
 
     def test_no_thread_for_the_helper(self) -> None:
         """The wait says so; the next one tries again."""
@@ -489,14 +491,13 @@ class TestEndsOfLoops:
             import asyncio, os, signal, threading, time, warnings, namedmap
             from calls.kernel import notifier
             warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads
-            inside, remove = threading.Event(), notifier.Notifier._remove
-            def slow(self, key):
+            inside, prepared = threading.Event(), notifier.Notifier._prepared
+            def slow(self):
                 with self._lock:
-                    if threading.current_thread().name == "namedmap-notifier":
-                        inside.set()
-                        time.sleep(0.2)
-                    return remove(self, key)
-            notifier.Notifier._remove = slow
+                    inside.set()
+                    time.sleep(0.2)
+                    return prepared(self)
+            notifier.Notifier._prepared = slow
 
             async def main():
                 event = namedmap.Event()

@@ -9,6 +9,7 @@ from namedmap._kernel.dispatch import waiting as waiting
 from namedmap._kernel.dispatch.dispatcher import COUNT as COUNT
 from namedmap._kernel.dispatch.dispatcher import TICKETS as TICKETS
 from namedmap._kernel.dispatch.dispatcher import Dispatcher as Dispatcher
+from namedmap._kernel.dispatch.line import Line as Line
 from namedmap._kernel.files import sharemodes as sharemodes
 from namedmap._kernel.linux import futex as futex
 from namedmap._kernel.linux import libc as libc
@@ -44,6 +45,7 @@ __all__ = [
     "Dispatcher",
     "KernelError",
     "Kind",
+    "Line",
     "NamedObject",
     "ObjectName",
     "View",

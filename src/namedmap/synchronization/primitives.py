@@ -113,7 +113,7 @@ class Primitive:
         if held is None:
             raise self._is_closed()
         if timeout is not None:
-            waits.check(timeout)
+            timeout = waits.seconds(timeout)
         owner = platform.thread.owner
         try:
             result = held.take(owner)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: As many objects as Windows allows in one wait.
 _MOST = 64
+#: More seconds than the age of the world, and few enough to be added to a time.
+_EVER = 1e30
 
 
 class Waitable(Protocol):
@@ -114,18 +116,21 @@ def note(objects: Sequence[Waitable], result: int) -> None:
 
 def _wait(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
     handles = _handles(objects)
-    check(timeout)
+    timeout = seconds(timeout)
     with errors.translated():
         return platform.wait(handles, platform.thread.owner, timeout, every=every)
 
 
 async def _wait_async(objects: Sequence[Waitable], timeout: float | None, *, every: bool) -> int | None:
     handles = _handles(objects)
-    check(timeout)
+    timeout = seconds(timeout)
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     task = running_task()
     if task is None:
         raise RuntimeError("no asyncio task is running: await this in one, or use the method that blocks")
+    if timeout == 0:
+        with errors.translated():
+            return platform.wait(handles, _ended_with(task), 0, every=every)
     with errors.translated(), platform.begin(handles, _ended_with(task), every=every) as pending:
         while True:
             result = pending.attempt()
@@ -135,7 +140,7 @@ async def _wait_async(objects: Sequence[Waitable], timeout: float | None, *, eve
             await _changed(pending, left)
 
 
-async def _changed(pending: PendingWait, seconds: float) -> None:
+async def _changed(pending: PendingWait, left: float) -> None:
     """Until another attempt could succeed, or the time is over."""
     from asyncio import get_running_loop
 
@@ -146,12 +151,16 @@ async def _changed(pending: PendingWait, seconds: float) -> None:
         if not future.done():
             future.set_result(None)
 
-    def ring_from_thread() -> None:
+    def ring_from_anywhere() -> None:
+        if running_task() is not None and get_running_loop() is loop:
+            # In the middle of a task of this loop, which looks for what is ready afterwards.
+            ring()
+            return
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(ring)
 
-    timer = None if seconds == math.inf else loop.call_later(seconds, ring)
-    end = pending.when_changed(ring_from_thread)
+    timer = None if left == math.inf else loop.call_later(left, ring)
+    end = pending.when_changed(ring_from_anywhere)
     try:
         await future
     finally:
@@ -183,10 +192,17 @@ def _ended_with(task: "asyncio.Task[object]") -> "asyncio.Task[object]":
     return task
 
 
-def check(timeout: float | None) -> None:
-    """Refuse timeouts that cannot be."""
-    if timeout is not None and not timeout >= 0:
+def seconds(timeout: float | None) -> float | None:
+    """The timeout as a float, inf if it is longer than any wait; TypeError or ValueError if it cannot be."""
+    if timeout is None:
+        return None
+    try:
+        possible = timeout >= 0
+    except TypeError:
+        raise TypeError(f"a timeout is a number of seconds, or None, not {type(timeout).__name__}") from None
+    if not possible:
         raise ValueError(f"a timeout is a number of seconds from 0 on, or None, not {timeout!r}")
+    return float(timeout) if timeout < _EVER else math.inf
 
 
 def _handles(objects: Sequence[Waitable]) -> list[WaitableHandle]:

@@ -3,11 +3,10 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from namedmap._kernel.dispatch import waiting
-from namedmap._kernel.dispatch.notifier import watch
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.owners import Owner, ended, thread
 from namedmap._kernel.objects.table import Handle
@@ -20,22 +19,34 @@ _SYNCHRONIZE = 0x100000
 class _Pending(waiting.Wait):
     """A wait that does not block a thread."""
 
-    def when_changed(self, call: Callable[[], object]) -> Callable[[], None]:
-        return watch(self.places(), call)
+    def __init__(self, handles: Sequence[Any], owner: Owner, every: bool) -> None:
+        self._references = contextlib.ExitStack()
+        try:
+            objects = _refer_to(handles, every, self._references)
+            super().__init__(objects, owner, every=every)
+        except BaseException:
+            self._references.close()
+            raise
+        self._lined = True
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            super().__exit__(*error)
+        finally:
+            self._references.close()
 
 
-@contextlib.contextmanager
-def _referenced(handles: Sequence[Any], *, every: bool) -> Iterator[list[KernelObject]]:
-    """The objects of handles that may be waited for, kept alive for the length of a with-block."""
-    with contextlib.ExitStack() as references:
-        found = [references.enter_context(handle.reference(_SYNCHRONIZE)).object for handle in handles]
-        if every and len(set(found)) < len(found):
-            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_MIX, "the same object is there twice in a wait for all")
-        yield found
+def _refer_to(handles: Sequence[Any], every: bool, references: contextlib.ExitStack) -> list[KernelObject]:
+    """The objects of handles that may be waited for, kept alive until the references end."""
+    found = [references.enter_context(handle.reference(_SYNCHRONIZE)).object for handle in handles]
+    if every and len(set(found)) < len(found):
+        raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER_MIX, "the same object is there twice in a wait for all")
+    return found
 
 
 def wait(handles: Sequence[Any], owner: Owner, seconds: float | None, *, every: bool = False) -> int | None:
-    with _referenced(handles, every=every) as objects:
+    with contextlib.ExitStack() as references:
+        objects = _refer_to(handles, every, references)
         return waiting.wait(objects, owner, math.inf if seconds is None else seconds, every=every)
 
 
@@ -49,10 +60,8 @@ def wait_longer(handle: Any, owner: Owner, seconds: float | None) -> int | None:
         return waiting.sleep(objects, owner, math.inf if seconds is None else time.monotonic() + seconds)
 
 
-@contextlib.contextmanager
-def begin(handles: Sequence[Any], owner: Owner, *, every: bool = False) -> Iterator[_Pending]:
-    with _referenced(handles, every=every) as objects, _Pending(objects, owner, every=every) as pending:
-        yield pending
+def begin(handles: Sequence[Any], owner: Owner, *, every: bool = False) -> _Pending:
+    return _Pending(handles, owner, every)
 
 
 __all__ = ["ABANDONED", "begin", "ended", "thread", "wait", "wait_longer"]

@@ -15,6 +15,7 @@ from namedmap._kernel.dispatch.dispatcher import (
     Dispatcher,
     under_guard,
 )
+from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.futex import EVERYBODY
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -175,7 +176,7 @@ class Counted(Dispatcher):
             # Who cannot have the guard leaves the rest to the others' next look.
             if self.run_guarded(self._leave_rest, BRIEF):
                 # The wake may have been for this entry.
-                self.wake(1)
+                self._tell(1)
 
     def _leave_rest(self) -> bool:
         """Whether there is something for others, which this entry might have taken."""
@@ -185,6 +186,18 @@ class Counted(Dispatcher):
             self._next_generation()
         self._tell_all_waiters()
         return words[TICKETS] > 0 or words[COUNT] > 0
+
+    def _tell(self, number: int) -> None:
+        """Wake so many of those who wait for any of their objects; the guard is not held."""
+        line = self.line
+        if line is None:
+            self.wake(number)
+            return
+        with self.mutex:
+            line.stir()
+            if self.manual or self.enlisted > len(line) or locks.count_waiters(self.fd, 1):
+                # One more: the line's notifier may be among those who sleep.
+                self.wake(min(number + 1, EVERYBODY))
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
         self._settle()
@@ -204,6 +217,28 @@ class Counted(Dispatcher):
         self.prepare_to_watch(entry)
         return False
 
+    # -- what a line asks --
+
+    @property
+    def there(self) -> bool:
+        return self.words[COUNT] > 0
+
+    def room(self, *, every: bool) -> int:
+        if self.manual:
+            return EVERYBODY
+        return 1 if every else self.words[COUNT] + self.words[TICKETS]
+
+    def ready(self, entry: Entry) -> bool:
+        words = self.words
+        if words[COUNT] > 0:
+            return True
+        given = entry.generation != words[GENERATION]
+        return given if self.manual else words[TICKETS] > 0 and (given or entry.patient)
+
+    def settle_old(self) -> None:
+        if self.words[TICKETS] > 0:
+            self.run_guarded(self._settle, BRIEF)
+
 
 class Semaphore(Counted):
     """A semaphore."""
@@ -217,7 +252,7 @@ class Semaphore(Counted):
         """Release; returns the count before."""
         count, wake = self._add(number)
         if wake:
-            self.wake(wake)
+            self._tell(wake)
         return count
 
     @under_guard
@@ -254,7 +289,7 @@ class Event(Counted):
         """Release all who wait and stay set; or release one, and be set only if nobody waits."""
         wake = self._set()
         if wake:
-            self.wake(wake)
+            self._tell(wake)
 
     @under_guard
     def _set(self) -> int:
@@ -275,7 +310,7 @@ class Event(Counted):
         """Release those who wait now (all, or one), and be reset."""
         wake = self._pulse()
         if wake:
-            self.wake(wake)
+            self._tell(wake)
 
     @under_guard
     def _pulse(self) -> int:

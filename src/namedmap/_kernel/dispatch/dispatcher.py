@@ -35,6 +35,7 @@ from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
 from namedmap._finalizer import finalizer
+from namedmap._kernel.dispatch.line import Line, LineForAll, Place
 from namedmap._kernel.linux import futex, libc, locks
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
@@ -64,7 +65,7 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
     function (so also of an __exit__), leaves neither behind; and so that a handler may use the object itself.
     """
 
-    change, on, off = locks.SET, locks.GUARD_ON, locks.GUARD_OFF  # the fastest to look up
+    change = locks.SET  # the fastest to look up
 
     @functools.wraps(method)
     def call(self: Some, /, *arguments: *Arguments) -> Result:
@@ -76,7 +77,7 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
             self.depth += 1
             try:
                 try:
-                    self.call(self.fd, change, on)
+                    self.call(self.fd, change, locks.GUARD_ON)
                 except BlockingIOError:
                     self.wait_for_guard()
                 return method(self, *arguments)
@@ -86,7 +87,7 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
                 self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
                 if not self.depth:
                     try:
-                        self.call(self.fd, change, off)
+                        self.call(self.fd, change, locks.GUARD_OFF)
                     except OSError:
                         self.require_descriptor()
                         raise
@@ -182,6 +183,9 @@ class Dispatcher(NamedObject):
         self._stuck_until = 0.0
         #: Threads of this process that are counted in WAITERS.
         self.enlisted = 0
+        #: Those of this process who wait without a thread of their own, for any and for all of their objects.
+        self.line: Line | None = None
+        self.line_for_all: LineForAll | None = None
         # Their entries. One that dies is of a wait that an exception from a signal handler has kept from leaving.
         self._counted: dict[int, weakref.ref[Entry]] = {}
 
@@ -254,6 +258,7 @@ class Dispatcher(NamedObject):
         super().forked()
         self.enlisted = self.depth = 0
         self._counted = {}
+        self.line = self.line_for_all = None
         if self.borrowed:
             self.quick_words = self.glimpse = self.pairs = None
 
@@ -271,6 +276,8 @@ class Dispatcher(NamedObject):
         """Let everybody who waits for all of their objects look again; with `mutex` held."""
         with contextlib.suppress(OSError):
             futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
+        if self.line_for_all is not None:
+            self.line_for_all.changed()
 
     def count_in(self, entry: Entry) -> None:
         """Count a waiting thread of this process, with `mutex` held."""
@@ -329,3 +336,37 @@ class Dispatcher(NamedObject):
 
     def place(self, entry: Entry, *, every: bool) -> tuple[int, int]:
         return self.address(SEQUENCE_ALL if every else SEQUENCE), entry.sequence
+
+    # -- what a line asks (see `line.Lined`), with `mutex` held -------------------------------------------------------
+
+    @property
+    def there(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def owned_here(self) -> bool:
+        return False
+
+    def room(self, *, every: bool) -> int:
+        raise NotImplementedError
+
+    def ready(self, entry: Entry) -> bool:
+        raise NotImplementedError
+
+    def sequence(self, *, every: bool) -> Place:
+        word = SEQUENCE_ALL if every else SEQUENCE
+        value = self.words[word]  # which maps it
+        return self.address(word), value
+
+    def expect_wake(self, *, every: bool) -> bool:
+        mark = WAITING_ALL if every else WAITING
+        if self.words[mark]:
+            return False
+        self.run_guarded(functools.partial(self._mark, mark), BRIEF)
+        return True
+
+    def _mark(self, mark: int) -> None:
+        self.words[mark] = 1
+
+    def settle_old(self) -> None:
+        """Nothing is left by deaths."""

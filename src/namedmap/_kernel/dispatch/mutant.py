@@ -102,7 +102,8 @@ class Mutant(Dispatcher):
     def _again(self, owner: Owner) -> int | None:
         """Take a mutex that this process owns."""
         if self.owner != owner:
-            return None
+            self.settle_old()
+            return None if self.recursion else self._try(owner)
         self.require_descriptor()
         if self.recursion == _DEEPEST:
             raise KernelError(NTSTATUS.STATUS_MUTANT_LIMIT_EXCEEDED, f"{self} is owned {_DEEPEST:,} times already")
@@ -166,6 +167,10 @@ class Mutant(Dispatcher):
             if words[WAITING_ALL]:
                 words[WAITING_ALL] = 0
                 self.wake_all_waiters()
+            elif self.line_for_all is not None:
+                self.line_for_all.changed()
+            if self.line is not None:
+                self.line.stir()
             if self._kept:
                 self._kept = False
                 self.release()
@@ -217,6 +222,7 @@ class Mutant(Dispatcher):
             self.wake(1)
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
+        self.settle_old()
         if self.recursion:
             return self.owner == owner
         self.require_usable()
@@ -247,6 +253,32 @@ class Mutant(Dispatcher):
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)
         return self.claim(entry, owner)
+
+    # -- what a line asks --
+
+    @property
+    def owned_here(self) -> bool:
+        return self.recursion > 0
+
+    @property
+    def there(self) -> bool:
+        return not self.recursion and (self.words[COUNT] > 0 or not locks.held_elsewhere(self.fd, locks.OWNER))
+
+    def room(self, *, every: bool) -> int:
+        return int(self.there)
+
+    def ready(self, entry: Entry) -> bool:
+        return True
+
+    def settle_old(self) -> None:
+        """Abandon it for an owner that has ended without telling."""
+        if self.recursion and owners.is_over(self.owner):
+            self.abandon(self.owner)
+
+    def may_try(self, entry: Entry, owner: Owner) -> bool:
+        """Whether an entry of a line may attempt: nobody in the line goes before it, or it has what it wants."""
+        with self.mutex:
+            return self.line is None or (self.recursion > 0 and self.owner == owner) or self.line.goes_first(entry)
 
     # -- the end of handles and processes --
 
@@ -282,9 +314,9 @@ class Mutant(Dispatcher):
         with kernelobject.lock:
             if self.handle_count and not self.retired:
                 locks.try_lock(self.fd, self.life, self.handle_count)
-                locks.unlock(self.fd, locks.GUARD)
+                locks.drop_guard(self.fd)
             elif self.pinned:
-                locks.unlock(self.fd, locks.GUARD)
+                locks.drop_guard(self.fd)
                 locks.unlock(self.fd, locks.PASSAGE, 0)
             else:
                 named.forget(self)

@@ -1,130 +1,211 @@
-"""Sleeping for others: a thread that sleeps on the words of many waits and calls whoever has to look again.
+"""Sleeping for others: one thread that sleeps on the words of many lines, and has a line looked at that has changed.
 
-An event loop cannot sleep on a futex. It registers the words with a call, which is made once, from the notifier's
-thread. One thread serves as many words as `futex.sleep` can take; it is started with the first word, and then stays.
-Words that are registered while it sleeps reach it because it sleeps on a word of its own too, the bell.
+Neither an event loop nor a greenlet can sleep on a futex. One thread serves as many lines as `futex.sleep` can take; it
+is started with the first line, and then stays. Lines that come while it sleeps reach it because it sleeps on a word of
+its own too, the bell.
+
+Where threads are greenlets (gevent, eventlet) the notifier is a greenlet of the thread whose greenlets wait. It looks
+at the words often at first, and less often the longer it is in vain; and it ends when nobody waits, since programs wait
+for their last greenlet.
 """
 
+import _thread
 import contextlib
 import ctypes
-import itertools
+import functools
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 
-from namedmap._kernel.dispatch.waiting import SHORT_SLICE, SLICE
-from namedmap._kernel.linux import futex
-from namedmap._kernel.linux.lineage import look, ours
+from namedmap._kernel.dispatch.dispatcher import BRIEF, Dispatcher
+from namedmap._kernel.dispatch.line import SLICE, Line, LineForAll, slice_after
+from namedmap._kernel.linux import futex, natives
+from namedmap._kernel.linux.natives import RLock
+from namedmap._kernel.objects.waitable import Entry
+from namedmap._kernel.status import KernelError
 
-#: The longest sleep, in seconds: longer than that of a thread, because more happens after it.
-LONG_SLICE = 2 * SLICE
-
-Place = futex.Word | None
 _FOREVER = 3600.0
+#: How long a greenlet sleeps between looks, in seconds.
+_SHORTEST_GLANCE, _LONGEST_GLANCE = 0.001, 0.05
 
 
 class Notifier:
-    """One thread and the words that it sleeps on."""
+    """One thread and the lines that it sleeps for."""
 
     def __init__(self) -> None:
-        # Reentrant: the garbage collector may end a wait, and so its watch, in the middle of a call of its thread.
-        self._lock = threading.RLock()
-        self._watches: dict[int, tuple[Sequence[Place], Callable[[], object]]] = {}
-        self._keys = itertools.count()
+        # Reentrant: the garbage collector may end a wait, and so its line, in the middle of a call of its thread.
+        self._lock = RLock()
+        self._lines: dict[Line, Dispatcher] = {}
         self._bell = ctypes.c_uint32()
-        self._thread: threading.Thread | None = None
-        #: Words that are watched.
-        self.load = 0
+        self._runs = False
 
-    def watch(self, places: Sequence[Place], call: Callable[[], object]) -> Callable[[], None]:
-        """Call once when a wait that prepared to sleep on these has to look again. Returns what ends the watch."""
+    @property
+    def load(self) -> int:
+        """Words that it sleeps on, beside its own."""
+        return len(self._lines)
+
+    def add(self, line: Line, held: Dispatcher) -> None:
+        """Sleep for a line too, until it is removed."""
         with self._lock:
-            key = next(self._keys)
-            self._watches[key] = (places, call)
-            self.load += len(places)
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="namedmap-notifier", daemon=True)
-                try:
-                    thread.start()
-                except BaseException:
-                    self._remove(key)
-                    raise
-                self._thread = thread
-            else:
-                self._ring()
+            self._lines[line] = held
+            line.watch, line.end = self._ring, functools.partial(self._remove, line)
+            try:
+                if not self._runs:
+                    self._runs = True
+                    self._start()
+            except BaseException:
+                self._runs = False
+                self._lines.pop(line, None)
+                raise
+            self._ring()
 
-        def end() -> None:
-            if self._remove(key) is not None:
-                # Else the thread would sleep on, and could be woken in the place of somebody who waits.
-                self._ring()
+    def _remove(self, line: Line) -> None:
+        with self._lock:
+            known = self._lines.pop(line, None)
+        if known is not None and line.place is not None:
+            # Else the thread would sleep on, and could be woken in the place of somebody who waits.
+            self._ring()
 
-        return end
+    def _start(self) -> None:
+        threading.Thread(target=self._run, name="namedmap-notifier", daemon=True).start()
 
     def _ring(self) -> None:
         futex.change(ctypes.addressof(self._bell), 1)
 
-    def forked(self) -> None:
-        """In a forked child, where the thread is not: waits of the parent may still end their watches."""
-        self._lock = threading.RLock()
+    def _run(self) -> None:
+        while True:
+            self._sleep()
 
-    def _remove(self, key: int) -> Callable[[], object] | None:
-        if not ours[0]:
-            look()
+    def _sleep(self) -> None:
+        """Sleep once, then have the lines look that have to."""
+        rung = self._bell.value
+        lines = self._prepared()
+        # Only the words: what a line refers to must not be kept alive by a thread that sleeps.
+        words = [(ctypes.addressof(self._bell), rung), *(line.place for line in lines if line.place is not None)]
+        until = min((line.due for line in lines), default=time.monotonic() + _FOREVER)
+        seen = [(id(line), line.place) for line in lines]
+        del lines
+        early = True
+        with contextlib.suppress(OSError):  # one of the files was truncated; whoever looks finds that out
+            early = futex.sleep(words, max(until - time.monotonic(), 0))
+        self._look(dict(seen), early)
+
+    def _prepared(self) -> list[Line]:
+        lines = []
         with self._lock:
-            places, call = self._watches.pop(key, ((), None))
-            self.load -= len(places)
-        return call
+            found = list(self._lines.items())
+        for line, held in found:
+            # An object that another thread keeps locked must not hold up the others.
+            if held.mutex.acquire(timeout=BRIEF):
+                try:
+                    with contextlib.suppress(KernelError, OSError):  # whoever attempts finds out
+                        line.prepare()
+                finally:
+                    held.mutex.release()
+            lines.append(line)
+        return lines
+
+    def _look(self, seen: "dict[int, tuple[int, int] | None]", early: bool) -> None:
+        with self._lock:
+            found = list(self._lines.items())
+        # Who is nearly due looks now, so that there is one waking for many lines.
+        soon = time.monotonic() + (0 if early else SLICE)
+        for line, held in found:
+            place = seen.get(id(line))
+            changed = early and place is not None and futex.has_changed(place)
+            if (changed or line.due <= soon) and held.mutex.acquire(timeout=BRIEF):
+                try:
+                    line.look(changed=changed)
+                    _drop_empty(line, held)
+                finally:
+                    held.mutex.release()
+
+
+class GreenNotifier(Notifier):
+    """One greenlet and the lines of its thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = natives.Bell()
+
+    def _start(self) -> None:
+        # Thread.start would wait for the greenlet to begin, with an object's mutex held.
+        _thread.start_new_thread(self._run, ())
+
+    def _ring(self) -> None:
+        self._rung.ring()
 
     def _run(self) -> None:
         while True:
-            for key in self._sleep():
-                self._notify(key)
+            with self._lock:
+                if not self._lines:
+                    self._runs = False
+                    return
+            self._sleep()
 
-    def _sleep(self) -> list[int]:
-        """Sleep once; the keys of the watches whose waits have to look again."""
-        with self._lock:
-            rung = self._bell.value
-            # Only the words: what the calls refer to must not be kept alive by a thread that sleeps.
-            watched = {key: places for key, (places, _) in self._watches.copy().items()}
-        places = [place for each in watched.values() for place in each]
-        words = [place for place in places if place is not None]
-        longest = _FOREVER if not places else LONG_SLICE if len(words) == len(places) else SHORT_SLICE
-        try:
-            early = futex.sleep([(ctypes.addressof(self._bell), rung), *words], longest)
-        except OSError:
-            early = False  # one of the files was truncated; whoever looks finds that out
-        return [
-            key
-            for key, each in watched.items()
-            if not early or any(place is None or futex.has_changed(place) for place in each)
-        ]
-
-    def _notify(self, key: int) -> None:
-        call = self._remove(key)
-        if call is not None:
-            with contextlib.suppress(Exception):  # a loop that cannot be told must not silence the others
-                call()
+    def _sleep(self) -> None:
+        lines = self._prepared()
+        now = time.monotonic()
+        glance = min(slice_after(now - line.since, _SHORTEST_GLANCE, _LONGEST_GLANCE) for line in lines)
+        seen = {id(line): line.place for line in lines}
+        del lines
+        self._rung.wait(glance)
+        self._look(seen, True)
 
 
-_notifiers: list[Notifier] = []
-_choosing = threading.Lock()
+_native: list[Notifier] = []
+#: By the thread whose greenlets they serve.
+_green: dict[int, Notifier] = {}
+_choosing = RLock()
 
 
-def watch(places: Sequence[Place], call: Callable[[], object]) -> Callable[[], None]:
-    """Notifier.watch of a notifier that has room."""
+def _with_room() -> Notifier:
     with _choosing:
-        for notifier in _notifiers:
-            if notifier.load + len(places) < futex.MOST:
-                break
-        else:
-            notifier = Notifier()
-            _notifiers.append(notifier)
-        return notifier.watch(places, call)
+        if natives.threads_are_greenlets():
+            return _green.setdefault(threading.get_native_id(), GreenNotifier())
+        for notifier in _native:
+            if notifier.load + 1 < futex.MOST:
+                return notifier
+        _native.append(Notifier())
+        return _native[-1]
+
+
+def join(held: Dispatcher, entry: Entry, call: Callable[[], object], *, every: bool) -> None:
+    """Have `call` called, from any thread, when an entry whose attempt has failed may succeed. `leave` follows."""
+    with held.mutex:
+        line = held.line_for_all if every else held.line
+        if line is None:
+            line = LineForAll(held) if every else Line(held)
+            _with_room().add(line, held)
+            if isinstance(line, LineForAll):
+                held.line_for_all = line
+            else:
+                held.line = line
+        line.join(entry, call)
+
+
+def leave(held: Dispatcher, entry: Entry, *, every: bool) -> None:
+    """The entry's wait is over. Without effect if it is in no line."""
+    with held.mutex:
+        line = held.line_for_all if every else held.line
+        if line is not None:
+            line.remove(entry)
+            _drop_empty(line, held)
+
+
+def _drop_empty(line: Line, held: Dispatcher) -> None:
+    if line:
+        return
+    if held.line is line:
+        held.line = None
+    elif held.line_for_all is line:
+        held.line_for_all = None
+    line.end()
 
 
 def forked() -> None:
-    """In a forked child: the threads stayed in the parent."""
+    """In a forked child: the threads stayed in the parent; the objects forget their lines themselves."""
     global _choosing
-    _choosing = threading.Lock()
-    for each in _notifiers:
-        each.forked()
-    _notifiers.clear()
+    _choosing = RLock()
+    _native.clear()
+    _green.clear()

@@ -13,20 +13,19 @@ No sleep is longer than SLICE. The death of a process drops its locks, but wakes
 
 import contextlib
 import errno
-import select
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from namedmap._kernel.dispatch import notifier
 from namedmap._kernel.dispatch.dispatcher import BRIEF, Busy, Dispatcher
-from namedmap._kernel.linux import futex, locks
+from namedmap._kernel.dispatch.line import LONGEST, SLICE, slice_after
+from namedmap._kernel.linux import futex, locks, natives
 from namedmap._kernel.linux.locks import GUARD_TIMEOUT
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import Entry, Waitable
 from namedmap._kernel.status import NTSTATUS, KernelError
 
-#: The longest sleep, in seconds, for one object; up to three times that for 64.
-SLICE = 0.1
 #: The longest sleep if some of the objects cannot be slept on (processes, next to others).
 SHORT_SLICE = 0.03
 
@@ -44,6 +43,8 @@ class Wait:
         self.entries = [Entry(held) for held in objects]
         self._missing: list[Entry] = []
         self._began = time.monotonic()
+        # Whether it stands in lines, rather than sleep on the objects' words.
+        self._lined = False
         # Looking at many objects takes longer: so it is done less often.
         self._slice = SLICE * (1 + len(self.entries) / 32)
 
@@ -51,6 +52,10 @@ class Wait:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._lined:
+            for entry in self.entries:
+                if isinstance(entry.held, Dispatcher):
+                    notifier.leave(entry.held, entry, every=self.every)
         if not self.every:
             for entry in self.entries:
                 # Nobody who locks an object for long can keep a waiter from leaving.
@@ -72,6 +77,8 @@ class Wait:
 
     def _take_any(self) -> int | None:
         for index, entry in enumerate(self.entries):
+            if self._lined and not entry.held.may_try(entry, self.owner):
+                continue
             result = entry.held.attempt(entry, self.owner)
             if result is not None:
                 return result + index
@@ -133,12 +140,18 @@ class Wait:
 
     def sleep(self, seconds: float) -> None:
         """Until another attempt could succeed, or for so long at most."""
+        if natives.cooperative():
+            self._let_others_run(seconds)
+            return
         places = self.places()
         words = [place for place in places if place is not None]
         if not words:
             self._poll(min(seconds, self._slice))
             return
-        longest = self._slice if len(words) == len(places) else SHORT_SLICE
+        waited = time.monotonic() - self._began
+        longest = (
+            slice_after(waited, self._slice) if len(words) == len(places) else slice_after(waited, SHORT_SLICE, SLICE)
+        )
         try:
             futex.sleep(words, min(seconds, longest))
         except OSError as error:
@@ -148,13 +161,31 @@ class Wait:
                 NTSTATUS.STATUS_FILE_CORRUPT, "somebody has truncated the file of an object that is waited for"
             ) from None
 
-    def _poll(self, seconds: float) -> None:
-        poll = select.poll()
+    def when_changed(self, call: Callable[[], object]) -> Callable[[], None]:
+        """See `namedmap._contract.PendingWait`."""
+        self._lined = True
         for entry in self._awaited():
-            descriptor = entry.held.descriptor()
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
-        poll.poll(seconds * 1000)
+            if isinstance(entry.held, Dispatcher):
+                notifier.join(entry.held, entry, call, every=self.every)
+        return self._disarm
+
+    def _disarm(self) -> None:
+        for entry in self.entries:
+            entry.call = None
+
+    def _let_others_run(self, seconds: float) -> None:
+        """`sleep` in a program whose waits have to let greenlets run."""
+        bell = natives.Bell()
+        end = self.when_changed(bell.ring)
+        try:
+            blind = not all(isinstance(entry.held, Dispatcher) for entry in self._awaited())
+            bell.wait(min(seconds, SHORT_SLICE if blind else LONGEST))
+        finally:
+            end()
+
+    def _poll(self, seconds: float) -> None:
+        found = (entry.held.descriptor() for entry in self._awaited())
+        natives.poll([descriptor for descriptor in found if descriptor is not None], seconds)
 
 
 def _order(held: Waitable) -> tuple[int, int]:
@@ -189,7 +220,7 @@ def sleep(objects: Sequence[Waitable], owner: Owner, deadline: float, *, every: 
 def glance(objects: Sequence[Waitable], owner: Owner) -> int | None:
     """Look again for a moment before going to sleep: 0 or ABANDONED (plus index), or None."""
     now = time.monotonic()
-    moment = now + MOMENT
+    moment = now if natives.cooperative() else now + MOMENT
     while locks.dear_until <= now < moment:
         now = locks.offer_processor(now)
         for held in objects:

@@ -24,13 +24,13 @@ import itertools
 import os
 import random
 import struct
-import threading
 import time
 from typing import NamedTuple
 
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.descriptors import Descriptor
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: All locks of the kernel lie in [_ZONE, _ZONE + _ZONE_SIZE), below the bytes of the share modes.
@@ -120,7 +120,7 @@ class ByteLocks:
     def __init__(self, fd: int, what: str, lent: int | None = None) -> None:
         """`lent` is a descriptor of the same file whose closing ends the locks; it stays the program's."""
         self._fd, self._what, self._lent = fd, what, lent
-        self._mutex = threading.RLock()
+        self._mutex = RLock()
         self._held: list[Range] = []
         self._own: Descriptor | None = None
         self._pid = os.getpid()
@@ -264,10 +264,10 @@ class ByteLocks:
         if own is not None:
             own.close()
 
-    def _mine(self) -> threading.RLock:
+    def _mine(self) -> RLock:
         """The mutex. A forked child has none of its parent's locks, and another thread may have been here."""
         if self._pid != os.getpid():
-            self._pid, self._mutex, self._held = os.getpid(), threading.RLock(), []
+            self._pid, self._mutex, self._held = os.getpid(), RLock(), []
             self._close_own()
         return self._mutex
 

@@ -132,7 +132,7 @@ def guarded(fd: int, what: str) -> Iterator[bool]:
         yield exclusive
     finally:
         if held:
-            locks.unlock(fd, SHARE_GUARD)
+            locks.drop_guard(fd, SHARE_GUARD)
 
 
 @contextlib.contextmanager

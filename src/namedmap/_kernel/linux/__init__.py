@@ -1,6 +1,7 @@
 """What the operating system is asked for.
 
     libc          foreign declarations
+    natives       locks and sleep as they were before a program put others in their place
     lineage       whether this process is a forked child that uses its parent's descriptors
     descriptors   kept descriptors, and programs that close what is not theirs
     procfs        the one reader of /proc

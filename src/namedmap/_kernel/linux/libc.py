@@ -8,7 +8,20 @@ futex(2).
 import ctypes
 import os
 import platform
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_ssize_t, c_ubyte, c_uint, c_uint32, c_uint64, c_ulong, c_void_p
+from ctypes import (
+    c_char_p,
+    c_int,
+    c_long,
+    c_short,
+    c_size_t,
+    c_ssize_t,
+    c_ubyte,
+    c_uint,
+    c_uint32,
+    c_uint64,
+    c_ulong,
+    c_void_p,
+)
 
 PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
@@ -58,6 +71,17 @@ pwrite = _libc.pwrite64
 pwrite.argtypes, pwrite.restype = (c_int, c_void_p, c_size_t, c_long), c_ssize_t
 renameat2 = _libc.renameat2
 renameat2.argtypes, renameat2.restype = (c_int, c_char_p, c_int, c_char_p, ctypes.c_uint), c_int
+
+
+class pollfd(ctypes.Structure):
+    _fields_ = (("fd", c_int), ("events", c_short), ("revents", c_short))
+
+
+POLLIN = 1
+poll = _libc.poll
+poll.argtypes, poll.restype = (ctypes.POINTER(pollfd), c_ulong, c_int), c_int
+usleep = _libc.usleep
+usleep.argtypes, usleep.restype = (c_uint,), c_int
 syscall = _libc.syscall
 syscall.restype = c_long
 

@@ -18,9 +18,10 @@ import mmap
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from namedmap._kernel.linux.natives import RLock
 
 _MADV_WIPEONFORK = 18
 
@@ -69,7 +70,7 @@ free_locks: Callable[[], None] = _nothing
 _pid = os.getpid()
 _taking = 0
 # One for each process id: the one of the parent may have been taken by a thread that this process does not have.
-_turns: dict[int, threading.RLock] = {}
+_turns: dict[int, RLock] = {}
 
 
 def look() -> None:
@@ -81,7 +82,7 @@ def look() -> None:
             free_locks()
             ours[0] = 1
         return
-    with _turns.setdefault(pid, threading.RLock()):
+    with _turns.setdefault(pid, RLock()):
         if ours[0] or _taking == pid:  # the garbage collector closes something in the middle of it
             return
         _taking = pid

@@ -12,6 +12,9 @@ The map of the locks in an object file:
     PASSAGE  one byte. Shared: a description on its way to a child, see `processes`
     LIFE     everything from here on. Shared: n bytes for a process with n handles, at a place of the process's own
 
+Who takes the guard locks some bytes below it as well, in each process another number of them. So F_OFD_GETLK, which
+gives the range of a lock but not its owner, tells those who wait for the guard whether its holders change.
+
 An object exists while anyone holds PASSAGE or LIFE. The holders' places are random and far apart, so that F_OFD_GETLK
 can find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as well, but
 reading it stops every lock operation of the machine for milliseconds, and it is no snapshot.)
@@ -35,7 +38,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
-from namedmap._kernel.linux import descriptors, procfs
+from namedmap._kernel.linux import descriptors, natives, procfs
 from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
@@ -44,10 +47,21 @@ OWNER = GUARD + 1
 PASSAGE = GUARD + 2
 LIFE = GUARD + 3
 PLACE = 1 << 20
+# Places are random numbers of so many bits, in units of PLACE.
+_PLACES = 40
+# Those who wait lie below this, the bytes that go with a guard above.
+_WAITERS_END = WAITERS + (PLACE << _PLACES)
 
-#: How long a guard is waited for, in seconds. An operation holds it for microseconds; a process that was stopped in
-#: one, or that holds it on purpose, must not hang the others.
+#: How long a guard is waited for that one holder keeps, in seconds. An operation holds it for microseconds; a process
+#: that was stopped in one, or that holds it on purpose, must not hang the others.
 GUARD_TIMEOUT = 5.0
+# How often that may begin anew because the holder has changed: a stranger could feign it for ever.
+_MOST_CHANGES_OF_PATIENCE = 60
+# How often it is looked at who holds it before a holder counts as one that stays.
+_LOOKS = 20
+# Naps between tries, in seconds: at first, at most, and at most for those who have waited long, lest a crowd keep the
+# processors from the holder.
+_FIRST_NAP, _NAP, _LONG_NAP = 0.00005, 0.005, 0.025
 #: How often the processor is offered to the holder before that.
 YIELDS = 20
 # An offer that took longer than that (in seconds) was a time slice of others; none is made for so many times as long.
@@ -162,10 +176,46 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
 # What every change of a state does, without the detours: call(fd, SET, ...) for an anchored descriptor, and
 # compared_call(fd, SET, ...) for another.
 SET, call = _SET, _fcntl
-GUARD_ON, GUARD_SHARED, GUARD_OFF = (_from_anchor(kind, GUARD, 1) for kind in (_WRITE, _READ, _UNLOCK))
-# The guard and everything behind it, which can be had only while nobody else has the object.
-ALL_ON, ALL_OFF = _from_anchor(_WRITE, GUARD, 0), _from_anchor(_UNLOCK, GUARD, 0)
+# The guard and everything behind it, which can be had only while nobody else has the object; and all that goes with it.
+ALL_ON, ALL_OFF = _from_anchor(_WRITE, GUARD, 0), _from_anchor(_UNLOCK, _WAITERS_END, 0)
 OWNER_ON, OWNER_OFF = _from_anchor(_WRITE, OWNER, 1), _from_anchor(_UNLOCK, OWNER, 1)
+
+
+_number = 0
+GUARD_ON = GUARD_SHARED = GUARD_OFF = b""
+
+
+def choose_number() -> None:
+    """How many bytes below a guard this process locks with it. A forked child has another number."""
+    global _number, GUARD_ON, GUARD_SHARED, GUARD_OFF
+    _number = _random.getrandbits(30)
+    GUARD_ON, GUARD_SHARED, GUARD_OFF = (_from_anchor(kind, *_guard(GUARD)) for kind in (_WRITE, _READ, _UNLOCK))
+
+
+def _guard(start: int) -> tuple[int, int]:
+    """Where the bytes that go with a guard begin, and how many they are."""
+    # Below the guard of share modes there is less room.
+    number = _number if start == GUARD else _number % 0xF00
+    return start - number, number + 1
+
+
+choose_number()
+
+
+def try_guard(fd: int, start: int = GUARD, *, exclusive: bool = True) -> bool:
+    """Take a guard unless somebody else has it."""
+    return try_lock(fd, *_guard(start), exclusive=exclusive)
+
+
+def drop_guard(fd: int, start: int = GUARD) -> None:
+    """Give back a guard."""
+    unlock(fd, *_guard(start))
+
+
+def _holder(fd: int, start: int) -> int | None:
+    """A number that changes when somebody else holds a guard than before; None if nobody does."""
+    kind, _, found, _, _ = _FLOCK.unpack(_call(fd, _GET, _WRITE, start, 1))
+    return None if kind == _UNLOCK else found
 
 
 def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
@@ -184,12 +234,12 @@ def object_is_alive(fd: int) -> bool:
 
 def take_guard(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True) -> None:
     """Take a guard byte, waiting at most GUARD_TIMEOUT; `str(what)` names the object in the error."""
-    if not try_lock(fd, start, exclusive=exclusive) and not wait_for(fd, start, exclusive=exclusive):
+    if not try_guard(fd, start, exclusive=exclusive) and not wait_for(fd, start, exclusive=exclusive):
         raise stuck(fd, what, start)
 
 
 def wait_for(fd: int, start: int = GUARD, patience: float | None = None, *, exclusive: bool = True) -> bool:
-    """Take a byte that somebody else has, waiting at most so many seconds, or GUARD_TIMEOUT."""
+    """Take a guard that somebody else has; False if one holder keeps it for so many seconds, or for GUARD_TIMEOUT."""
     patience = GUARD_TIMEOUT if patience is None else patience
     # Most holders need a few microseconds: give them this processor first.
     now = time.monotonic()
@@ -197,19 +247,30 @@ def wait_for(fd: int, start: int = GUARD, patience: float | None = None, *, excl
         if now < dear_until:
             break
         now = offer_processor(now)
-        if try_lock(fd, start, exclusive=exclusive):
+        if try_guard(fd, start, exclusive=exclusive):
             return True
+    return _poll(fd, start, patience, exclusive)
+
+
+def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
     # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
     # scheduled for seconds, has not been patient.
-    waited, pause = 0.0, 0.00005
-    while not try_lock(fd, start, exclusive=exclusive):
+    waited = total = 0.0
+    pause, holder, look = _FIRST_NAP, _holder(fd, start), patience / _LOOKS
+    while not try_guard(fd, start, exclusive=exclusive):
         if waited > patience:
             return False
         # Jitter, so that processes that collided once do not collide again in step.
         nap = pause * random.uniform(0.5, 1.5)
-        time.sleep(nap)
-        waited += nap
-        pause = min(pause * 2, 0.005)
+        natives.sleep(nap)
+        waited, total = waited + nap, total + nap
+        pause = min(pause * 2, max(_NAP, min(total / 50, _LONG_NAP)))
+        if waited < look:
+            continue
+        before, holder, look = holder, _holder(fd, start), look + patience / _LOOKS
+        # Mere contention, in which each gets his turn some time; but who has no patience does not wait for that.
+        if holder != before and patience >= GUARD_TIMEOUT and total < patience * _MOST_CHANGES_OF_PATIENCE:
+            waited, look = 0.0, patience / _LOOKS
     return True
 
 
@@ -243,12 +304,12 @@ def guarded(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True
     try:
         yield
     finally:
-        unlock(fd, start)
+        drop_guard(fd, start)
 
 
 def new_place() -> int:
     """A place in LIFE for one holder, with room for PLACE handles."""
-    return LIFE + _random.getrandbits(40) * PLACE
+    return LIFE + _random.getrandbits(_PLACES) * PLACE
 
 
 def waiters_at(place: int) -> int:
@@ -263,7 +324,7 @@ def count_handles(fd: int) -> int:
 
 def count_waiters(fd: int, enough: int) -> int:
     """The threads of other processes that wait for the object in this file, or `enough` of them."""
-    return _count(fd, WAITERS, GUARD, enough)
+    return _count(fd, WAITERS, _WAITERS_END, enough)
 
 
 def range_to_unlock(start: int, length: int) -> bytes:

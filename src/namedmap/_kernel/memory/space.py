@@ -11,7 +11,6 @@ the run is mapped again, privately, at the same place. It goes back the same way
 import bisect
 import contextlib
 import itertools
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.lineage import free, look, ours
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.linux.pagemap import copied_run
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
@@ -186,7 +186,7 @@ class AddressSpace:
     """All regions of this process, by address."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.arena = Arena()
         #: Whether there ever was a guard page: else nobody need look for one.
         self.guarded = False
@@ -194,7 +194,7 @@ class AddressSpace:
         self._regions: dict[int, Region] = {}
 
     @property
-    def lock(self) -> threading.RLock:
+    def lock(self) -> RLock:
         """Guards the regions. Reentrant, because a signal handler may map and unmap in the middle of any call."""
         if not ours[0]:
             look()

@@ -6,11 +6,11 @@ a fork in C at the first use (see `lineage`), and where it fails, at each use ag
 """
 
 import os
-import threading
 from typing import ClassVar
 
 from namedmap._kernel.linux import descriptors, locks, reopening
 from namedmap._kernel.linux.lineage import look, ours
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.names import objectfile
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -70,7 +70,7 @@ class Described(KernelObject):
         #: fcntl, for `fd`.
         self.call = file.call
         self.life = place
-        self.mutex = threading.RLock()
+        self.mutex = RLock()
 
     def __str__(self) -> str:
         """How errors call this object."""
@@ -147,4 +147,4 @@ class Described(KernelObject):
                 f"{self} has ended: this process was forked by other means than os.fork, and its parent closed the "
                 "last handle before this process used one. Open it in the child, or fork with os.fork",
             )
-        locks.unlock(fresh, locks.GUARD)
+        locks.drop_guard(fresh)

@@ -5,15 +5,15 @@ every call in progress) keep its memory. When the last handle of all processes g
 last reference of this process goes, its descriptors are closed.
 """
 
-import threading
 from typing import ClassVar, Self
 
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.objects.waitable import Waitable
 
 #: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
 #: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
 #: middle of any call of its thread.
-lock = threading.RLock()
+lock = RLock()
 
 
 class KernelObject(Waitable):

@@ -22,12 +22,12 @@ Unnamed objects are the same files without a name (memfd), so that they can be i
 
 import contextlib
 import os
-import threading
 import time
 from typing import TypeVar
 
 from namedmap._kernel.linux import descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.names import controlpage, names, namespace, objectfile, succession
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -89,7 +89,7 @@ class NamedObject(Described):
 
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
-        self.mutex = threading.RLock()  # another thread of the parent may have held it
+        self.mutex = RLock()  # another thread of the parent may have held it
 
     def recount(self, handles: int, views: int) -> None:
         """In a forked child: count only what the child has, not what other threads of the parent had in hand."""

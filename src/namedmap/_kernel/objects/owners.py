@@ -1,22 +1,33 @@
-"""Who can own a mutex: a thread, or an asyncio task.
+"""Who can own a mutex: a thread, a greenlet where those stand for threads, or an asyncio task.
 
 A thread is known by its identifier, and its end is noticed by the end of its thread-local storage, which the
 interpreter takes down in the thread itself, before anybody can join it. Whatever is registered with `at_end` is called
-then. A task stands for itself.
+then. A task stands for itself, and so does a greenlet. The greenlets of gevent and eventlet tell of their end; of a
+plain one it is noticed when another greenlet of the process wants what it owns (`is_over`).
 """
 
 import contextlib
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 from namedmap._finalizer import finalizer
+from namedmap._kernel.linux import natives
 
 Owner = object
 
 #: Called with the owner that has ended.
 at_end: list[Callable[[Owner], None]] = []
+
+
+def ended(owner: Owner) -> None:
+    """An owner has ended."""
+    for call in at_end:
+        with contextlib.suppress(Exception):  # nobody is left to tell; the others are told all the same
+            call(owner)
 
 
 class _End:
@@ -41,17 +52,42 @@ class _Thread(threading.local):
         self.end = _End(self.owner)
 
 
-#: `thread.owner` is the calling thread, as an owner.
-thread = _Thread()
+_thread = _Thread()
+
+
+class _Caller:
+    @property
+    def owner(self) -> Owner:
+        """The calling thread, or greenlet."""
+        return _thread.owner if threading.get_ident is natives.get_ident else _greenlet()
+
+
+#: `thread.owner` is the calling thread, or greenlet, as an owner.
+thread = _Caller()
+
+#: The greenlets that tell of their end.
+_greenlets: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def _greenlet() -> Owner:
+    running: Any = sys.modules["greenlet"].getcurrent()
+    if running.parent is None:
+        # The greenlet that a thread begins with ends with the thread.
+        return _thread.owner
+    if running not in _greenlets:
+        _greenlets.add(running)
+        # gevent and eventlet each have a name for that.
+        tell = getattr(running, "rawlink", None) or getattr(running, "link", None)
+        if tell is not None:
+            tell(ended)
+    return running
+
+
+def is_over(owner: Owner) -> bool:
+    """Whether an owner is a greenlet that has ended, and perhaps could not tell."""
+    return getattr(owner, "dead", False) is True
 
 
 def forked() -> None:
     """In a forked child: the thread that goes on is its own."""
-    thread.end.pid = os.getpid()
-
-
-def ended(owner: Owner) -> None:
-    """An owner has ended."""
-    for call in at_end:
-        with contextlib.suppress(Exception):  # nobody is left to tell; the others are told all the same
-            call(owner)
+    _thread.end.pid = os.getpid()

@@ -14,12 +14,29 @@ TAKEN, ABANDONED = 0, 0x80
 class Entry:
     """One object in one wait."""
 
-    __slots__ = ("__weakref__", "counted", "enlisted", "generation", "held", "last", "patient", "pulsed", "sequence")
+    __slots__ = (
+        "__weakref__",
+        "call",
+        "counted",
+        "enlisted",
+        "generation",
+        "held",
+        "joined",
+        "last",
+        "looked",
+        "patient",
+        "pulsed",
+        "sequence",
+    )
 
     def __init__(self, held: "Waitable") -> None:
         self.held = held
         self.counted = self.enlisted = self.patient = self.last = self.pulsed = False
         self.sequence = self.generation = 0
+        # In a line: who is called when it may go on, since when, and in which round it has looked.
+        self.call: Callable[[], object] | None = None
+        self.joined = 0.0
+        self.looked = 0
 
 
 class Waitable:
@@ -45,6 +62,10 @@ class Waitable:
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
         """Take the object for an enlisted entry, whose wait ends with it; else prepare the entry to sleep."""
         return self.take(owner)
+
+    def may_try(self, entry: Entry, owner: Owner) -> bool:
+        """Whether an entry that stands in a line, or is going to, may attempt."""
+        return True
 
     def leave(self, entry: Entry) -> None:
         """End a wait in which this object was not taken."""

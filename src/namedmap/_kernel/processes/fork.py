@@ -174,6 +174,7 @@ class _Fork:
         if not prepared:
             self._forget_others()
         free_locks()
+        locks.choose_number()
         with space.lock, kernelobject.lock:
             description.place = self._place if prepared else locks.new_place()
             for held in list(named.holders):

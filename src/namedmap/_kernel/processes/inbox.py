@@ -15,7 +15,6 @@ import json
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.lineage import free
+from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import namespace
 from namedmap._kernel.objects.named import NamedObject
@@ -37,7 +37,7 @@ _inbox: socket.socket | None = None
 _descriptor: Descriptor | None = None
 #: Senders that have come, and whose message has not: one may have been stopped in between.
 _coming: list[socket.socket] = []
-_receiving = threading.RLock()
+_receiving = RLock()
 
 #: Of them. Above that the oldest is given up, whose sender is told so by an error.
 _MOST_COMING = 64

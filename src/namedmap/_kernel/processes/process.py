@@ -4,13 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
-import select
 import signal
 import struct
 import time
 from typing import ClassVar, NamedTuple, Self
 
-from namedmap._kernel.linux import procfs
+from namedmap._kernel.linux import natives, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -79,9 +78,7 @@ class Process(KernelObject):
     def signaled(self) -> bool:
         """Whether the process has ended."""
         self._fd.require(self)
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(0))
+        return natives.poll((self._fd,), 0)
 
     def descriptor(self) -> int:
         return self._fd.require(self)

@@ -1,0 +1,314 @@
+"""Programs that gevent or eventlet have patched, and gunicorn's and Celery's workers: real ones, from PyPI."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import namedmap
+from child import WATCHDOG
+from namedmap import Mutex
+
+WORKERS, CLIENTS, REQUESTS = 3, 6, 20
+
+#: Before each program: `spawn` starts a greenlet, `join` waits for greenlets.
+PROLOGUES = {
+    "gevent": """
+        import gevent.monkey; gevent.monkey.patch_all()
+        import gevent, time
+        spawn = gevent.spawn
+        def join(*each): gevent.joinall(each, raise_error=True)
+        """,
+    "eventlet": """
+        import eventlet; eventlet.monkey_patch()
+        import time
+        spawn = eventlet.spawn
+        def join(*each): [one.wait() for one in each]
+        """,
+}
+#: Before that, in programs that are patched late.
+EARLY = "import namedmap; namedmap.Mutex('early').acquire(0)\n"
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this test's own with what is installed for it."""
+    place = tmp_path_factory.mktemp("libraries")
+    wanted = ("gevent", "eventlet", "gunicorn", "celery")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--only-binary", ":all:", "--no-cache-dir", "--target", str(place), *wanted]
+    try:
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=5 * WATCHDOG, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("pip did not install gevent, eventlet, gunicorn and celery in good time")
+    if done.returncode:
+        pytest.skip(f"pip cannot install gevent, eventlet, gunicorn and celery here: {done.stderr[-300:]}")
+    return place
+
+
+def environment(libraries: Path, *more: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(libraries), *map(str, more), *sys.path])}
+
+
+@pytest.fixture(params=[f"{library}-{when}" for library in PROLOGUES for when in ("patched first", "patched late")])
+def run(request: pytest.FixtureRequest, libraries: Path) -> "Program":
+    """Runs a program in a patched process; patched before or after namedmap was imported."""
+    library, when = request.param.split("-")
+    return Program(library, when == "patched late", libraries)
+
+
+class Program:
+    def __init__(self, library: str, late: bool, libraries: Path) -> None:
+        self.library, self.libraries = library, libraries
+        self.prologue = EARLY * late + textwrap.dedent(PROLOGUES[library])
+
+    def __call__(self, script: str) -> object:
+        """What the program has printed, as JSON; fails if it hangs."""
+        code = self.prologue + "import json, namedmap\nfrom namedmap import *\n" + textwrap.dedent(script)
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(
+            command, env=environment(self.libraries), capture_output=True, text=True, timeout=WATCHDOG, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+class TestPatchedPrograms:
+    def test_a_mutex_keeps_greenlets_apart(self, run: Program) -> None:
+        """One at a time, in order of arrival, though all are in one thread."""
+        order = run("""
+            mutex, inside, order = Mutex(), [], []
+            def work(number):
+                with mutex:
+                    inside.append(number)
+                    time.sleep(0.001)
+                    assert inside == [number]
+                    inside.remove(number)
+                    order.append(number)
+            join(*[spawn(work, number) for number in range(30)])
+            print(json.dumps(order))
+            """)
+        assert order == list(range(30))
+
+    def test_the_others_run_while_one_waits(self, run: Program) -> None:
+        """In every sort of wait: by method, for any, for all, by Win32 functions, of a process."""
+        ticks = run("""
+            import os
+            from namedmap import win32
+            event, semaphore, mutex = Event(), Semaphore(None, 0), Mutex()
+            def hold():
+                mutex.acquire()
+                time.sleep(3)
+            def count(ticks):
+                while True:
+                    time.sleep(0.001)
+                    ticks.append(1)
+            spawn(hold)
+            time.sleep(0)
+            handle, other = event.handle, semaphore.handle
+            process = win32.OpenProcess(win32.SYNCHRONIZE, False, os.getppid())
+            seen = []
+            for wait in (
+                lambda: event.wait(0.1), lambda: semaphore.acquire(0.1), lambda: mutex.acquire(0.1),
+                lambda: wait_any([event, semaphore], 0.1), lambda: wait_all([event, semaphore], 0.1),
+                lambda: win32.WaitForSingleObject(handle, 100) != win32.WAIT_TIMEOUT,
+                lambda: win32.WaitForSingleObject(process, 100) != win32.WAIT_TIMEOUT,
+                lambda: win32.WaitForMultipleObjects(2, [handle, other], True, 100) != win32.WAIT_TIMEOUT,
+                lambda: win32.SignalObjectAndWait(other, handle, 100, False) != win32.WAIT_TIMEOUT,
+            ):
+                ticks = []
+                counter = spawn(count, ticks)
+                assert not wait()
+                counter.kill()
+                seen.append(len(ticks))
+                semaphore.acquire(0)
+            print(json.dumps(seen))
+            """)
+        assert isinstance(ticks, list)
+        assert all(each > 1 for each in ticks), ticks
+
+    def test_owners_are_greenlets(self, run: Program) -> None:
+        """Recursive for its owner; nobody else may release; the end of the owner abandons."""
+        seen = run("""
+            mutex, seen = Mutex(), []
+            def leave():
+                mutex.acquire()
+                mutex.acquire()
+                time.sleep(0.05)
+            owner = spawn(leave)
+            time.sleep(0)
+            try:
+                mutex.release()
+            except namedmap.NotOwnerError:
+                seen.append("refused")
+            seen += [mutex.owned(), mutex.acquire(timeout=0), mutex.acquire(), mutex.abandoned]
+            join(owner)
+            mutex.release()
+            seen.append(mutex.locked())
+            print(json.dumps(seen))
+            """)
+        assert seen == ["refused", False, False, True, True, False]
+
+    def test_a_plain_greenlet(self, run: Program) -> None:
+        """It cannot tell of its end; who waits in its process finds out."""
+        seen = run("""
+            import greenlet
+            mutex = Mutex()
+            plain = greenlet.greenlet(mutex.acquire)
+            plain.switch()
+            print(json.dumps([mutex.acquire(), mutex.abandoned]))
+            """)
+        assert seen == [True, True]
+
+    def test_each_signal_releases_one(self, run: Program) -> None:
+        """An automatic event that is set twice releases two greenlets, a semaphore as many as are added."""
+        seen = run("""
+            event, semaphore, got = Event(manual=False), Semaphore(None, 0), []
+            waits = [spawn(lambda: got.append(wait_any([event, semaphore]))) for _ in range(5)]
+            time.sleep(0.01)
+            event.set(); event.set(); semaphore.release(3)
+            join(*waits)
+            print(json.dumps([sorted(got), event.is_set(), semaphore.value]))
+            """)
+        assert seen == [[0, 0, 1, 1, 1], False, 0]
+
+    def test_a_wait_that_is_killed(self, run: Program) -> None:
+        """It takes nothing, and what had been given to it goes to the next."""
+        seen = run("""
+            event, got = Event(manual=False), []
+            first, second = [spawn(lambda: got.append(event.wait())) for _ in range(2)]
+            time.sleep(0.01)
+            event.set()
+            first.kill()  # it may have gone on before
+            while not got:
+                time.sleep(0.001)
+            second.kill()
+            print(json.dumps([got, event.is_set()]))
+            """)
+        assert seen == [[True], False]
+
+    def test_with_another_process(self, run: Program) -> None:
+        """What another process releases wakes, and so does its death."""
+        seen = run("""
+            import os, signal, subprocess, sys
+            mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)
+            code = '''if True:
+                from namedmap import Event, Mutex
+                mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)
+                mutex.acquire(); back.set(); go.wait()
+                mutex.release(); go.wait()
+                mutex.acquire(); back.set(); go.wait()
+                '''
+            child = subprocess.Popen([sys.executable, "-c", code])
+            back.wait()
+            seen = [mutex.acquire(timeout=0)]
+            waiter = spawn(lambda: (seen.append(mutex.acquire()), mutex.release()))
+            time.sleep(0.01); go.set(); join(waiter)
+            go.set(); back.wait()
+            waiter = spawn(lambda: (seen.append(mutex.acquire()), seen.append(mutex.abandoned), mutex.release()))
+            time.sleep(0.01); child.kill(); child.wait(); join(waiter)
+            print(json.dumps(seen))
+            """)
+        assert seen == [False, True, True, True]
+
+    def test_nobody_waits_for_the_helper(self, run: Program) -> None:
+        """A program that has waited is done when its own greenlets are."""
+        seen = run("""
+            event = Event()
+            waiter = spawn(event.wait)
+            time.sleep(0.01)
+            event.set()
+            join(waiter)
+            if "gevent" in globals():
+                assert gevent.wait(timeout=30)
+            print(json.dumps("done"))
+            """)
+        assert seen == "done"
+
+
+APPLICATION = """
+import os, sys, time
+import namedmap
+
+def add():
+    # Not atomic, and others run in the middle.
+    with namedmap.Mutex("counter.lock"), namedmap.open("counter", access="write") as counter:
+        with counter.view() as view:
+            value = int.from_bytes(view[:8], "little")
+            time.sleep(0.001)
+            view[:8] = (value + 1).to_bytes(8, "little")
+
+def app(environ, start_response):
+    add()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+"""
+
+
+@pytest.fixture
+def counter() -> Iterator[namedmap.FileMapping]:
+    """A number in shared memory, and the lock that guards it, for as long as the test lasts."""
+    with namedmap.create("counter", 8) as mapping, contextlib.closing(Mutex("counter.lock")):
+        yield mapping
+
+
+def value_of(counter: namedmap.FileMapping) -> int:
+    with counter.view() as view:
+        return int.from_bytes(view[:8], "little")
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["-k gevent", "-k gevent --preload", "-k sync", "-k gthread --threads 4"],
+    ids=["gevent", "gevent-preload", "sync", "gthread"],
+)
+def test_gunicorn(options: str, libraries: Path, tmp_path: Path, counter: namedmap.FileMapping) -> None:
+    """A counter behind a lock counts every request, over several workers."""
+    (tmp_path / "application.py").write_text(APPLICATION)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+        port, fd = listening.getsockname()[1], listening.fileno()
+        command = [sys.executable, "-m", "gunicorn", *options.split(), "-w", str(WORKERS), "-b", f"fd://{fd}"]
+        server = subprocess.Popen(
+            [*command, "application:app"], cwd=tmp_path, env=environment(libraries, tmp_path), pass_fds=[fd],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            answers = _ask(port)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                _, log = server.communicate(timeout=WATCHDOG)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                _, log = server.communicate()
+    assert answers == CLIENTS * REQUESTS, log
+    assert value_of(counter) == CLIENTS * REQUESTS
+
+
+def _ask(port: int) -> int:
+    """So many clients ask so many times each; how many answers were good."""
+    good: list[int] = []
+
+    def ask() -> None:
+        for _ in range(REQUESTS):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WATCHDOG)
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.request("GET", "/")
+                good.append(connection.getresponse().status == 200)
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(2 * WATCHDOG)
+    return sum(good)
