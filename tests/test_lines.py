@@ -11,7 +11,6 @@ import pytest
 from calls.kernel import Dispatcher, Line
 from calls.sync import Helpers
 from child import WATCHDOG, Spawn, eventually, forked
-from conftest import helpers as helpers
 from namedmap import Event, Mutex, Semaphore, wait_all_async, wait_any_async
 from test_asyncio_waits import auto, begun, cancelled, run
 from test_primitives import tidy as tidy
