@@ -308,7 +308,10 @@ def _texts_in(fields: Iterable[Any], anonymous: Any) -> Iterator[tuple[Any, str,
 def _put(kind: Any, name: str, field: object) -> None:
     setattr(kind, name, field)
     # For a union ctypes does not tell the interpreter, which remembers where it found attributes; this does.
+    line = vars(kind).get("__firstlineno__")
     vars(type)["__module__"].__set__(kind, kind.__module__)
+    if line is not None:  # which goes with the module, from Python 3.13 on
+        kind.__firstlineno__ = line
 
 
 _LAYING = ("from_address", "from_buffer", "from_buffer_copy")
