@@ -231,9 +231,13 @@ class Dispatcher(NamedObject):
     def require_usable(self) -> None:
         """With `mutex` held: the descriptor is open, and its locks are this process's own."""
         if not self.references:
-            raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{self}: the handle was closed by another thread")
+            raise self.closed()
         if self.borrowed:
             self.settle()
+
+    def closed(self) -> KernelError:
+        """The error when the object has gone during a call."""
+        return KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{self}: the handle was closed by another thread")
 
     def wait_for_guard(self) -> None:
         """Take the guard, which somebody else has."""

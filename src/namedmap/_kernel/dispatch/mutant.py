@@ -94,10 +94,19 @@ class Mutant(Dispatcher):
         self.recursion = 1
         self._turn = turn + 1
         if not self.handle_count:
-            # The last handle was closed during the wait.
-            self._keep()
-            named.remember(self)
+            self._keep_taken()
         return ABANDONED if abandoned else TAKEN
+
+    def _keep_taken(self) -> None:
+        """The last handle was closed during the wait, or is just being closed by another thread."""
+        with kernelobject.lock:
+            if self._references:
+                self._keep()
+                named.remember(self)
+                return
+        # That thread is about to free the object, and waits for `mutex`.
+        self.owner, self.recursion = None, 0
+        raise self.closed()
 
     def _again(self, owner: Owner) -> int | None:
         """Take a mutex that this process owns."""

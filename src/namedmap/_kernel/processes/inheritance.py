@@ -128,7 +128,7 @@ def take_inherited() -> None:
     for fd in list(_lists()):
         try:
             records = _believed(fd)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             warnings.warn(
                 f"the handles that a parent meant this process to inherit are not taken over: their list cannot be "
                 f"believed ({type(error).__name__}: {error}). Use one release of namedmap in parent and child",
