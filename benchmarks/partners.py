@@ -178,12 +178,49 @@ def wait_for_process(pid: int, seconds: float) -> float:
     return time.process_time() - start
 
 
+def mutex_in_tasks(count: int) -> float:
+    return _in_tasks(namedmap.Mutex, count)
+
+
+def lock_in_tasks(count: int) -> float:
+    return _in_tasks(asyncio.Lock, count)
+
+
+def _in_tasks(make: Callable[[], Any], count: int) -> float:
+    """The processor time of tasks that each take and give a lock."""
+
+    async def one(lock: Any) -> None:
+        async with lock:
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        lock = make()
+        await asyncio.gather(*[one(lock) for _ in range(count)])
+
+    start = time.process_time()
+    asyncio.run(main())
+    return time.process_time() - start
+
+
+def pairs(count: int) -> float:
+    mutex = namedmap.Mutex()
+    start = time.process_time()
+    for _ in range(count):
+        mutex.acquire()
+        mutex.release()
+    return time.process_time() - start
+
+
 def wait_in_tasks(count: int, seconds: float) -> float:
-    return asyncio.run(_wait_in_tasks(count, seconds))
+    return asyncio.run(_wait_in_tasks([namedmap.Event(f"task{index}") for index in range(count)], seconds))
 
 
-async def _wait_in_tasks(count: int, seconds: float) -> float:
-    tasks = [asyncio.create_task(namedmap.Event(f"task{index}").wait_async()) for index in range(count)]
+def wait_for_the_same(count: int, seconds: float) -> float:
+    return asyncio.run(_wait_in_tasks([namedmap.Event("crowd")] * count, seconds))
+
+
+async def _wait_in_tasks(events: Sequence[namedmap.Event], seconds: float) -> float:
+    tasks = [asyncio.create_task(event.wait_async()) for event in events]
     await asyncio.sleep(0.5)
     start = time.process_time()
     await asyncio.sleep(seconds)

@@ -28,6 +28,9 @@ CONTENDERS = 8
 PATIENCE = 2.0
 #: Objects in one wait, and waiting tasks in one program.
 MANY_OBJECTS, MANY_TASKS = 64, 100
+#: Tasks that want one lock, or wait for one event; how much more processor time than with asyncio.Lock that may take,
+#: beside the system calls, and how many percent of a core the tasks together, idle.
+CROWD, CROWD_TIMES = 1000, 5.0
 
 _WHY_TRIPS = (
     "A semaphore of posix_ipc is a word in memory that the C library counts up and down without a system call. "
@@ -71,6 +74,7 @@ def all_tables(root: Path, quick: bool) -> Iterator[Table]:
     yield event_pair(root, effort)
     yield from ping_pong(effort)
     yield contention(root, effort, survivors)
+    yield crowd(effort)
     yield idle(root, effort)
 
 
@@ -285,6 +289,28 @@ def _count(counter: Path) -> int:
     return int.from_bytes(counter.read_bytes()[:8], sys.byteorder)
 
 
+def crowd(effort: Effort) -> Table:
+    """Processor time of many tasks that want the same lock."""
+    own, other = f"namedmap.Mutex, {CROWD:,} tasks", f"asyncio.Lock, {CROWD:,} tasks"
+    pairs = f"namedmap.Mutex, {CROWD:,} pairs without tasks"
+    rows = {name: Series(name) for name in (own, other, pairs)}
+    for _ in range(effort.idles * 3):
+        for name, way in ((own, partners.mutex_in_tasks), (other, partners.lock_in_tasks), (pairs, partners.pairs)):
+            rows[name].samples.append(way(CROWD) * 1000)
+    text = (
+        f"{CROWD:,} tasks of asyncio pass through one lock, each of them across one `sleep(0)`: processor time of the "
+        "process, user and system, of all its threads. asyncio.Lock is no lock between processes."
+    )
+    table = Table(f"{CROWD:,} tasks through one lock", text, list(rows.values()), [], unit="ms")
+    limit = CROWD_TIMES * rows[other].median + rows[pairs].median
+    table.targets.append(
+        Target(
+            f"target: {own} at most {CROWD_TIMES:g}x {other} and the pairs", limit, rows[own].median, unit=" ms"
+        )
+    )
+    return table
+
+
 def idle(root: Path, effort: Effort) -> Table:
     """Processor time of processes that wait for something that does not come."""
     with contextlib.ExitStack() as stack:
@@ -301,6 +327,7 @@ def idle(root: Path, effort: Effort) -> Table:
             "namedmap.win32, the end of a process": (partners.wait_for_process, os.getpid()),
             "namedmap in asyncio, a task": (partners.wait_in_tasks, 1),
             many_tasks: (partners.wait_in_tasks, MANY_TASKS),
+            f"namedmap in asyncio, {CROWD:,} tasks, one event": (partners.wait_for_the_same, CROWD),
         }
         waits |= {peer.name: (partners.wait_for_one, peer) for peer in locks}
         rows = {name: Series(name) for name in waits}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from support import Spawn, object_files
+from calls import object_files
+from child import Spawn
 
 #: Signals that the kernel gives to a thread which is not the one that forks come in the middle of its hooks.
 EACH_PROGRAM = pytest.mark.parametrize("threads", [0, 2], ids=["one thread", "three threads"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from child import WATCHDOG
+from child import WATCHDOG, eventually
 from namedmap import Mutex
 
 WORKERS, CLIENTS, REQUESTS = 3, 6, 20
@@ -312,3 +312,46 @@ def _ask(port: int) -> int:
     for client in clients:
         client.join(2 * WATCHDOG)
     return sum(good)
+
+
+TASKS = """
+import os
+from celery import Celery
+import application
+
+place = os.environ["QUEUE"]
+app = Celery("tasks", broker="filesystem://")
+app.conf.update(
+    broker_transport_options={"data_folder_in": place, "data_folder_out": place, "control_folder": place},
+    worker_hijack_root_logger=False,
+    task_ignore_result=True,
+)
+
+@app.task
+def add():
+    application.add()
+"""
+
+
+def test_celery(libraries: Path, tmp_path: Path, counter: namedmap.FileMapping) -> None:
+    """Its forked workers count every task."""
+    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "queue").mkdir()
+    settings = environment(libraries, tmp_path) | {"QUEUE": str(tmp_path / "queue")}
+    send = f"import tasks; [tasks.add.delay() for _ in range({CLIENTS * REQUESTS})]"
+    subprocess.run([sys.executable, "-c", send], cwd=tmp_path, env=settings, timeout=WATCHDOG, check=True)
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool", "prefork", "-c", str(WORKERS)]
+    options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    with open(tmp_path / "log", "w+", encoding="utf-8") as log:
+        worker = subprocess.Popen([*command, *options], cwd=tmp_path, env=settings, stdout=log, stderr=log)
+        try:
+            eventually(lambda: value_of(counter) == CLIENTS * REQUESTS, "that all tasks are counted")
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            try:
+                worker.wait(WATCHDOG)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+    assert value_of(counter) == CLIENTS * REQUESTS, (tmp_path / "log").read_text()

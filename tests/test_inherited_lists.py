@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from calls import close, create
 from namedmap import win32
-from support import close, create
 
 VERSION = 2
 #: Says whether a descriptor is open, and which handles there are.

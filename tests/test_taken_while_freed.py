@@ -2,11 +2,8 @@
 
 import contextlib
 
+from calls.kernel import KernelError, named, table, thread
 from namedmap import Mutex
-from namedmap._kernel.objects import named
-from namedmap._kernel.objects.owners import thread
-from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import KernelError
 
 
 class TestTakenWhileFreed:

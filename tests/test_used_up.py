@@ -2,8 +2,8 @@
 
 import pytest
 
+from child import Spawn
 from namedmap import win32
-from support import Spawn
 
 SETTING = """
 import asyncio, multiprocessing.reduction, multiprocessing.resource_sharer, pickle, resource

@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from namedmap.access import Access
 
-#: Who can own a mutex: a thread, or an asyncio task. It only has to be hashable and comparable.
+#: Who can own a mutex: a thread, a greenlet, or an asyncio task. It only has to be hashable and comparable.
 Owner = object
 
 
@@ -307,17 +307,24 @@ class Synchronization(Protocol):
 
 
 class PendingWait(Protocol):
-    """A wait that does not block a thread. Leaving the with-block ends it, and takes nothing."""
+    """A wait that does not block a thread. Leaving the with-block ends it, and takes nothing.
+
+    Those of a process that wait for one mutex go in the order of their first `when_changed`; who is called and leaves
+    without the object has the next one called.
+    """
 
     def attempt(self) -> int | None:
         """Take what is waited for if it is there: the result as of `Waits.wait`; else None."""
 
     def when_changed(self, call: Callable[[], object]) -> Callable[[], None]:
-        """After an attempt that failed: call once, from any thread, when another may succeed. Returns what ends it."""
+        """After an attempt that failed: call, from any thread, when another may succeed. Returns what ends the calls.
+
+        The call may come in the middle of a release, and must not block; it may come more than once.
+        """
 
 
 class CallingThread(Protocol):
-    """The calling thread."""
+    """The calling thread, or greenlet where those stand for threads."""
 
     @property
     def owner(self) -> Owner: ...

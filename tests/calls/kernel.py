@@ -32,6 +32,7 @@ from namedmap._kernel.names.names import parse_native as parse_native
 from namedmap._kernel.objects import named as named
 from namedmap._kernel.objects import owners as owners
 from namedmap._kernel.objects.named import NamedObject as NamedObject
+from namedmap._kernel.objects.owners import thread as thread
 from namedmap._kernel.objects.table import table as table
 from namedmap._kernel.processes import handover as handover
 from namedmap._kernel.processes import inbox as inbox
@@ -72,6 +73,7 @@ __all__ = [
     "succession",
     "system",
     "table",
+    "thread",
     "userfault",
     "waiting",
 ]
