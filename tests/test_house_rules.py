@@ -281,6 +281,17 @@ class TestText:
         ]
         assert not found, "\n".join(found)
 
+    def test_the_insides_are_named_in_one_place(self) -> None:
+        """Tests reach what is private to the package through `calls.kernel`, scripts for other processes included."""
+        inside = re.compile(r"namedmap\._kernel\b")
+        found = [label(path) for path in TESTS if inside.search(path.read_text(encoding="utf-8"))]
+        assert found == ["tests/calls/kernel.py", "tests/test_house_rules.py"]
+
+    def test_speed_is_never_measured(self) -> None:
+        """No test asks for processor time or for the fine clock: that is the benchmark's."""
+        clocks = re.compile(r"\b(?:process_time|thread_time|perf_counter|getrusage)(?:_ns)?\(")
+        assert [label(path) for path in TESTS if clocks.search(path.read_text(encoding="utf-8"))] == []
+
     def test_skips_give_their_reason(self) -> None:
         """No test is skipped without a reason."""
         found = [

@@ -34,7 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="print the totals and needless waivers only")
     parser.add_argument("--waivers", type=Path, default=_WAIVERS, metavar="PATH", help="instead of waivers.txt")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="cases that run at a time")
-    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for the result of one command")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for the result of one command")
     return parser.parse_args()
 
 
