@@ -60,7 +60,7 @@ def _cut(name: str) -> str:
 
 def parse(name: str) -> ObjectName:
     r"""A name as the Win32 functions take it: `X`, `Local\X` or `Global\X`."""
-    return _parse_short(name) if len(name) <= SHORT else _parse(_cut(name))
+    return parse_short(name) if len(name) <= SHORT else _parse(_cut(name))
 
 
 def _parse(name: str) -> ObjectName:
@@ -83,7 +83,8 @@ def _parse(name: str) -> ObjectName:
     return _leaf(name, is_global, rest)
 
 
-_parse_short = functools.lru_cache(maxsize=1024)(_parse)
+#: The same, for names that are short.
+parse_short = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def of_new(name: str | None) -> ObjectName | None:

@@ -5,7 +5,7 @@ from namedmap._kernel.linux import protection
 from namedmap._kernel.memory import section
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import security
-from namedmap._kernel.names.names import ObjectName, parse
+from namedmap._kernel.names.names import SHORT, ObjectName, parse, parse_short
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.status import NTSTATUS, KernelError
@@ -41,12 +41,16 @@ def created(held: NamedObject, access: int, existed: bool, attributes: Attribute
 
 def new_name(name: str | None) -> ObjectName | None:
     """The name for a Create function: none for NULL and for the empty string."""
+    if type(name) is str and 0 < len(name) <= SHORT:
+        return parse_short(name)
     text = optional_text(name, "lpName")
     return parse(text) if text else None
 
 
 def known_name(name: str | None) -> ObjectName:
     """The name for an Open function."""
+    if type(name) is str and 0 < len(name) <= SHORT:
+        return parse_short(name)
     text = optional_text(name, "lpName")
     if text is None:
         raise invalid("lpName is NULL: give the name of the object to open")
