@@ -87,7 +87,8 @@ class ObjectFile:
             raise not_a_file(self.path, str(self))
         if not self.writable and info.st_mode & 0o022 and os.access(str(self.path), os.W_OK, effective_ids=True):
             return False  # it was being made, and did not have its mode yet, when it was opened
-        return info.st_nlink == 1 or (info.st_nlink > 1 and self._has_its_name())
+        links = info.st_nlink
+        return links == 1 or (links > 1 and self._has_its_name())
 
     def _has_its_name(self) -> bool:
         """Whether its path still leads to a file that has several: one that somebody has linked may have lost this."""
@@ -98,8 +99,8 @@ class ObjectFile:
         return (info.st_dev, info.st_ino) == self.key
 
     def check_links(self) -> None:
-        """Refuse a file under several names that others may write to, who can have written this name into it."""
-        if self.info.st_nlink > 1 and self.info.st_mode & 0o022:
+        """Refuse a file, which has several names, that others may write to, who can have written this name into it."""
+        if self.info.st_mode & 0o022:
             raise KernelError(
                 NTSTATUS.STATUS_FILE_CORRUPT,
                 f"{self}: {self.path} has another name (a hard link), which somebody made who may write to it; it may "
@@ -175,19 +176,16 @@ def unlink(path: str, key: tuple[int, int]) -> None:
 
 def stands_behind(file: ObjectFile) -> bool:
     """Whether a living file is a stranger's, and another living one of its chain is to be trusted more."""
-    if file.name is None or not file.name.is_global or file.info.st_uid in (0, os.geteuid()):
+    if file.info.st_uid in (0, os.geteuid()):
         return False
     base, _ = succession.place(str(file.path))
     return succession.has_successors(base) and succession.living(base) != file.path
 
 
-def gives_way(file: ObjectFile) -> bool:
+def gives_way(file: ObjectFile, base: str) -> bool:
     """Whether a file that was made here has come too late. It is removed, unless what lives is reached through it."""
     path = str(file.path)
-    if file.name is None or not file.name.is_global:
-        return False
-    base, number = succession.place(path)
-    if (not number and not succession.has_successors(base)) or not succession.rival(path):
+    if (path == base and not succession.has_successors(base)) or not succession.rival(path):
         return False
     if not succession.leads_on(path):
         with contextlib.suppress(FileNotFoundError):

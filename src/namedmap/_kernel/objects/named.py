@@ -247,14 +247,14 @@ def create(
                 path = base
                 continue
             if file.made:
-                if not objectfile.gives_way(file):
+                if not name.is_global or not objectfile.gives_way(file, base):
                     return _initialise(cls, file, page, security), False
                 path = base
                 continue
             if not locks.object_is_alive(file.fd):
                 path = objectfile.past_dead(file)
                 continue
-            if objectfile.stands_behind(file):
+            if name.is_global and objectfile.stands_behind(file):
                 path = succession.living(base) or base
                 continue
             found = _join(cls, file)
@@ -289,9 +289,11 @@ def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
     if made is None:
         return None
     with made as file:
-        if file.lock(exclusive=False) and locks.object_is_alive(file.fd) and not objectfile.stands_behind(file):
-            return _join(cls, file)
-    return None
+        if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
+            return None
+        if name.is_global and objectfile.stands_behind(file):
+            return None
+        return _join(cls, file)
 
 
 def _granted(found: Named, writing: bool) -> Named:
@@ -355,7 +357,8 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
         joined = _joined(cls, file)
         if joined is not None:
             return joined
-    file.check_links()
+    if file.info.st_nlink > 1:
+        file.check_links()
     page = controlpage.parse(file.fd, file.info.st_size, file)
     if page.kind is not cls.kind:
         raise _wrong_kind(file, page.kind)
