@@ -78,7 +78,7 @@ class TestLocks:
     )
     @pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "closed"])
     @pytest.mark.parametrize("owned", [True, False], ids=["owned", "free"])
-    def test_mutexes(self, child: Child, use: str, replaced: bool, owned: bool) -> None:
+    def test_use_of_a_closed_mutex(self, child: Child, use: str, replaced: bool, owned: bool) -> None:
         child.run(f"x = namedmap.Mutex('{NAME}')")
         if owned:
             child.run("x.acquire()")
@@ -94,14 +94,14 @@ class TestLocks:
         "use",
         ["acquire(timeout=0)", "acquire()", "release()", "__enter__()"],
     )
-    def test_semaphores(self, child: Child, use: str) -> None:
+    def test_use_of_a_closed_semaphore(self, child: Child, use: str) -> None:
         child.run(f"x = namedmap.Semaphore('{NAME}', 1, 2); take_over(directory)")
         assert child.value(f"outcome(lambda: x.{use})") == REFUSED
         child.run("x.close()")
         assert child.value("harmed()") == []
 
     @pytest.mark.parametrize("use", ["set()", "clear()", "is_set()", "wait(1)", "pulse()"])
-    def test_events(self, child: Child, use: str) -> None:
+    def test_use_of_a_closed_event(self, child: Child, use: str) -> None:
         child.run(f"x = namedmap.Event('{NAME}', manual=False); x.set(); take_over(directory)")
         assert child.value(f"outcome(lambda: x.{use})") == REFUSED
         child.run("x.close()")
@@ -180,7 +180,7 @@ class TestWin32:
             ),
         ],
     )
-    def test_refused(self, child: Child, tmp_path: Path, make: str, use: str) -> None:
+    def test_functions_refuse_what_was_closed(self, child: Child, tmp_path: Path, make: str, use: str) -> None:
         child.run(f"""
             def open_file(): return win32.CreateFile({str(tmp_path / "mine")!r}, 0xC0000000, 7, None, 4, 0, None)
             h = {make}
