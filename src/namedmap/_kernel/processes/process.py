@@ -62,13 +62,18 @@ class Process(KernelObject):
         return super().retain()
 
     def _start(self) -> str:
-        """When it began, which tells it from later processes with its id; "" if it has ended, or without /proc."""
+        """When it began, which tells it from later processes with its id; "" if that is free, or without /proc."""
         try:
             found = procfs.started(self.pid)
         except OSError:
             return ""
-        # What was read is of the process that the descriptor holds only if that one had its id until then.
-        return "" if self.signaled() else found
+        # What was read is of the process that the descriptor holds only if that one had its id until then, which it
+        # keeps until its parent has waited for it.
+        try:
+            signal.pidfd_send_signal(self._fd, 0)
+        except OSError as error:
+            return found if error.errno == errno.EPERM else ""
+        return found
 
     @property
     def is_this(self) -> bool:
