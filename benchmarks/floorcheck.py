@@ -18,7 +18,7 @@ _MARK = b"floorcheck "
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
 _DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=\d+|l_len=\d+")
 #: The guard and the two bytes behind it; what lies further up is at a place of the process's own.
-_NAMED = {str((1 << 62) + at): name for at, name in enumerate(("GUARD", "OWNER", "PASSAGE"))}
+_NAMED = {str((1 << 62) + at): name for at, name in enumerate(("GUARD", "OWNER", "HANDOVER"))}
 
 
 def check() -> int:
@@ -60,7 +60,7 @@ def _summary(call: str, arguments: str) -> str:
     details = []
     for detail in _DETAIL.findall(arguments):
         name, _, value = detail.partition("=")
-        details.append(f"{name}={_NAMED.get(value, 'LIFE')}" if name == "l_start" else detail)
+        details.append(f"{name}={_NAMED.get(value, 'LIVENESS')}" if name == "l_start" else detail)
     return " ".join([call, *details])
 
 

@@ -16,7 +16,7 @@ from calls.kernel import controlpage, locks
 from child import Child, Spawn
 from namedmap import nt, win32
 
-LIFE = 2**62 + 3
+LIVENESS = 2**62 + 3
 
 
 class Header(NamedTuple):
@@ -221,7 +221,7 @@ class TestSync:
         ],
     )
     def test_state_words(self, spawn: Spawn, statement: str, kind: int, state: tuple[int, ...]) -> None:
-        """Mutex, semaphore and event: count, no tickets, maximum and flags at byte 128 of a file of one page."""
+        """Mutex, semaphore and event: count, no permits, maximum and flags at byte 128 of a file of one page."""
         held(spawn, "h = " + statement.replace("NAME", '"controlpage.sync"'))
         header = read(file_of("controlpage.sync"))
         assert (header.kind, header.state) == (kind, state)
@@ -231,13 +231,13 @@ class TestSync:
 
 class TestLocks:
     def test_life_is_a_lock_that_others_can_see(self, spawn: Spawn) -> None:
-        """Each holder has shared OFD locks from LIFE on, of as many bytes as it has handles; nothing on the guard."""
-        assert (locks.GUARD, locks.OWNER, locks.LIFE) == (2**62, 2**62 + 1, LIFE)
+        """Each holder has shared OFD locks from LIVENESS on, a byte for each of its handles; nothing on the guard."""
+        assert (locks.GUARD, locks.OWNER, locks.LIVENESS) == (2**62, 2**62 + 1, LIVENESS)
         for handles in (2, 3):
             held(spawn, f'h = [section(name="controlpage.life") for _ in range({handles})]')
         with file_of("controlpage.life").open("r+b") as file:
-            assert sum(locked(file.fileno(), LIFE, 2**63 - 1)) == 5
-            assert locked(file.fileno(), 2**62, LIFE - 1) == []
+            assert sum(locked(file.fileno(), LIVENESS, 2**63 - 1)) == 5
+            assert locked(file.fileno(), 2**62, LIVENESS - 1) == []
 
     def test_a_file_without_life_is_no_object(self, spawn: Spawn) -> None:
         """What a killed process leaves cannot be opened, and is made anew by the next creator."""

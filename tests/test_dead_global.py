@@ -239,7 +239,7 @@ class TestHostile:
         bob, other = user(BOB), user(BOB)
         assert bob.value("make()") == [True, 0]
         bob.run("write(b'bobs')")
-        with raw_lock(object_path(NAME), locks.LIFE, exclusive=False):
+        with raw_lock(object_path(NAME), locks.LIVENESS, exclusive=False):
             assert other.value("join()") == [True, 0]
             assert other.value("read()") == b"bobs"
             assert other.value("make()") == [True, win32.ERROR_ALREADY_EXISTS]
@@ -286,7 +286,7 @@ class TestFromOutside:
 
     def test_a_living_one_and_one_in_the_making(self) -> None:
         path = self.dead()
-        for byte, found in ((locks.LIFE + 5, succession.ALIVE), (locks.GUARD, succession.BUSY)):
+        for byte, found in ((locks.LIVENESS + 5, succession.ALIVE), (locks.GUARD, succession.BUSY)):
             with raw_lock(Path(path), byte):
                 assert succession._from_outside(path) == found
 

@@ -120,7 +120,7 @@ def test_a_text_that_fills_memory(length: int, what: str, spawn: Spawn) -> None:
     forgery.write(path, page)
     os.truncate(path, 0)
     lengthen(path, page, length, what)
-    with raw_lock(path, locks.LIFE, exclusive=False):
+    with raw_lock(path, locks.LIVENESS, exclusive=False):
         child = spawn()
         child.run("import resource; from namedmap import inspection")
         before = child.value("resource.getrusage(resource.RUSAGE_SELF).ru_maxrss")

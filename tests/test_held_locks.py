@@ -158,7 +158,7 @@ class TestHeldLocks:
         child = spawn()
         child.run(f"""
             fd = os.open({str(place)!r}, os.O_RDWR)
-            assert locks.try_lock(fd, locks.PASSAGE, 0, exclusive=True)
+            assert locks.try_lock(fd, locks.HANDOVER, 0, exclusive=True)
             """)
         for failure in (error_of_open, error_of_create):
             assert failure(NAME) == win32.ERROR_LOCK_VIOLATION

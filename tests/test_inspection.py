@@ -137,7 +137,7 @@ class TestObjects:
             path = place / "broken"
             path.write_bytes(b"no object")
             fd = os.open(path, os.O_RDWR)
-            locks.try_lock(fd, locks.LIFE)
+            locks.try_lock(fd, locks.LIVENESS)
             found = only("broken")
             os.close(fd)
             assert (found.status, found.kind, found.name) == ("damaged", "unknown", "broken")

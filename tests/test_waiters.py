@@ -183,7 +183,7 @@ class TestSignalsOfTheSystem:
         assert child.wait() == 0
 
     def test_interrupts_at_any_moment(self, spawn: Spawn) -> None:
-        """KeyboardInterrupt in the middle of anything leaves no guard held, and nobody enlisted who does not wait."""
+        """KeyboardInterrupt in the middle of anything leaves no guard held, and nobody queued who does not wait."""
         made = [auto(name=f"{NAME}-0"), semaphore(0, 1000, f"{NAME}-1"), mutex(name=f"{NAME}-2")]
         child = spawn(f"""
             hs = [win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, "{NAME}-0"),

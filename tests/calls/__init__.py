@@ -227,4 +227,4 @@ def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]
 
 def alive(path: Path) -> "contextlib.AbstractContextManager[int]":
     """Make a file look like a live object: somebody holds life on it."""
-    return raw_lock(path, locks.LIFE, exclusive=False)
+    return raw_lock(path, locks.LIVENESS, exclusive=False)

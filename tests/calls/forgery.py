@@ -27,7 +27,7 @@ def alive(path: Path, page: Control, mode: int = 0o666, owner: int = -1) -> Iter
     write(path, page, mode)
     try:
         os.chown(path, owner, owner)
-        with raw_lock(path, locks.LIFE, exclusive=False):
+        with raw_lock(path, locks.LIVENESS, exclusive=False):
             yield path
     finally:
         path.unlink(missing_ok=True)

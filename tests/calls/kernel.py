@@ -7,7 +7,7 @@ from namedmap._kernel.dispatch import mutant as mutant
 from namedmap._kernel.dispatch import notifier as notifier
 from namedmap._kernel.dispatch import waiting as waiting
 from namedmap._kernel.dispatch.dispatcher import COUNT as COUNT
-from namedmap._kernel.dispatch.dispatcher import TICKETS as TICKETS
+from namedmap._kernel.dispatch.dispatcher import PERMITS as PERMITS
 from namedmap._kernel.dispatch.dispatcher import Dispatcher as Dispatcher
 from namedmap._kernel.dispatch.line import Line as Line
 from namedmap._kernel.files import sharemodes as sharemodes
@@ -41,7 +41,7 @@ from namedmap._kernel.status import KernelError as KernelError
 __all__ = [
     "COUNT",
     "FLAG_FILE_BACKED",
-    "TICKETS",
+    "PERMITS",
     "Control",
     "Dispatcher",
     "KernelError",

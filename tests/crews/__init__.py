@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from calls.kernel import COUNT, TICKETS, Dispatcher, table
+from calls.kernel import COUNT, PERMITS, Dispatcher, table
 from namedmap import nt, win32
 
 #: How long a crew may go without any progress, in seconds: a watchdog.
@@ -113,12 +113,12 @@ def is_set(value: int) -> bool:
     return bool(information.EventState)
 
 
-def enlisted(value: int) -> int:
+def queued(value: int) -> int:
     """Threads, of all processes, that wait for a semaphore or auto-reset event; 0 if not all of them wait in vain."""
     held = table.get(value).object
     assert isinstance(held, Dispatcher)
     with held.guard():
-        return 0 if held.words[COUNT] > 0 or held.words[TICKETS] > 0 else held.waiters()
+        return 0 if held.words[COUNT] > 0 or held.words[PERMITS] > 0 else held.waiters()
 
 
 def run_threads(*works: Callable[[], None]) -> None:

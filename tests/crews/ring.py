@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from crews import PAUSE, auto_event, count_of, demand, enlisted, mutex, semaphore, succeeded, view, waited
+from crews import PAUSE, auto_event, count_of, demand, mutex, queued, semaphore, succeeded, view, waited
 from crews.scenario import ABANDONED, IDLE, LEAVING, OWNING, READY, STOP, TAKEN, WANTING, Scenario, linger, wait_somehow
 from namedmap import win32
 
@@ -129,7 +129,7 @@ class Ring(Scenario):
     def _look(self, memory: memoryview, free: int, used: int) -> None:
         self.seen[self.PUT], self.seen[self.TAKEN_OUT] = memory[self.HEAD], memory[self.TAIL]
         self.seen[self.FREE], self.seen[self.USED] = count_of(free), count_of(used)
-        self.seen[self.WAIT_FREE], self.seen[self.WAIT_USED] = enlisted(free), enlisted(used)
+        self.seen[self.WAIT_FREE], self.seen[self.WAIT_USED] = queued(free), queued(used)
         self.seen[self.TICK] += 1
 
     def _semaphores(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from crews import PAUSE, auto_event, demand, enlisted, run_threads, succeeded, waited
+from crews import PAUSE, auto_event, demand, queued, run_threads, succeeded, waited
 from crews.scenario import IDS, READY, STOP, TAKEN, Scenario, wait_somehow
 from namedmap import win32
 
@@ -97,7 +97,7 @@ class Wakes(Scenario):
             if asked:  # else the parent may be asking at this moment
                 self.own[self.SETS] += asked
                 self.own[self.ASKED] = 0
-            self.own[self.BLOCKED] = enlisted(event)
+            self.own[self.BLOCKED] = queued(event)
             self.own[self.TICK] += 1
             time.sleep(PAUSE)
 

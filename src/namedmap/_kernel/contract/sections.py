@@ -58,7 +58,7 @@ class SectionHandle(Handle[Section]):
 
     def hand_over(self) -> Descriptor:
         with self.reference() as reference:
-            return Descriptor(handover.reopen(reference.object, locks_at=locks.PASSAGE))
+            return Descriptor(handover.reopen(reference.object, locks_at=locks.HANDOVER))
 
 
 def create(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
-from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, TICKETS
+from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
 from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace, succession
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
@@ -185,7 +185,7 @@ def _describe(fd: int, path: str, is_global: bool) -> Found | None:
 
 
 def _judge(fd: int) -> str:
-    """Of a file without life: whether it has none under its guard either, without which it could be in the making."""
+    """Of a file without liveness locks: whether it has none under its guard either; else it could be in the making."""
     if not locks.try_lock(fd, locks.GUARD):
         return BUSY
     try:
@@ -209,12 +209,12 @@ def state(found: Found) -> dict[str, int | bool]:
     """What a mutex, semaphore or event is in, by the words of its control page; {} for a section."""
     if found.page is None or not found.words or found.page.kind is Kind.SECTION:
         return {}
-    count, tickets = found.words[COUNT], max(found.words[TICKETS], 0)
+    count, permits = found.words[COUNT], max(found.words[PERMITS], 0)
     if found.page.kind is Kind.MUTANT:
         return {"owned": found.owned, "abandoned": count < 1 and not found.owned}
     if found.page.kind is Kind.SEMAPHORE:
         return {"value": count, "maximum": found.words[MAXIMUM]}
-    return {"set": count > 0 or tickets > 0, "manual": bool(found.words[FLAGS] & 1)}
+    return {"set": count > 0 or permits > 0, "manual": bool(found.words[FLAGS] & 1)}
 
 
 def counts_waiters(found: Found) -> bool:
@@ -308,9 +308,9 @@ def _descriptors(pid: int, bases: set[str]) -> Iterator[str]:
 
 def _held_through(pid: int, fd: str, inode: int) -> Iterator[Holding]:
     found = [each for each in procfs.locks(pid, fd) if each.inode == inode]
-    handles = sum(max(each.last - max(each.first, locks.LIFE) + 1, 0) for each in found)
+    handles = sum(max(each.last - max(each.first, locks.LIVENESS) + 1, 0) for each in found)
     owner = any(each.covers(locks.OWNER) for each in found)
-    if owner or any(each.last >= locks.PASSAGE for each in found):
+    if owner or any(each.last >= locks.HANDOVER for each in found):
         yield Holding(pid, handles, owner)
 
 

@@ -7,9 +7,9 @@ from namedmap._kernel.dispatch.dispatcher import (
     COUNT,
     GENERATION,
     MAXIMUM,
+    PERMITS,
     PULSED,
     SEQUENCE,
-    TICKETS,
     WAITING,
     WAITING_ALL,
     Dispatcher,
@@ -47,12 +47,12 @@ class Counted(Dispatcher):
             return self._take()
         if self.manual:
             return TAKEN if words[COUNT] > 0 else None
-        return self._take() if words[COUNT] > 0 or words[TICKETS] > 0 else None
+        return self._take() if words[COUNT] > 0 or words[PERMITS] > 0 else None
 
     @under_guard
     def _take(self) -> int | None:
         words = self.quick_words or self.words
-        if words[TICKETS] > 0:
+        if words[PERMITS] > 0:
             self._settle()
         count = words[COUNT]
         if count < 1:
@@ -70,15 +70,15 @@ class Counted(Dispatcher):
         return TAKEN
 
     def _settle(self) -> None:
-        """Tickets of waiters who are gone are there for everybody."""
+        """Permits of waiters who are gone are there for everybody."""
         words = self.quick_words or self.words
-        if words[TICKETS] < 1:
+        if words[PERMITS] < 1:
             return
-        waiters = self.waiters(words[TICKETS])
+        waiters = self.waiters(words[PERMITS])
         # From here on no call, and so no signal handler that uses the object too.
-        tickets = words[TICKETS]
-        if tickets > waiters and self.pairs is not None:
-            count, most = words[COUNT] + tickets - waiters, words[MAXIMUM]
+        permits = words[PERMITS]
+        if permits > waiters and self.pairs is not None:
+            count, most = words[COUNT] + permits - waiters, words[MAXIMUM]
             self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | waiters << 32
 
     def post(self, number: int, *, keep: bool = True) -> int:
@@ -89,19 +89,19 @@ class Counted(Dispatcher):
         words = self.quick_words or self.words
         granted = waiters = 0
         if words[WAITING]:
-            waiters = self.waiters(words[TICKETS] + number)
+            waiters = self.waiters(words[PERMITS] + number)
             if not waiters:
                 words[WAITING] = 0
         # From here on no call, as above.
-        count, tickets, most = words[COUNT], words[TICKETS], words[MAXIMUM]
-        if tickets > waiters:
-            count, tickets = count + tickets - waiters, waiters
-        if waiters > tickets:
-            granted = number if number < waiters - tickets else waiters - tickets
+        count, permits, most = words[COUNT], words[PERMITS], words[MAXIMUM]
+        if permits > waiters:
+            count, permits = count + permits - waiters, waiters
+        if waiters > permits:
+            granted = number if number < waiters - permits else waiters - permits
         if keep:
             count += number - granted
         if self.pairs is not None:
-            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | (tickets + granted) << 32
+            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | (permits + granted) << 32
         if granted:
             self._next_generation()
         if words[WAITING_ALL]:
@@ -121,11 +121,11 @@ class Counted(Dispatcher):
     # -- waiting --
 
     @under_guard
-    def enlist(self, entry: Entry, owner: Owner) -> None:
-        self._enlist(entry)
+    def queue(self, entry: Entry, owner: Owner) -> None:
+        self._queue(entry)
 
-    def _enlist(self, entry: Entry) -> None:
-        entry.enlisted = True
+    def _queue(self, entry: Entry) -> None:
+        entry.queued = True
         if not self.manual:
             self.count_in(entry)
         words = self.words
@@ -133,15 +133,15 @@ class Counted(Dispatcher):
         words[WAITING] = 1
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
-        if entry.enlisted and self._still_nothing(entry):
+        if entry.queued and self._still_nothing(entry):
             return None
         return self._attempt(entry)
 
     @under_guard
     def _attempt(self, entry: Entry) -> int | None:
         words = self.words
-        if not entry.enlisted:
-            self._enlist(entry)
+        if not entry.queued:
+            self._queue(entry)
         entry.sequence = words[SEQUENCE]
         if self.manual:
             if words[COUNT] > 0 or words[GENERATION] != entry.generation:
@@ -149,25 +149,25 @@ class Counted(Dispatcher):
             words[WAITING] = 1
             return None
         self._settle()
-        tickets = words[TICKETS]
-        # Tickets are for those who were there when they were given; unless those do not come for them.
-        if tickets > 0 and (entry.patient or entry.generation != words[GENERATION]):
-            words[TICKETS] = tickets - 1
+        permits = words[PERMITS]
+        # Permits are for those who were there when they were given; unless those do not come for them.
+        if permits > 0 and (entry.patient or entry.generation != words[GENERATION]):
+            words[PERMITS] = permits - 1
         elif self._take_one() is None:
             words[WAITING] = 1
             return None
         self.count_out(entry)
-        entry.enlisted = False
+        entry.queued = False
         return TAKEN
 
     def _still_nothing(self, entry: Entry) -> bool:
-        """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
+        """Whether an queued entry may go on sleeping: a glance that costs less than an attempt."""
         with self.mutex:
             words = self.words
             entry.sequence = words[SEQUENCE]
             if not words[WAITING] or words[COUNT] > 0:
                 return False
-            return words[GENERATION] == entry.generation if self.manual else words[TICKETS] < 1
+            return words[GENERATION] == entry.generation if self.manual else words[PERMITS] < 1
 
     def leave(self, entry: Entry) -> None:
         if entry.counted:
@@ -182,10 +182,10 @@ class Counted(Dispatcher):
         """Whether there is something for others, which this entry might have taken."""
         self._settle()
         words = self.words
-        if words[TICKETS] > 0:
+        if words[PERMITS] > 0:
             self._next_generation()
         self._tell_all_waiters()
-        return words[TICKETS] > 0 or words[COUNT] > 0
+        return words[PERMITS] > 0 or words[COUNT] > 0
 
     def _tell(self, number: int) -> None:
         """Wake so many of those who wait for any of their objects; the guard is not held."""
@@ -195,7 +195,7 @@ class Counted(Dispatcher):
             return
         with self.mutex:
             line.stir()
-            if self.manual or self.enlisted > len(line) or locks.count_waiters(self.fd, 1):
+            if self.manual or self.queued > len(line) or locks.count_waiters(self.fd, 1):
                 # One more: the line's notifier may be among those who sleep.
                 self.wake(min(number + 1, EVERYBODY))
 
@@ -226,17 +226,17 @@ class Counted(Dispatcher):
     def room(self, *, every: bool) -> int:
         if self.manual:
             return EVERYBODY
-        return 1 if every else self.words[COUNT] + self.words[TICKETS]
+        return 1 if every else self.words[COUNT] + self.words[PERMITS]
 
     def ready(self, entry: Entry) -> bool:
         words = self.words
         if words[COUNT] > 0:
             return True
         given = entry.generation != words[GENERATION]
-        return given if self.manual else words[TICKETS] > 0 and (given or entry.patient)
+        return given if self.manual else words[PERMITS] > 0 and (given or entry.patient)
 
     def settle_old(self) -> None:
-        if self.words[TICKETS] > 0:
+        if self.words[PERMITS] > 0:
             self.run_guarded(self._settle, BRIEF)
 
 

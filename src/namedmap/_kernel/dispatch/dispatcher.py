@@ -3,24 +3,24 @@
 The state is ten words in the control page, changed under the object's guard (but see Mutant):
 
     COUNT         mutant: 1 free, 0 and below owned; semaphore, event: what is there to take
-    TICKETS       what was given to threads that wait, and that they have not collected yet
+    PERMITS       what was given to threads that wait, and that they have not collected yet
     MAXIMUM       of COUNT
     FLAGS         MANUAL of an event
-    GENERATION    goes up when tickets are given, or all are released who wait for a manual-reset event
+    GENERATION    goes up when permits are given, or all are released who wait for a manual-reset event
     SEQUENCE      goes up when those who wait for any of their objects have to look again; they sleep on it
     WAITING       not 0: somebody may sleep on SEQUENCE
     SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
     PULSED        an auto-reset event was pulsed: one of the latter, to whom it was the last one missing, may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
-releases both. Hence TICKETS: while threads are *enlisted*, what is posted goes to them. Who enlists later finds
-GENERATION as he saw it, and leaves the tickets alone, unless nobody (a stopped process) collects them.
-The kernel counts the enlisted, by locks (see `locks`, WAITERS), so that a ticket for a thread that was killed is
+releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. Who enlists later finds
+GENERATION as he saw it, and leaves the permits alone, unless nobody (a stopped process) collects them.
+The kernel counts the queued, by locks (see `locks`, WAITERS), so that a permit for a thread that was killed is
 noticed, and is there for everybody.
 
 A sleeper reads SEQUENCE, then sets WAITING, then looks at the object, then sleeps unless SEQUENCE has changed. Who
 changes the object does it, then looks at WAITING, then clears it, then adds to SEQUENCE and wakes. So either the
-sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each ticket; who was woken and goes
+sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each permit; who was woken and goes
 without taking anything wakes another. Should a process die between its change and the wake, the sleepers find out by
 themselves, since sleeps are short (waiting.SLICE).
 """
@@ -45,7 +45,7 @@ from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.waitable import Entry, Result
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
-COUNT, TICKETS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
+COUNT, PERMITS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10
 _MOST_WAITERS = 1 << 30
 
@@ -171,7 +171,7 @@ class Dispatcher(NamedObject):
         self.quick_words: Words | None = None
         #: The same, if they may be looked at without `mutex`.
         self.glimpse: memoryview[int] | None = None
-        #: The same, two by two: COUNT and TICKETS are changed in one store. With this, nothing is done twice or not at
+        #: The same, two by two: COUNT and PERMITS are changed in one store. With this, nothing is done twice or not at
         #: all if the process is killed in between.
         self.pairs: Words | None = None
         self._mapping: _Mapping | None = None
@@ -182,7 +182,7 @@ class Dispatcher(NamedObject):
         # Until when the guard is expected to stay locked, because somebody has waited for it in vain.
         self._stuck_until = 0.0
         #: Threads of this process that are counted in WAITERS.
-        self.enlisted = 0
+        self.queued = 0
         #: Those of this process who wait without a thread of their own, for any and for all of their objects.
         self.line: Line | None = None
         self.line_for_all: LineForAll | None = None
@@ -260,7 +260,7 @@ class Dispatcher(NamedObject):
 
     def forked(self) -> None:
         super().forked()
-        self.enlisted = self.depth = 0
+        self.queued = self.depth = 0
         self._counted = {}
         self.line = self.line_for_all = None
         if self.borrowed:
@@ -287,8 +287,8 @@ class Dispatcher(NamedObject):
         """Count a waiting thread of this process, with `mutex` held."""
         self._counted[id(entry)] = weakref.ref(entry, functools.partial(self._lost, id(entry)))
         entry.counted = True
-        self.enlisted += 1
-        locks.try_lock(self.fd, locks.waiters_at(self.life), self.enlisted)
+        self.queued += 1
+        locks.try_lock(self.fd, locks.waiters_at(self.slot), self.queued)
 
     def count_out(self, entry: Entry) -> None:
         if entry.counted:
@@ -297,10 +297,10 @@ class Dispatcher(NamedObject):
             self._counted.pop(id(entry), None)
 
     def _uncount(self) -> None:
-        if self.enlisted:  # none after a fork in the middle of a wait
-            rest = locks.range_to_unlock(locks.waiters_at(self.life) + self.enlisted - 1, locks.PLACE - self.enlisted)
+        if self.queued:  # none after a fork in the middle of a wait
+            rest = locks.range_to_unlock(locks.waiters_at(self.slot) + self.queued - 1, locks.SLOT - self.queued)
             # No call, and so no signal handler, comes in between.
-            self.enlisted -= 1
+            self.queued -= 1
             self.call(self.fd, locks.SET, rest)
 
     @finalizer
@@ -312,13 +312,13 @@ class Dispatcher(NamedObject):
                 return
         with self.mutex:
             self._counted.pop(key, None)
-            while self.enlisted > len(self._counted):
+            while self.queued > len(self._counted):
                 self._uncount()
 
     def waiters(self, enough: int = _MOST_WAITERS) -> int:
-        """All enlisted threads, of all processes, or `enough` of them."""
+        """All queued threads, of all processes, or `enough` of them."""
         # A stranger may feign any number.
-        return min(self.enlisted + locks.count_waiters(self.fd, enough - self.enlisted), _MOST_WAITERS)
+        return min(self.queued + locks.count_waiters(self.fd, enough - self.queued), _MOST_WAITERS)
 
     def run_guarded(self, function: Callable[[], Result], patience: float = locks.GUARD_TIMEOUT) -> Result:
         with self.mutex:

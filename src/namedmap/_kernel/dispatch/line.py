@@ -2,7 +2,7 @@
 
 If each of them slept on the object's word, each release would wake them all, and all but one would look in vain. So
 they stand in a *line* of the object, and one notifier sleeps for the line (see `notifier`). When the object changes, as
-many are *rung* as can go on, from the front: one for a mutex, as many as there are tickets for a semaphore. Who was
+many are *rung* as can go on, from the front: one for a mutex, as many as there are permits for a semaphore. Who was
 rung attempts to take the object. It leaves the line with it; or, if somebody was quicker, stays at its place. Who was
 rung and leaves without the object (cancelled, or content with another object) has the next one rung.
 
@@ -52,7 +52,7 @@ class Lined(Protocol):
         """How many could take it, at a glance."""
 
     def ready(self, entry: Entry) -> bool:
-        """Whether an attempt of an enlisted entry could succeed, at a glance."""
+        """Whether an attempt of an queued entry could succeed, at a glance."""
 
     def settle_old(self) -> None:
         """Look for what deaths have left."""

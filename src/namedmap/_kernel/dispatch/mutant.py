@@ -197,7 +197,7 @@ class Mutant(Dispatcher):
     # -- waiting --
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
-        if entry.enlisted and self._still_owned(entry):
+        if entry.queued and self._still_owned(entry):
             return None
         return self._attempt(entry, owner)
 
@@ -206,14 +206,14 @@ class Mutant(Dispatcher):
         words = self.words
         entry.sequence = words[SEQUENCE]
         words[WAITING] = 1
-        entry.enlisted = True
+        entry.queued = True
         result = self._try(owner)
         if result is not None:
-            entry.enlisted = False
+            entry.queued = False
         return result
 
     def _still_owned(self, entry: Entry) -> bool:
-        """Whether an enlisted entry may go on sleeping: a glance that costs less than an attempt."""
+        """Whether an queued entry may go on sleeping: a glance that costs less than an attempt."""
         with self.mutex:
             words = self.words
             entry.sequence = words[SEQUENCE]
@@ -221,12 +221,12 @@ class Mutant(Dispatcher):
                 return False
             return self.recursion > 0 or locks.held_elsewhere(self.fd, locks.OWNER)
 
-    def enlist(self, entry: Entry, owner: Owner) -> None:
+    def queue(self, entry: Entry, owner: Owner) -> None:
         """Nothing: a mutex that is released stays there until it is taken."""
 
     def leave(self, entry: Entry) -> None:
-        if entry.enlisted:
-            entry.enlisted = False
+        if entry.queued:
+            entry.queued = False
             # The wake may have been for this entry.
             self.wake(1)
 
@@ -322,11 +322,11 @@ class Mutant(Dispatcher):
     def _drop_locks(self) -> None:
         with kernelobject.lock:
             if self.handle_count and not self.retired:
-                locks.try_lock(self.fd, self.life, self.handle_count)
+                locks.try_lock(self.fd, self.slot, self.handle_count)
                 locks.drop_guard(self.fd)
             elif self.pinned:
                 locks.drop_guard(self.fd)
-                locks.unlock(self.fd, locks.PASSAGE, 0)
+                locks.unlock(self.fd, locks.HANDOVER, 0)
             else:
                 named.forget(self)
                 super()._drop_locks()

@@ -1,11 +1,11 @@
 """Waits: for one object, for any, for all.
 
-Who comes takes what is there. Else it is *enlisted* with each object, and looks, sleeps, and looks again, until it
+Who comes takes what is there. Else it is *queued* with each object, and looks, sleeps, and looks again, until it
 takes one, the time is over, or an exception (Ctrl-C) ends it; then it leaves the objects that it did not take.
 
 A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up,
 and lets go of them if one cannot be had at once. With all of them it looks at all, and takes all or none. It sleeps on
-those that were not there. It is not enlisted anywhere: what is there for some of its objects stays there for others
+those that were not there. It is not queued anywhere: what is there for some of its objects stays there for others
 meanwhile.
 
 No sleep is longer than SLICE. The death of a process drops its locks, but wakes nobody: sleepers look by themselves.
@@ -62,11 +62,11 @@ class Wait:
                 with contextlib.suppress(KernelError):
                     entry.held.leave(entry)
 
-    def enlist(self) -> None:
+    def queue(self) -> None:
         """Begin to wait, without looking yet."""
         if not self.every:
             for entry in self.entries:
-                entry.held.enlist(entry, self.owner)
+                entry.held.queue(entry, self.owner)
 
     def attempt(self) -> int | None:
         """Take what was waited for: the result of the wait, or None."""
@@ -242,7 +242,7 @@ def _take_any(objects: Sequence[Waitable], owner: Owner) -> int | None:
 def signal_and_wait(signal: Callable[[], object], held: Waitable, owner: Owner, seconds: float) -> int | None:
     """Signal one object and wait for another; whoever sees the signal finds this thread waiting."""
     with Wait([held], owner) as waiting:
-        waiting.enlist()
+        waiting.queue()
         signal()
         return _until(waiting, time.monotonic() + seconds)
 

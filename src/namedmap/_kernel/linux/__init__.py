@@ -7,7 +7,7 @@
     procfs        the one reader of /proc
     reopening     opening what others have named
     pagemap       which pages of a private mapping have been copied
-    locks         byte-range locks that the operating system counts: guard, life
+    locks         byte-range locks that the operating system counts: guard, liveness
     protection    what page protections mean to sections, views and mmap
     limits        memory that is promised
     userfault     faults on reserved pages

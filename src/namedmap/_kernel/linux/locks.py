@@ -6,18 +6,18 @@ makes them useless here.) All locks lie far past any data, where no program's ow
 
 The map of the locks in an object file:
 
-    WAITERS  shared: n bytes for a process with n waiting threads, at its place
-    GUARD    one byte. Exclusive: create, destroy, change state; shared: open
-    OWNER    one byte. Exclusive: the process that owns a mutex
-    PASSAGE  one byte. Shared: a description on its way to a child, see `processes`
-    LIFE     everything from here on. Shared: n bytes for a process with n handles, at a place of the process's own
+    WAITERS   shared: n bytes for a process with n waiting threads, at its slot
+    GUARD     one byte. Exclusive: create, destroy, change state; shared: open
+    OWNER     one byte. Exclusive: the process that owns a mutex
+    HANDOVER  one byte. Shared: a description on its way to a child, see `processes`
+    LIVENESS  everything from here on. Shared: n bytes for a process with n handles, at a slot of the process's own
 
 Who takes the guard locks some bytes below it as well, in each process another number of them. So F_OFD_GETLK, which
 gives the range of a lock but not its owner, tells those who wait for the guard whether its holders change.
 
-An object exists while anyone holds PASSAGE or LIFE. The holders' places are random and far apart, so that F_OFD_GETLK
-can find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as well, but
-reading it stops every lock operation of the machine for milliseconds, and it is no snapshot.)
+An object exists while anyone holds HANDOVER or LIVENESS. The holders' slots are random and far apart, so that
+F_OFD_GETLK can find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as
+well, but reading it stops every lock operation of the machine for milliseconds, and it is no snapshot.)
 
 In a data file (one that sections and handles are made of) other bytes carry the share modes: see `sharing`.
 
@@ -44,13 +44,13 @@ from namedmap._kernel.status import NTSTATUS, KernelError
 WAITERS = 1 << 61
 GUARD = 1 << 62
 OWNER = GUARD + 1
-PASSAGE = GUARD + 2
-LIFE = GUARD + 3
-PLACE = 1 << 20
-# Places are random numbers of so many bits, in units of PLACE.
-_PLACES = 40
+HANDOVER = GUARD + 2
+LIVENESS = GUARD + 3
+SLOT = 1 << 20
+# Slots are random numbers of so many bits, in units of SLOT.
+_SLOTS = 40
 # Those who wait lie below this, the bytes that go with a guard above.
-_WAITERS_END = WAITERS + (PLACE << _PLACES)
+_WAITERS_END = WAITERS + (SLOT << _SLOTS)
 
 #: How long a guard is waited for that one holder keeps, in seconds. An operation holds it for microseconds; a process
 #: that was stopped in one, or that holds it on purpose, must not hang the others.
@@ -129,7 +129,7 @@ def _from_anchor(kind: int, start: int, length: int) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_CUR, start - ANCHOR, length, 0)
 
 
-_ALIVE, _ALIVE_FROM_ANCHOR = _flock(_WRITE, PASSAGE, 0), _from_anchor(_WRITE, PASSAGE, 0)
+_ALIVE, _ALIVE_FROM_ANCHOR = _flock(_WRITE, HANDOVER, 0), _from_anchor(_WRITE, HANDOVER, 0)
 
 
 def compared_call(fd: int, command: int, flock: bytes) -> bytes:
@@ -228,7 +228,7 @@ def object_is_alive(fd: int) -> bool:
     try:
         probe = _fcntl(fd, _GET, _ALIVE_FROM_ANCHOR if type(fd) is Anchored else _ALIVE)
     except OSError:
-        probe = _call(fd, _GET, _WRITE, PASSAGE, 0)  # raises again, and says why
+        probe = _call(fd, _GET, _WRITE, HANDOVER, 0)  # raises again, and says why
     return probe[:2] != _UNLOCKED
 
 
@@ -307,19 +307,19 @@ def guarded(fd: int, what: object, start: int = GUARD, *, exclusive: bool = True
         drop_guard(fd, start)
 
 
-def new_place() -> int:
-    """A place in LIFE for one holder, with room for PLACE handles."""
-    return LIFE + _random.getrandbits(_PLACES) * PLACE
+def new_slot() -> int:
+    """A slot in LIVENESS for one holder, with room for SLOT handles."""
+    return LIVENESS + _random.getrandbits(_SLOTS) * SLOT
 
 
-def waiters_at(place: int) -> int:
-    """The place in WAITERS that goes with a place in LIFE."""
-    return WAITERS + (place - LIFE)
+def waiters_at(slot: int) -> int:
+    """The slot in WAITERS that goes with a slot in LIVENESS."""
+    return WAITERS + (slot - LIVENESS)
 
 
 def count_handles(fd: int) -> int:
     """The handles that other descriptions hold to the object in this file, over all processes."""
-    return _count(fd, LIFE, (1 << 63) - 1, 1 << 62)
+    return _count(fd, LIVENESS, (1 << 63) - 1, 1 << 62)
 
 
 def count_waiters(fd: int, enough: int) -> int:

@@ -167,6 +167,6 @@ def _from_outside(path: str) -> str:
     if any(len(found) == len(look) for found, look in zip(theirs, looks, strict=True)):
         return ALIVE  # our own lock is not among them
     seen = [each for found in theirs for each in found]
-    if any(each.last >= locks.PASSAGE for each in seen):
+    if any(each.last >= locks.HANDOVER for each in seen):
         return ALIVE
     return BUSY if any(each.covers(locks.GUARD) for each in seen) else DEAD

@@ -17,8 +17,8 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects.kernelobject import KernelObject, lock
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
-#: Where this process's handles are counted in the LIFE locks; a forked child has another place.
-place = locks.new_place()
+#: Where this process's handles are counted in the LIVENESS locks; a forked child has another slot.
+slot = locks.new_slot()
 
 
 class Guard:
@@ -69,7 +69,7 @@ class Described(KernelObject):
         self.name = file.name
         #: fcntl, for `fd`.
         self.call = file.call
-        self.life = place
+        self.slot = slot
         self.mutex = RLock()
 
     def __str__(self) -> str:
@@ -110,23 +110,23 @@ class Described(KernelObject):
         return f"/proc/self/fd/{self.fd}", (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_CLOEXEC
 
     def settle(self, own: int | None = None, patience: float | None = None) -> None:
-        """In a forked child: put a description of its own, with life on it, in the place of the inherited one.
+        """In a forked child: put a description of its own, with its liveness lock, in the place of the inherited one.
 
         The parent's stays as it is: closing the child's descriptor of it unlocks nothing. `own` is one that the parent
-        has prepared; without it, the parent can have let go of its handle before this child took life.
+        has prepared; without it, the parent can have let go of its handle before this child took a liveness lock.
         """
         fresh = self.reopen() if own is None else own
         try:
             if own is None and self.handle_count:
-                locks.try_lock(fresh, place, self.handle_count)
-                self._require_life(fresh, patience)
+                locks.try_lock(fresh, slot, self.handle_count)
+                self._require_liveness(fresh, patience)
             with lock:
                 self.require_descriptor()
-                locks.unlock(fresh, place + self.handle_count, 0)
+                locks.unlock(fresh, slot + self.handle_count, 0)
                 if self.handle_count:
-                    locks.try_lock(fresh, place, self.handle_count)
+                    locks.try_lock(fresh, slot, self.handle_count)
                 os.dup2(fresh, self.fd, inheritable=False)
-                self.life, self.borrowed = place, False
+                self.slot, self.borrowed = slot, False
         finally:
             os.close(fresh)
         self.settled()
@@ -134,11 +134,11 @@ class Described(KernelObject):
     def settled(self) -> None:
         """The description has changed."""
 
-    def _require_life(self, fresh: int, patience: float | None) -> None:
-        """Raise an error if the object had ended before life was taken through this description."""
+    def _require_liveness(self, fresh: int, patience: float | None) -> None:
+        """Raise an error if the object had ended before this description took its liveness lock."""
         if self.path is None:
             return
-        # Who ends an object looks for life and unlinks the file in one hold of the guard.
+        # A process that ends an object looks for liveness locks and unlinks the file in one hold of the guard.
         if not locks.wait_for(fresh, patience=patience, exclusive=False):
             raise locks.stuck(fresh, self)
         if not os.fstat(fresh).st_nlink and not locks.object_is_alive(fresh):

@@ -3,19 +3,19 @@
 A named object is one small file, and the kernel counts its holders through locks (see `locks`). The algorithms:
 
 create   make the file with O_EXCL, or open the one that is there. Take the guard exclusively. If the file has lost its
-         name meanwhile, start again. Made by us: write the object, take life. Somebody holds life: the object exists,
-         join it. Nobody does: the file is dead; unlink it and start again, or go on to its successor where that is not
-         granted (see `succession`). Drop the guard.
-open     open the file, take the guard shared; without a file, or without life in it, there is no such object.
-close    drop life; if nobody else has it, take the guard exclusively, look again, and unlink.
+         name meanwhile, start again. Made by us: write the object, take the liveness lock. Somebody else holds one: the
+         object exists, join it. Nobody does: the file is dead; unlink it and start again, or go on to its successor
+         where that is not granted (see `succession`). Drop the guard.
+open     open the file, take the guard shared; without a file, or a liveness lock on it, there is no such object.
+close    drop the liveness lock; if nobody else has one, take the guard exclusively, look again, and unlink.
 
-A process that dies anywhere in between leaves at worst a file without life. The guard orders creators, openers and the
-last closer: whoever finds life under the guard takes his own before he lets go. A dead file is never built on: somebody
-may still have a view of it, and views keep the old memory.
+A process that dies anywhere in between leaves at worst a file without liveness locks. The guard orders creators,
+openers and the last closer: an opener that sees a liveness lock while it holds the guard takes its own before it drops
+the guard. A dead file is never built on: somebody may still have a view of it, and views keep the old memory.
 
 One description per process and object: a second open in the same process finds the object in `_registry` by device and
-inode and adds a handle to it. That makes life's length the process's handle count. Locks do not exclude threads that
-share a description, hence the mutex that goes with the guard.
+inode and adds a handle to it. So the length of a liveness lock is its process's handle count. Locks do not exclude
+threads that share a description, hence the mutex that goes with the guard.
 
 Unnamed objects are the same files without a name (memfd), so that they can be inherited and counted alike.
 """
@@ -66,7 +66,7 @@ class NamedObject(Described):
                 self.settle()
             super().add_handle()
             try:
-                locks.try_lock(self.fd, self.life, self.handle_count)
+                locks.try_lock(self.fd, self.slot, self.handle_count)
             except KernelError:  # other code has closed the descriptor
                 self.handle_count -= 1
                 self._references -= 1
@@ -82,7 +82,7 @@ class NamedObject(Described):
             if not left and not self.pinned:
                 forget(self)
             if left and not self.borrowed:
-                self.unlock(self.life + left)
+                self.unlock(self.slot + left)
         if not left:
             self._last_handle()
         self.release()
@@ -98,7 +98,7 @@ class NamedObject(Described):
             forget(self)
             self._last_handle()
         elif not self.borrowed:
-            self.unlock(self.life + handles, 0)
+            self.unlock(self.slot + handles, 0)
         if not self._references:
             self._free()
 
@@ -160,7 +160,7 @@ class NamedObject(Described):
         self.call(self.fd, locks.SET, locks.ALL_OFF)
 
     def _is_last(self) -> bool:
-        """Drop life, and see whether anybody else holds the object; if not, the guard is held exclusively."""
+        """Drop the liveness lock, and see whether anybody else has one; if not, the guard is held exclusively."""
         # Everything from the guard on, exclusively, can be had only if nobody else holds or opens the object. Its
         # creator is often its last holder; the others look first, so that they do not keep openers waiting.
         if self.made:
@@ -170,10 +170,11 @@ class NamedObject(Described):
             except BlockingIOError:
                 pass
         # First drop, then look: of several that close at once, whoever drops last sees that nobody is left.
-        locks.unlock(self.fd, self.life, 0)
+        locks.unlock(self.fd, self.slot, 0)
         if locks.object_is_alive(self.fd):
             return False
-        # An opener that found our life a moment ago may still be taking his own, under the shared guard.
+        # An opener that saw our liveness lock while it held the guard shared may still be taking its own.
+        # The exclusive guard is had after it; then its lock is seen here.
         locks.take_guard(self.fd, self)
         return not locks.object_is_alive(self.fd)
 
@@ -402,10 +403,10 @@ def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
 
 
 def _hold(fresh: Named, file: ObjectFile) -> Named:
-    if not locks.try_lock(fresh.fd, fresh.life):
+    if not locks.try_lock(fresh.fd, fresh.slot):
         raise KernelError(
             NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-            f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.life)}",
+            f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.slot)}",
         )
     file.taken = True
     descriptors.kept[fresh.fd] = fresh
@@ -425,7 +426,7 @@ def _wrong_kind(what: object, kind: Kind) -> NameTakenError:
 
 
 def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Security) -> Named:
-    """Write a new object into a file that nobody else can believe in yet: it has no life, and we have its guard."""
+    """Write a new object into a file that nobody else can believe in yet: only its guard is held, by us."""
     page.creator_uid, page.creator_pid, page.created = os.getuid(), os.getpid(), time.time_ns()
     offset, content, total = page.build()
     try:

@@ -18,7 +18,6 @@ class Entry:
         "__weakref__",
         "call",
         "counted",
-        "enlisted",
         "generation",
         "held",
         "joined",
@@ -26,12 +25,13 @@ class Entry:
         "looked",
         "patient",
         "pulsed",
+        "queued",
         "sequence",
     )
 
     def __init__(self, held: "Waitable") -> None:
         self.held = held
-        self.counted = self.enlisted = self.patient = self.last = self.pulsed = False
+        self.counted = self.queued = self.patient = self.last = self.pulsed = False
         self.sequence = self.generation = 0
         # In a line: who is called when it may go on, since when, and in which round it has looked.
         self.call: Callable[[], object] | None = None
@@ -56,11 +56,11 @@ class Waitable:
 
     # -- waiting for any ----------------------------------------------------------------------------------------------
 
-    def enlist(self, entry: Entry, owner: Owner) -> None:
+    def queue(self, entry: Entry, owner: Owner) -> None:
         """Begin to wait: what is posted from now on may go to this entry."""
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
-        """Take the object for an enlisted entry, whose wait ends with it; else prepare the entry to sleep."""
+        """Take the object for an queued entry, whose wait ends with it; else prepare the entry to sleep."""
         return self.take(owner)
 
     def may_try(self, entry: Entry, owner: Owner) -> bool:

@@ -1,13 +1,13 @@
 """What must happen around a fork.
 
-A child has its parent's descriptions, whose locks are the parent's. It puts one of its own in the place of each, with
-life at a place of its own (`NamedObject.settle`), maps its views from them, and starts anew whatever a process has only
-one of. That is all, and a child of a fork in C does it at its first use (see `lineage`).
+A child has its parent's descriptions, whose locks are the parent's. It puts one of its own in the place of each, with a
+liveness lock at a slot of its own (`NamedObject.settle`), maps its views from them, and starts anew whatever a process
+has only one of. That is all, and a child of a fork in C does it at its first use (see `lineage`).
 
 os.fork does more, by three hooks. The parent may let go of a handle as soon as it has forked. So before, each object
-gets a *spare*, a description with life on it that the child finds and uses, and the parent closes: there is no instant
-at which the child's handles hang on the parent's. And other threads may be in the middle of a change: so the locks of
-the tables are held from before until after the fork, in parent and child.
+gets a *spare*, a description with a liveness lock that the child finds and uses, and the parent closes: there is no
+instant at which the child's handles hang on the parent's. And other threads may be in the middle of a change: so the
+locks of the tables are held from before until after the fork, in parent and child.
 
 Signal handlers run in the middle of the hooks, wherever the program has threads that take the signals. They may use
 objects: what is closed is postponed, and what is made without a spare the child settles as after a fork in C. They may
@@ -116,7 +116,7 @@ class _Fork:
         #: The thread that forks, as long as it has the locks.
         self.thread = 0
         self._locks: Iterator[None] = iter(())
-        self._place = 0
+        self._slot = 0
         self._spares: dict[NamedObject, int] = {}
         self._opened: list[int] = []
 
@@ -135,7 +135,7 @@ class _Fork:
             next(self._locks)
         if not postponing.forking():
             postponing.begin_fork()
-            self._place = locks.new_place()
+            self._slot = locks.new_slot()
         for held in named.holders - self._spares.keys():
             with contextlib.suppress(KernelError, OSError):  # without one the child settles by itself
                 self._prepare(held)
@@ -146,7 +146,7 @@ class _Fork:
         self._opened.extend(map(os.open, *zip(held.way(), strict=True)))
         spare = locks.kept(self._opened[-1])
         if held.handle_count:
-            locks.try_lock(spare, self._place, held.handle_count)
+            locks.try_lock(spare, self._slot, held.handle_count)
         self._spares[held] = spare
 
     def _close_spares(self) -> None:
@@ -176,7 +176,7 @@ class _Fork:
         free_locks()
         locks.choose_number()
         with space.lock, kernelobject.lock:
-            description.place = self._place if prepared else locks.new_place()
+            description.slot = self._slot if prepared else locks.new_slot()
             for held in list(named.holders):
                 self._settle(held)
             self._close_spares()

@@ -164,7 +164,7 @@ def accept(offered: Offer) -> int:
     finally:
         if seen >= 0:
             os.close(seen)
-    locks.try_lock(fd, locks.PASSAGE)
+    locks.try_lock(fd, locks.HANDOVER)
     return fd
 
 

@@ -124,7 +124,7 @@ def send(entry: Handle[Any], target: Process) -> int:
     descriptors = []
     if isinstance(held, NamedObject):
         # It counts as the receiver's handle already.
-        descriptors.append(reopen(held, locks_at=locks.new_place()))
+        descriptors.append(reopen(held, locks_at=locks.new_slot()))
         if isinstance(held, Section) and held.file_backed:
             descriptors.append(_duplicate(held.backing_fd, held))
     elif isinstance(held, File):

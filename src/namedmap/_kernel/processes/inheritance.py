@@ -1,7 +1,7 @@
 """Handles that a child inherits through exec.
 
-An object with an inheritable handle keeps a *passage*: a description with a PASSAGE lock whose descriptor is not closed
-by exec. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is thus what
+An object with an inheritable handle keeps a *passage*: a description with a HANDOVER lock whose descriptor exec does
+not close. A memfd, found by its name, lists the handles. `subprocess.Popen(close_fds=False)` is thus what
 bInheritHandles=TRUE is on Windows, and on Windows means the same.
 
 The list is of the parent, which may have another release of namedmap, and its numbers mean something only as long as
@@ -86,7 +86,7 @@ def _synchronise() -> None:
         if held.passage is not None and (held not in wanted or not held.passage.intact()):
             held.close_passage()
         if held in wanted and held.passage is None:
-            passage = reopen(held, locks_at=locks.PASSAGE)
+            passage = reopen(held, locks_at=locks.HANDOVER)
             os.set_inheritable(passage, True)
             held.passage = Descriptor(passage)
         if isinstance(held, Section) and isinstance(held.backing_fd, Descriptor) and held.backing_fd.intact():
