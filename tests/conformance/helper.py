@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 
 
 class Helper:
@@ -18,6 +19,7 @@ class Helper:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             command, result = job
+            result.set_running_or_notify_cancel()
             result.set_result(self._run(command))
 
     def _submit(self, command: str) -> Future[str]:
@@ -32,6 +34,16 @@ class Helper:
     def start(self, command: str) -> None:
         """Let a command run; `join` fetches its result."""
         self._started = self._submit(command)
+
+    def has_begun(self) -> bool:
+        """Whether the command that `start` began has ended, or sleeps in a call, as far as /proc shows that."""
+        if self._started is None or self._started.done():
+            return True
+        try:
+            stat = Path(f"/proc/self/task/{self._thread.native_id}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return self._started.running()
+        return self._started.running() and stat.rpartition(")")[2].split()[0] == "S"
 
     def join(self, seconds: float) -> str | None:
         """The result of the command that `start` began; None when there is none, TimeoutError when it is not done."""
