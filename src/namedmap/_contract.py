@@ -55,7 +55,8 @@ class Handle(Protocol):
 class Passage(Protocol):
     """A descriptor by which another process gets an object, and which keeps it alive."""
 
-    def __int__(self) -> int: ...
+    def fileno(self) -> int:
+        """Its number."""
 
     def intact(self) -> bool:
         """Whether other code has left it open."""

@@ -47,7 +47,7 @@ class Passable:
         if self._passage is None or not self._passage.intact():
             with errors.translated():
                 self._passage = self._section.hand_over()
-        return int(self._passage)
+        return self._passage.fileno()
 
     def _let_go(self) -> None:
         """Close both; without effect the second time."""

@@ -70,6 +70,10 @@ class Descriptor(int):
     def descriptor_lost(self) -> None:
         self._identity = None
 
+    def fileno(self) -> int:
+        """Its number, as files tell it."""
+        return int(self)
+
     def intact(self) -> bool:
         """Whether it is still of the file that it was of."""
         try:
