@@ -55,11 +55,11 @@ class TestWhoHoldsTheGuard:
         monkeypatch.setattr(locks, "_holder", lambda fd, start: next(numbers))
         tries = [0]
 
-        def fail_often(fd: int, start: int, exclusive: bool) -> bool:
+        def fail_often(fd: int, start: int, *, exclusive: bool) -> bool:
             tries[0] += 1
             return tries[0] > 150
 
-        monkeypatch.setattr(locks, "_try_guard", fail_often)
+        monkeypatch.setattr(locks, "try_guard", fail_often)
         assert locks.wait_for(-1)
         assert tries[0] == 151
 
@@ -68,7 +68,7 @@ class TestWhoHoldsTheGuard:
         monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.01)
         numbers = iter(range(10**6))
         monkeypatch.setattr(locks, "_holder", lambda fd, start: next(numbers))
-        monkeypatch.setattr(locks, "_try_guard", lambda fd, start, exclusive: False)
+        monkeypatch.setattr(locks, "try_guard", lambda fd, start, *, exclusive: False)
         assert not locks.wait_for(-1)
 
     def test_one_who_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ def reason(error: OSError) -> str:
 
 def printable(text: str) -> str:
     """A text that others may have chosen a part of, without what a terminal would obey: control characters escaped."""
-    if text.isprintable():
+    if not isinstance(text, str) or text.isprintable():  # an exception takes whatever it is given
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 

@@ -380,6 +380,9 @@ class Examiner:
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     for module in (win32, nt):
         for name, value in sorted(vars(module).items()):
+            # TerminateProcess would end this process, whose handle is among the arguments.
+            if name == "TerminateProcess":
+                continue
             if inspect.isfunction(value) and not name.startswith("_") and value.__name__ == name:
                 yield name, value
 

@@ -25,6 +25,9 @@ EXCLUDED = {
     "namedmap.View": "made by FileMapping.view, with what a platform gives",
     "namedmap.FileMapping": "made by create and the other functions, with what a platform gives",
     "namedmap.Block": "made by publish and attach",
+    "namedmap.win32.TerminateProcess": "ends its caller, which is process -1",
+    "namedmap.compat.pywin32.win32api.TerminateProcess": "ends its caller, which is process -1",
+    "namedmap.compat.pywin32.win32process.TerminateProcess": "ends its caller, which is process -1",
     "namedmap.compat.pywin32.win32api.CloseHandle": "closes what other calls stand on; CloseHandle of win32 is called",
 }
 #: Methods beside those with a public name.

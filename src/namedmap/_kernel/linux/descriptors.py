@@ -7,6 +7,7 @@ locked are compared without a system call: see `locks`.) Two that are kept canno
 to another was closed behind our back, and is told.
 """
 
+import contextlib
 import os
 from typing import Protocol, Self
 
@@ -98,5 +99,9 @@ class Descriptor(int):
 
 def _identity(number: int, info: os.stat_result | None = None) -> tuple[int, int, str]:
     info = info or os.fstat(number)
-    # What has no file (userfaultfd, and pidfd before Linux 6.9) has one inode for all.
-    return info.st_dev, info.st_ino, "" if info.st_mode & 0o170000 else os.readlink(f"/proc/self/fd/{number}")
+    # What has no file (userfaultfd, and pidfd before Linux 6.9) has one inode for all; /proc tells its kind.
+    kind = ""
+    if not info.st_mode & 0o170000:
+        with contextlib.suppress(FileNotFoundError):  # /proc is not mounted
+            kind = os.readlink(f"/proc/self/fd/{number}")
+    return info.st_dev, info.st_ino, kind

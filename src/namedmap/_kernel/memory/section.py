@@ -144,7 +144,7 @@ class Section(NamedObject):
         if self.file_backed:
             yield self.data_fd
             return
-        fresh = self.reopen()
+        fresh = self.reopen(share=True)
         try:
             yield fresh
         finally:

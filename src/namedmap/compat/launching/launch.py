@@ -17,4 +17,5 @@ def _main() -> None:
     run.main(sys.argv[1:])
 
 
-_main()
+if __name__ == "__main__":
+    _main()
