@@ -222,7 +222,7 @@ class TestByHand:
         close(fresh)
 
     def test_a_renamed_file_under_a_holder(self) -> None:
-        """It is refused under the name that is not its own, and its first name is free; its holder removes neither's."""
+        """It is refused under a name that is not its own, and its first is free; its holder removes neither's file."""
         section = create(NAME)
         object_path(NAME).rename(object_path(f"{NAME}-renamed"))
         assert error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND

@@ -177,6 +177,8 @@ OUT: dict[str, Callable[[], Any]] = {
     "lpDistanceToMoveHigh": win32.LONG,
     "lpNewFilePointer": win32.LARGE_INTEGER,
     "lpFileSizeHigh": win32.DWORD,
+    "lpExitCode": win32.DWORD,
+    **dict.fromkeys(("lpCreationTime", "lpExitTime", "lpKernelTime", "lpUserTime"), win32.FILETIME),
     "lpFileSize": win32.LARGE_INTEGER,
     "lpdwFlags": win32.DWORD,
     "lpTargetHandle": win32.HANDLE,
@@ -380,8 +382,9 @@ class Examiner:
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     for module in (win32, nt):
         for name, value in sorted(vars(module).items()):
-            # TerminateProcess would end this process, whose handle is among the arguments.
-            if name == "TerminateProcess":
+            # The first would end this process, whose handle is among the arguments; the second gives nothing back and
+            # takes any text. The fuzzer of everything calls it.
+            if name in ("TerminateProcess", "OutputDebugString"):
                 continue
             if inspect.isfunction(value) and not name.startswith("_") and value.__name__ == name:
                 yield name, value

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.objects.waitable import Waitable
+from namedmap._kernel.status import NTSTATUS, KernelError
 
 #: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
 #: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the
@@ -54,9 +55,18 @@ class KernelObject(Waitable):
             self.handle_count += 1
             self._references += 1
 
-    def counted(self) -> Self:
-        """Add a handle count, for HandleTable.insert to take over."""
-        self.add_handle()
+    def counted(self, *, first: bool = False) -> Self:
+        """Add a handle count, for HandleTable.insert to take over.
+
+        Without a handle, unless this is to be the first, it has ended: another thread has closed the one that was
+        looked up, and took the name away.
+        """
+        with lock:
+            if not self.handle_count and not first:
+                raise KernelError(
+                    NTSTATUS.STATUS_INVALID_HANDLE, f"the handle to {self} was closed by another thread meanwhile"
+                )
+            self.add_handle()
         return self
 
     def drop_handle(self) -> None:

@@ -109,7 +109,8 @@ def DuplicateHandle(
             elif options & _CLOSE_SOURCE and table.replace(source, asked, inherit=inherit):
                 options, value = 0, source & ~3
             else:
-                value = table.insert(reference.object.counted(), granted, inherit=inherit)
+                counted = reference.object.counted(first=source in (CURRENT_PROCESS, CURRENT_THREAD))
+                value = table.insert(counted, granted, inherit=inherit)
     finally:
         if options & _CLOSE_SOURCE:
             # A source that cannot be closed (protected, or no handle) does not make the call fail.
