@@ -23,8 +23,12 @@ _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = _OPEN | os.O_CREAT | os.O_EXCL
 
 
+#: The file position of object files, from which locks count.
+ANCHOR = (1 << 63) - 1
+
+
 def _flock(kind: int, start: int, length: int) -> bytes:
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+    return struct.pack("hhqqi4x", kind, os.SEEK_CUR, start - ANCHOR, length, 0)
 
 
 _LOCK_GUARD, _SHARE_GUARD = _flock(fcntl.F_WRLCK, _GUARD, 1), _flock(fcntl.F_RDLCK, _GUARD, 1)
@@ -54,6 +58,7 @@ def control_page(name: str) -> bytes:
 
 
 def _view(fd: int) -> None:
+    os.lseek(fd, 0, os.SEEK_CUR)  # whether other code has closed it
     base = _mmap(_BASE, SIZE, _PROT_READ_WRITE, _MAP_SHARED | _MAP_FIXED_NOREPLACE, fd, 0)
     if base != _BASE:
         raise OSError("the floor's place in the address space is taken")
@@ -74,6 +79,7 @@ class Floor:
     def create(self) -> None:
         os.geteuid()
         fd = os.open(self._new, _CREATE, 0o600)
+        os.lseek(fd, ANCHOR, os.SEEK_SET)
         _fcntl(fd, _SET, _LOCK_GUARD)
         os.fstat(fd)
         os.getuid()
@@ -87,11 +93,13 @@ class Floor:
         os.lstat(self._new)
         os.unlink(self._new)
         _fcntl(fd, _SET, _UNLOCK_ALL)
+        os.lseek(fd, 0, os.SEEK_CUR)
         os.close(fd)
 
     def open(self) -> None:
         os.geteuid()
         fd = os.open(self._existing, _OPEN)
+        os.lseek(fd, ANCHOR, os.SEEK_SET)
         _fcntl(fd, _SET, _SHARE_GUARD)
         os.fstat(fd)
         _fcntl(fd, _GET, _PROBE)
@@ -102,4 +110,5 @@ class Floor:
         _fcntl(fd, _SET, _DIE)
         _fcntl(fd, _GET, _PROBE)  # the holder's lock is there: this is not the last handle
         _fcntl(fd, _SET, _UNLOCK_ALL)
+        os.lseek(fd, 0, os.SEEK_CUR)
         os.close(fd)

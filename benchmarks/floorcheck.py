@@ -16,9 +16,10 @@ from pathlib import Path
 
 _MARK = b"floorcheck "
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
-_DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=\d+|l_len=\d+")
-#: The guard and the two bytes behind it; what lies further up is at a place of the process's own.
-_NAMED = {str((1 << 62) + at): name for at, name in enumerate(("GUARD", "OWNER", "HANDOVER"))}
+_DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=-?\d+|l_len=\d+")
+#: The guard and the two bytes behind it; what lies further up is at a place of the process's own. Locks count from the
+#: file position, which is at the end of all files.
+_NAMED = {str((1 << 62) + at - (1 << 63) + 1): name for at, name in enumerate(("GUARD", "OWNER", "HANDOVER"))}
 
 
 def check() -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import namedmap
+from floor import ANCHOR
 from namedmap import win32
 
 try:
@@ -142,7 +143,7 @@ def _win32_event(name: str) -> Pair:
 
 
 def _lock_of(kind: int, start: int) -> bytes:
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, 1, 0)
+    return struct.pack("hhqqi4x", kind, os.SEEK_CUR, start - ANCHOR, 1, 0)
 
 
 _SET, _GUARD, _OWNER = fcntl.F_OFD_SETLK, 1 << 62, (1 << 62) + 1
@@ -151,7 +152,9 @@ _OWNER_ON, _OWNER_OFF = _lock_of(fcntl.F_WRLCK, _OWNER), _lock_of(fcntl.F_UNLCK,
 
 
 def _file(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.lseek(fd, ANCHOR, os.SEEK_SET)
+    return fd
 
 
 def _owner_floor(path: str) -> Pair:

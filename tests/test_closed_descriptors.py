@@ -79,6 +79,7 @@ class TestLocks:
     @pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "closed"])
     @pytest.mark.parametrize("owned", [True, False], ids=["owned", "free"])
     def test_use_of_a_closed_mutex(self, child: Child, use: str, replaced: bool, owned: bool) -> None:
+        """Neither taken, nor released, nor said to be owned."""
         child.run(f"x = namedmap.Mutex('{NAME}')")
         if owned:
             child.run("x.acquire()")
@@ -95,6 +96,7 @@ class TestLocks:
         ["acquire(timeout=0)", "acquire()", "release()", "__enter__()"],
     )
     def test_use_of_a_closed_semaphore(self, child: Child, use: str) -> None:
+        """Nothing is taken from it or given to it."""
         child.run(f"x = namedmap.Semaphore('{NAME}', 1, 2); take_over(directory)")
         assert child.value(f"outcome(lambda: x.{use})") == REFUSED
         child.run("x.close()")
@@ -102,6 +104,7 @@ class TestLocks:
 
     @pytest.mark.parametrize("use", ["set()", "clear()", "is_set()", "wait(1)", "pulse()"])
     def test_use_of_a_closed_event(self, child: Child, use: str) -> None:
+        """It is neither set nor waited for."""
         child.run(f"x = namedmap.Event('{NAME}', manual=False); x.set(); take_over(directory)")
         assert child.value(f"outcome(lambda: x.{use})") == REFUSED
         child.run("x.close()")
@@ -181,6 +184,7 @@ class TestWin32:
         ],
     )
     def test_functions_refuse_what_was_closed(self, child: Child, tmp_path: Path, make: str, use: str) -> None:
+        """Whatever the handle is to."""
         child.run(f"""
             def open_file(): return win32.CreateFile({str(tmp_path / "mine")!r}, 0xC0000000, 7, None, 4, 0, None)
             h = {make}
@@ -214,6 +218,7 @@ class TestEverythingThatIsKept:
             m = namedmap.map_file({str(tmp_path / "data")!r}, access="write"); v = m.view(); v[0]
             take_over(directory)
             """)
+        assert child.value("bytes(v[:3]), v.find(b'9')") == (b"xxx", -1)
         for use in ("m.view()", "m.size", "m.extend(9000)", "v.flush(durable=True)"):
             assert child.value(f"outcome(lambda: {use})") == REFUSED
         child.run("v.close(); m.close()")

@@ -21,9 +21,12 @@ WAYS = {
     "PyDLL": "fork = ctypes.PyDLL(None).fork",
     "CDLL": "fork = ctypes.CDLL(None).fork",
     "PyOS_AfterFork_Child": """
+        import _imp
         def fork():
+            _imp.acquire_lock()  # CPython 3.13 releases it in the child
             pid = ctypes.PyDLL(None).fork()
-            if not pid: ctypes.pythonapi.PyOS_AfterFork_Child()
+            if pid: _imp.release_lock()
+            else: ctypes.pythonapi.PyOS_AfterFork_Child()
             return pid
         """,
 }
@@ -231,9 +234,11 @@ class TestObjects:
         parent.send("")
         eventually(lambda: object_files() == [], "the end of the child's object")
 
-    def test_what_the_parent_closes_before_the_first_use_is_refused(self, start: Start) -> None:
+    @pytest.mark.parametrize("library", ["PyDLL", "CDLL"])
+    def test_what_the_parent_closes_before_the_first_use_is_refused(self, spawn: Spawn, library: str) -> None:
         """The child learns of the object too late, and is told so; another of the name is another object."""
-        parent = start(f"""
+        parent = spawn(f"""
+            fork = ctypes.{library}(None).fork
             m, x = namedmap.create("{NAME}", 10), namedmap.Mutex("{NAME} mutex")
             r, w = os.pipe()
             pid = fork()

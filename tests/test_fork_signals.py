@@ -9,7 +9,8 @@ from child import Spawn
 EACH_PROGRAM = pytest.mark.parametrize("threads", [0, 2], ids=["one thread", "three threads"])
 
 SETTING = """
-import random
+import random, warnings
+warnings.simplefilter("ignore")  # CPython 3.12 warns of the fork by Python code, within which exceptions are lost
 class Boom(Exception): pass
 printed = []
 sys.unraisablehook = lambda found: printed.append(repr(found.exc_value))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from namedmap._kernel.linux import libc, protection
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import arena, copying, private, views
 from namedmap._kernel.memory.space import COMMIT, View, space
@@ -30,11 +31,14 @@ def reader(address: int) -> Callable[[int, int], bytes] | None:
         view = space.view(address)
         section, start = view.section, view.offset + address - view.base
     fd = section.backing_fd
-    section.require_descriptor()
-    if fd < 0 or protection.TABLE[view.protect].copies or not stat.S_ISREG(os.fstat(fd).st_mode):
+    if not isinstance(fd, Descriptor) or protection.TABLE[view.protect].copies:
+        return None
+    if not stat.S_ISREG(os.fstat(fd.require(section)).st_mode):
         return None
 
     def read_file(offset: int, size: int) -> bytes:
+        if not fd.intact():  # other code has closed it; the memory is still there
+            return copying.read(address + offset, size)
         try:
             data = os.pread(fd, size, start + offset)
             while len(data) < size:

@@ -77,7 +77,9 @@ class Section(NamedObject):
         self.attributes = page.attributes
         if page.flags & FLAG_FILE_BACKED:
             given = page.backing_fd
-            self.backing_fd = Descriptor(given if given >= 0 else backing.open_backing(page, self, file.info))
+            if given < 0:
+                given = backing.open_backing(page, self, file.info)
+            self.backing_fd = Descriptor(given).place()
         #: The descriptor that views are mapped from.
         self.data_fd: int = self.backing_fd if self.backing_fd >= 0 else self.fd
 
