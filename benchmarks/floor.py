@@ -19,7 +19,7 @@ _PASSAGE, _LIFE = _GUARD + 2, _GUARD + 3
 #: A place of our own, below those where namedmap maps its views.
 _BASE = 0x1F00_0000_0000
 _PROT_READ_WRITE, _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 1, 2, 0x20, 0x100000
-_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE = _OPEN | os.O_CREAT | os.O_EXCL
 
 

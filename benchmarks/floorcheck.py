@@ -17,9 +17,12 @@ from pathlib import Path
 _MARK = b"floorcheck "
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
 _DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=-?\d+|l_len=\d+")
-#: The guard and the two bytes behind it; what lies further up is at a place of the process's own. Locks count from the
+#: The guard and the two bytes behind it; what lies further up is at a slot of the process's own. Locks count from the
 #: file position, which is at the end of all files.
-_NAMED = {str((1 << 62) + at - (1 << 63) + 1): name for at, name in enumerate(("GUARD", "OWNER", "HANDOVER"))}
+_GUARD = (1 << 62) - (1 << 63) + 1
+_NAMED = {str(_GUARD + at): name for at, name in enumerate(("GUARD", "OWNER", "HANDOVER"))}
+#: The guard with the bytes below it, of a number that is the process's own.
+_RANGE = re.compile(r"l_start=(-\d+), l_len=(\d+)")
 
 
 def check() -> int:
@@ -59,6 +62,10 @@ def _summary(call: str, arguments: str) -> str:
     if "F_OFD_GETLK" in arguments:  # strace shows what it found, not what it was asked for
         return f"{call} F_OFD_GETLK"
     details = []
+    if found := _RANGE.search(arguments):
+        start, length = int(found[1]), int(found[2])
+        if start < _GUARD and (not length or start + length == _GUARD + 1):  # to the end of all, or of the guard
+            arguments = arguments.replace(found[0], f"l_start={_GUARD}, l_len={min(length, 1)}")
     for detail in _DETAIL.findall(arguments):
         name, _, value = detail.partition("=")
         details.append(f"{name}={_NAMED.get(value, 'LIVENESS')}" if name == "l_start" else detail)
