@@ -23,12 +23,11 @@ import fcntl
 import itertools
 import os
 import random
-import struct
 import time
 from typing import NamedTuple
 
 from namedmap._kernel.files import sharemodes
-from namedmap._kernel.linux import locks
+from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
@@ -39,11 +38,6 @@ _ZONE = _ZONE_SIZE = 1 << 61
 _EXACT, _COARSE = 1 << 60, 4
 _LIMIT = 1 << 64
 _LONGEST_PAUSE = 0.05
-_ANYTHING = {
-    writing: struct.pack("hhqqi4x", kind, os.SEEK_SET, _ZONE, _ZONE_SIZE, 0)
-    for writing, kind in ((False, fcntl.F_RDLCK), (True, fcntl.F_WRLCK))
-}
-_UNLOCKED = struct.pack("h", fcntl.F_UNLCK)
 
 
 class Range(NamedTuple):
@@ -87,7 +81,7 @@ def require_unlocked(fd: int, what: str, own: "ByteLocks | None", start: int, le
     """
     probe = fd if own is None else own.probe
     try:
-        if own is None and fcntl.fcntl(probe, fcntl.F_OFD_GETLK, _ANYTHING[writing])[:2] == _UNLOCKED:
+        if own is None and not locks.held_elsewhere(probe, _ZONE, _ZONE_SIZE, exclusive=writing):
             return
         begin = os.lseek(fd, 0, os.SEEK_CUR) if start < 0 else start
         range_ = Range(begin, begin + length, writing)
@@ -106,12 +100,9 @@ def require_unlocked(fd: int, what: str, own: "ByteLocks | None", start: int, le
 
 def _held(fd: int, range_: Range) -> int | None:
     """A byte of the zone at which another description's lock is in the way of such a one, if there is any."""
-    kind = fcntl.F_WRLCK if range_.exclusive else fcntl.F_RDLCK
-    flock = struct.pack("hhqqi4x", kind, os.SEEK_SET, range_.first, range_.beyond - range_.first, 0)
-    probe = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, flock)
-    found: int = struct.unpack("hhqqi4x", probe)[2]
+    found = locks.first_elsewhere(fd, range_.first, range_.beyond - range_.first, exclusive=range_.exclusive)
     # A lock that begins in the data is one of fcntl.lockf on all of the file.
-    return None if probe[:2] == _UNLOCKED or found < _ZONE else max(found, range_.first)
+    return None if found is None or found < _ZONE else max(found, range_.first)
 
 
 class ByteLocks:
@@ -246,10 +237,9 @@ class ByteLocks:
         return fcntl.fcntl(self._description(), fcntl.F_GETFL) & os.O_ACCMODE
 
     def _opened(self) -> Descriptor:
-        flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         for mode in (os.O_RDWR, os.O_RDONLY, os.O_WRONLY):
             try:
-                return Descriptor(os.open(f"/proc/self/fd/{self._fd}", mode | flags))
+                return Descriptor(reopening.reopen(self._fd, mode))
             except OSError as error:
                 failure = from_oserror(error, f"cannot lock bytes of {self._what}")
                 if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY):

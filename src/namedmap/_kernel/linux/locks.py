@@ -214,13 +214,18 @@ def drop_guard(fd: int, start: int = GUARD) -> None:
 
 def _holder(fd: int, start: int) -> int | None:
     """A number that changes when somebody else holds a guard than before; None if nobody does."""
-    kind, _, found, _, _ = _FLOCK.unpack(_call(fd, _GET, _WRITE, start, 1))
+    return first_elsewhere(fd, start)
+
+
+def first_elsewhere(fd: int, start: int, length: int = 1, *, exclusive: bool = True) -> int | None:
+    """The first byte of another description's lock that is in the way of such a lock on the bytes; None without one."""
+    kind, _, found, _, _ = _FLOCK.unpack(_call(fd, _GET, _WRITE if exclusive else _READ, start, length))
     return None if kind == _UNLOCK else found
 
 
-def held_elsewhere(fd: int, start: int, length: int = 1) -> bool:
-    """Whether another description holds a lock, shared or exclusive, on any of the bytes."""
-    return _call(fd, _GET, _WRITE, start, length)[:2] != _UNLOCKED
+def held_elsewhere(fd: int, start: int, length: int = 1, *, exclusive: bool = True) -> bool:
+    """Whether another description holds a lock on any of the bytes: any lock, or one that excludes shared ones."""
+    return _call(fd, _GET, _WRITE if exclusive else _READ, start, length)[:2] != _UNLOCKED
 
 
 def object_is_alive(fd: int) -> bool:

@@ -100,8 +100,14 @@ def locks(pid: int | str, descriptor: str) -> Iterator[Lock]:
         for line in lines:
             fields = line.split()
             if fields[0] == "lock:":
-                last = _END if fields[-1] == "EOF" else int(fields[-1])
-                yield Lock(int(fields[-3].rpartition(":")[2]), int(fields[-2]), last)
+                yield _lock(fields)
+
+
+def _lock(fields: list[str]) -> Lock:
+    """A line of /proc/locks, with whatever stands before it: ..., device and inode, first byte, last one."""
+    return Lock(
+        int(fields[-3].rpartition(":")[2]), int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1])
+    )
 
 
 def locked(files: Collection[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Lock]]:
@@ -115,7 +121,7 @@ def locked(files: Collection[tuple[int, int]]) -> Iterator[tuple[tuple[int, int]
             fields = line.split()
             key = wanted.get(fields[-3])
             if key is not None and fields[1] != "->":  # which waits
-                yield key, Lock(key[1], int(fields[-2]), _END if fields[-1] == "EOF" else int(fields[-1]))
+                yield key, _lock(fields)
 
 
 def mappings(pid: int | str) -> Iterator[Mapping]:

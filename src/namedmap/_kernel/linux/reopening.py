@@ -18,10 +18,15 @@ def look(path: str) -> int:
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
+def way(fd: int, mode: int) -> tuple[str, int]:
+    """Path and flags with which os.open opens the file of a descriptor anew."""
+    return f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
 def reopen(fd: int, mode: int) -> int:
-    """A new description of the file of a descriptor; `mode` is os.O_RDONLY or os.O_RDWR."""
+    """A new description of the file of a descriptor; `mode` is os.O_RDONLY, os.O_RDWR or os.O_WRONLY."""
     try:
-        return os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        return os.open(*way(fd, mode))
     except FileNotFoundError:
         # Not "no such file", which would be said of a file that is there.
         raise OSError(errno.ENOSYS, "/proc is not mounted, without which no open file can be opened again") from None

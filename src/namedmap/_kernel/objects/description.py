@@ -101,13 +101,17 @@ class Described(KernelObject):
         self.require_descriptor()
         again = reopening.reopen_or_share if share else reopening.reopen
         try:
-            return locks.kept(again(self.fd, os.O_RDWR if self.writable else os.O_RDONLY))
+            return locks.kept(again(self.fd, self._mode))
         except OSError as error:
             raise from_oserror(error, f"{self} cannot be opened again through /proc/self/fd") from None
 
     def way(self) -> tuple[str, int]:
         """Path and flags for os.open of the object's file anew."""
-        return f"/proc/self/fd/{self.fd}", (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_CLOEXEC
+        return reopening.way(self.fd, self._mode)
+
+    @property
+    def _mode(self) -> int:
+        return os.O_RDWR if self.writable else os.O_RDONLY
 
     def settle(self, own: int | None = None, patience: float | None = None) -> None:
         """In a forked child: put a description of its own, with its liveness lock, in the place of the inherited one.
