@@ -53,7 +53,7 @@ def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
 
 
 def judged(record: object, descriptors: int) -> Record:
-    """What another process has sent, with so many descriptors, as a whole; ValueError if it is not a handle of ours."""
+    """What another process has written, with so many descriptors, as a whole; ValueError if it is no handle of ours."""
     if not isinstance(record, dict) or not _is_handle(record):
         raise ValueError("no handle is described")
     kind = record["type"]

@@ -23,9 +23,8 @@ from namedmap._kernel.memory.section import Section
 from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import LIMIT, Handle, table
-from namedmap._kernel.processes.handover import KINDS, Record, describe, receive, reopen
-from namedmap._kernel.processes.process import Process, Thread
+from namedmap._kernel.objects.table import Handle, table
+from namedmap._kernel.processes.handover import KINDS, Record, describe, judged, receive, reopen
 from namedmap._kernel.status import KernelError, from_oserror
 
 _LIST_NAME = "namedmap-handles"
@@ -165,41 +164,22 @@ def _believed(fd: int) -> list[Record]:
     return records
 
 
-_FIELDS: dict[str, tuple[type, ...]] = {"handle": (int,), "access": (int,), "flags": (int,), "type": (str,)}
-_OF_FILES: dict[str, tuple[type, ...]] = {"path": (str, type(None)), "fd": (int,), "files": (list,)}
-_OF_OBJECTS: dict[str, tuple[type, ...]] = {"writable": (bool,), "name": (list, type(None)), "backing": (int,)}
-
-
 def _judge(record: Record) -> None:
     kind = record["type"]
-    fields = dict(_FIELDS)
-    if kind in KINDS:
-        fields |= _OF_FILES | _OF_OBJECTS
-    elif kind == File.type_name:
-        fields |= _OF_FILES
-    elif kind == Process.type_name:
-        fields["pid"] = (int,)
-    elif kind != Thread.type_name:
-        raise ValueError(f"{kind!r} is no kind of object")
-    for field, types in fields.items():
-        if type(record[field]) not in types:
-            raise TypeError(f"{field!r} is {record[field]!r}")
-    if not 0 < record["handle"] < LIMIT or record["handle"] % 4:
-        raise ValueError(f"{record['handle']} is no handle")
-    name = record.get("name")
-    if name is not None and [type(part) for part in name] != [bool, str]:
-        raise TypeError(f"'name' is {name!r}")
-    _judge_descriptors(record)
-
-
-def _judge_descriptors(record: Record) -> None:
-    if "fd" not in record:
+    # Of an object's file, and of the file that a section stands on.
+    given = [record[each] for each in ("fd", "backing")] if kind in KINDS else []
+    if kind == File.type_name:
+        given = [record["fd"], -1]
+    if any(type(fd) is not int for fd in given):
+        raise TypeError(f"{given!r} are no descriptors")
+    judged(record, sum(fd >= 0 for fd in given))
+    if not given:
         return
-    for fd, known in zip((record["fd"], record.get("backing", -1)), record["files"], strict=True):
+    if given[0] < 0:
+        raise ValueError(f"a {kind} has no descriptor")
+    for fd, known in zip(given, record["files"], strict=True):
         if fd >= 0 and (known is None or _identity(fd) != known):
-            raise ValueError(f"descriptor {fd} is not that of {record['type']} {record['path'] or ''}")
-    if record["fd"] < 0:
-        raise ValueError(f"a {record['type']} has no descriptor")
+            raise ValueError(f"descriptor {fd} is not that of {kind} {record['path'] or ''}")
 
 
 def _adopt(records: Sequence[Record]) -> None:
