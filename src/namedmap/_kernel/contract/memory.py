@@ -148,7 +148,7 @@ def read(address: int, size: int) -> bytes:
     try:
         return copying.read(address, size)
     except KernelError:
-        _strike_guard(address, size)
+        space.alarm(address, size, NTSTATUS.STATUS_IN_PAGE_ERROR)
         raise
 
 
@@ -156,15 +156,8 @@ def write(address: int, data: bytes) -> None:
     try:
         copying.write(address, data)
     except KernelError:
-        _strike_guard(address, len(data))
+        space.alarm(address, len(data), NTSTATUS.STATUS_IN_PAGE_ERROR)
         raise
-
-
-def _strike_guard(address: int, size: int) -> None:
-    page = space.strike_guard(address, size)
-    if page is not None:
-        detail = f"the page at {page:#x} was a guard page, which it is no more: the next access finds it as it is"
-        raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, detail) from None
 
 
 def advise(address: int, size: int, advice: str) -> None:

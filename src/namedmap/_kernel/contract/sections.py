@@ -8,7 +8,7 @@ from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.memory import section, views
-from namedmap._kernel.memory.section import EXTEND, MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
+from namedmap._kernel.memory.section import MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.objects.table import Handle, table
@@ -17,7 +17,6 @@ from namedmap._kernel.status import from_oserror
 from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()
-_WRITE_RIGHTS = MAP_WRITE | EXTEND
 
 
 class SectionHandle(Handle[Section]):
@@ -102,7 +101,7 @@ def _create(
 
 def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHandle:
     granted = section.access_of(access.handle)
-    held = section.open_existing(names.of_existing(name), writing=bool(granted & _WRITE_RIGHTS))
+    held = section.open_existing(names.of_existing(name), writing=bool(granted & section.CHANGES))
     handle = SectionHandle(held, granted)
     table.enter(handle, inherit=inheritable)
     return handle

@@ -34,6 +34,8 @@ _NEVER = protection.NOACCESS | protection.GUARD | protection.NOCACHE | protectio
 
 QUERY, MAP_WRITE, MAP_READ, MAP_EXECUTE, EXTEND = 1, 2, 4, 8, 16
 ALL_ACCESS = 0xF001F
+#: The rights that another user's section may not grant.
+CHANGES = MAP_WRITE | EXTEND
 _FILE_MAP_COPY, _FILE_MAP_EXECUTE = 0x1, 0x20
 
 #: The end of user space: no section is larger.

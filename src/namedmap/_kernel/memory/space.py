@@ -339,7 +339,7 @@ class AddressSpace:
                     with contextlib.suppress(KernelError):  # no mapping is left: the view stays as it was
                         region.renew()
 
-    def strike_guard(self, address: int, length: int) -> int | None:
+    def _strike_guard(self, address: int, length: int) -> int | None:
         """The first guard page in a range, which is none from now on: the alarm comes once."""
         if not self.guarded or not length:
             return None
@@ -354,6 +354,13 @@ class AddressSpace:
                         _change(region, page, page + PAGE, run.protect & ~protection.GUARD)
                         return page
         return None
+
+    def alarm(self, address: int, length: int, status: NTSTATUS) -> None:
+        """Fail with a status if there is a guard page in a range, which is none from now on."""
+        page = self._strike_guard(address, length)
+        if page is not None:
+            detail = f"the page at {page:#x} was a guard page (PAGE_GUARD), which it is no more"
+            raise KernelError(status, detail) from None
 
     def after_fork(self) -> None:
         """In a child: faults on reserved pages must be asked for anew."""

@@ -137,21 +137,18 @@ class HandleTable:
 
     def reference(self, value: int, cls: type[Kernel], access: int = 0) -> Reference[Kernel]:
         """Look up a handle for a call that needs an object of this type and these rights. Use in a with-statement."""
-        found, granted = self.retained(value, cls)
-        if access & ~granted:
-            found.release()
-            raise denied(granted, access)
-        return Reference(found, granted)
+        return self._entry(value, cls).reference(access)
 
     def retained(self, value: int, cls: type[Kernel]) -> tuple[Kernel, int]:
         """The object and access of a handle, with a reference to the object that the caller takes over."""
-        entry = self._entries.get(value)
-        if entry is None or not isinstance(entry.object, cls):
-            entry = self._expected(value, cls)
-        found: Kernel = entry.retained()
-        return found, entry.access
+        entry = self._entry(value, cls)
+        return entry.retained(), entry.access
 
-    def _expected(self, value: int, cls: type[KernelObject]) -> Handle[Any]:
+    def _entry(self, value: int, cls: type[Kernel]) -> Handle[Kernel]:
+        entry = self._entries.get(value)
+        return entry if entry is not None and isinstance(entry.object, cls) else self._expected(value, cls)
+
+    def _expected(self, value: int, cls: type[Kernel]) -> Handle[Kernel]:
         if value in (CURRENT_PROCESS, CURRENT_THREAD):
             raise KernelError(
                 NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH,

@@ -102,7 +102,7 @@ def ReadFile(
     length = call.dword(nNumberOfBytesToRead, "nNumberOfBytesToRead")
     memory = call.buffer(lpBuffer, length, "lpBuffer", writable=True)
     with table.reference(call.handle(hFile), File, _READ_DATA) as file:
-        _strike_guard(memory.address, length, NTSTATUS.STATUS_ACCESS_VIOLATION)
+        space.alarm(memory.address, length, NTSTATUS.STATUS_ACCESS_VIOLATION)
         if memory.owner is None:
             require_writable(memory.address, length)
         offset = None if place is None else _offset(place)
@@ -135,7 +135,7 @@ def WriteFile(
     memory = call.buffer(lpBuffer, length, "lpBuffer", writable=False)
     with table.reference(call.handle(hFile), File) as file:
         _require_writing(file.access, f"handle {hFile}")
-        _strike_guard(memory.address, length, NTSTATUS.STATUS_INVALID_USER_BUFFER)
+        space.alarm(memory.address, length, NTSTATUS.STATUS_INVALID_USER_BUFFER)
         if memory.owner is None:
             require_readable(memory.address, length)
         append = not file.access & _WRITE_DATA
@@ -331,13 +331,6 @@ def CopyFile(lpExistingFileName: Path, lpNewFileName: Path, bFailIfExists: int) 
     entries.copy(lpExistingFileName, lpNewFileName, call.boolean(bFailIfExists))
     call.set_last_error(WinError.ERROR_SUCCESS)
     return True
-
-
-def _strike_guard(address: int, length: int, status: NTSTATUS) -> None:
-    """A transfer that meets a guard page fails as with other bad memory, and the page is none any more."""
-    page = space.strike_guard(address, length)
-    if page is not None:
-        raise KernelError(status, f"the page at {page:#x} was a guard page (PAGE_GUARD), which it is no more")
 
 
 def _counter(out: Out, what: str, place: OVERLAPPED | None) -> ctypes.c_uint32 | None:

@@ -53,8 +53,6 @@ _INHERIT, _PERMANENT, _CASE_INSENSITIVE, _OPENIF = 0x2, 0x10, 0x40, 0x80
 _TOP_DOWN, _LARGE_PAGES, _NO_CHANGE, _RESERVE = 0x100000, 0x20000000, 0x400000, 0x2000
 _IMAGE_INFORMATION_LENGTH = 64
 _MAXIMUM_ALLOWED = 0x02000000
-#: The rights that another user's section may not grant.
-_CHANGES = section.MAP_WRITE | section.EXTEND
 _QUERY_STATE = 1
 _LONGEST_STRING = 0xFFFC  # bytes; a UNICODE_STRING counts them, and the NUL behind them, in 16 bits
 
@@ -88,7 +86,7 @@ def NtCreateSection(
             dword(AllocationAttributes),
             file,
             owner,
-            writing=bool(access & _CHANGES and not asked & _MAXIMUM_ALLOWED),
+            writing=bool(access & section.CHANGES and not asked & _MAXIMUM_ALLOWED),
         )
     except NameTakenError:
         if name is None or flags & _OPENIF:
@@ -102,7 +100,7 @@ def NtCreateSection(
         found.drop_handle()
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, f"{found} exists, and access 0 was asked for")
     if asked & _MAXIMUM_ALLOWED and not found.writable:
-        access &= ~_CHANGES
+        access &= ~section.CHANGES
     out.value = table.insert(found, access, inherit=bool(flags & _INHERIT))
     return NTSTATUS.STATUS_OBJECT_NAME_EXISTS if existed else None
 
@@ -168,7 +166,7 @@ def NtOpenSection(SectionHandle: Out, DesiredAccess: int, ObjectAttributes: Out)
     name, flags = _known(ObjectAttributes)
     if not access:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for")
-    found = section.open_existing(name, writing=bool(access & _CHANGES))
+    found = section.open_existing(name, writing=bool(access & section.CHANGES))
     out.value = table.insert(found, access, inherit=bool(flags & _INHERIT))
 
 

@@ -29,7 +29,6 @@ _INVALID_HANDLE_VALUE = -1
 _EXISTED, _SUCCESS = int(ERROR_ALREADY_EXISTS), int(ERROR_SUCCESS)
 _SEC_MASK = 0xDD800000  # the SEC_* that CreateFileMapping knows; the others make a bad protection
 _SEC_COMMIT = 0x08000000
-_WRITE_RIGHTS = 0x2 | 0x10  # SECTION_MAP_WRITE, SECTION_EXTEND_SIZE
 
 #: A SECURITY_ATTRIBUTES, `byref` or `pointer` of one, or None.
 Attributes = Any
@@ -129,5 +128,5 @@ def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | No
     granted = Section.map_access(section.access_of(access))
     if not granted:
         raise KernelError(NTSTATUS.STATUS_ACCESS_DENIED, "access 0 was asked for: ask for FILE_MAP_READ or more")
-    found = section.open_existing(name, writing=bool(granted & _WRITE_RIGHTS))
+    found = section.open_existing(name, writing=bool(granted & section.CHANGES))
     return table.insert(found, granted, inherit=inherit)
