@@ -40,13 +40,18 @@ class Passable:
     _section: SectionHandle | None = None
     _passage: Passage | None = None
 
-    def _open_passage(self) -> int:
-        """A descriptor that keeps the section alive, to be sent."""
+    def opened_section(self) -> SectionHandle:
+        """The handle, as the platform knows it. Raises ValueError once it is closed."""
         if self._section is None:
             raise ValueError(f"this {type(self).__name__} is closed")
+        return self._section
+
+    def _open_passage(self) -> int:
+        """A descriptor that keeps the section alive, to be sent."""
+        section = self.opened_section()
         if self._passage is None or not self._passage.intact():
             with errors.translated():
-                self._passage = self._section.hand_over()
+                self._passage = section.hand_over()
         return self._passage.fileno()
 
     def _let_go(self) -> None:

@@ -78,12 +78,6 @@ class FileMapping(Passable):
         """The handle, for the functions of namedmap.win32; closed with this object."""
         return self.opened_section().value
 
-    def opened_section(self) -> SectionHandle:
-        """The handle, as the platform knows it. Raises ValueError once it is closed."""
-        if self._section is None:
-            raise ValueError(f"this {type(self).__name__} is closed")
-        return self._section
-
     @property
     def closed(self) -> bool:
         return self._section is None

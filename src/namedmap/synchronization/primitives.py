@@ -8,6 +8,7 @@ is told by a warning and by `abandoned`, since what the mutex protects may be ha
 
 import operator
 import warnings
+from collections.abc import Callable
 from typing import Self, Unpack
 
 from namedmap import _contract as contract
@@ -128,7 +129,38 @@ class Primitive:
         return True
 
 
-class Mutex(Primitive):
+class _Acquired(Primitive):
+    """What is acquired and released, by a with-statement too."""
+
+    release: Callable[..., object]
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Take 1; wait `timeout` seconds at most (0: only try, None: for ever). Returns whether it was taken."""
+        return self._take(self._held, timeout)
+
+    async def acquire_async(self, timeout: float | None = None) -> bool:
+        """`acquire`, without blocking the event loop; a mutex, for the running asyncio task."""
+        return await waits.wait_any_async([self], timeout) is not None
+
+    def give_back(self) -> None:
+        self.release()
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        await self.acquire_async()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+
+class Mutex(_Acquired):
     """A recursive lock between threads, tasks and processes.
 
     >>> with Mutex("example.mutex") as mutex:
@@ -183,10 +215,6 @@ class Mutex(Primitive):
         self.abandoned = False
         return self._take(self._held, timeout)
 
-    async def acquire_async(self, timeout: float | None = None) -> bool:
-        """Acquire for the running asyncio task, without blocking its loop; otherwise as `acquire`."""
-        return await waits.wait_any_async([self], timeout) is not None
-
     def release(self) -> None:
         """Give up one ownership of the calling thread, or of the running task. Raises RuntimeError if neither owns."""
         held = self._held
@@ -228,25 +256,8 @@ class Mutex(Primitive):
             stacklevel=waits.stack_depth(),
         )
 
-    def give_back(self) -> None:
-        self.release()
 
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    async def __aenter__(self) -> Self:
-        await self.acquire_async()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
-
-
-class Semaphore(Primitive):
+class Semaphore(_Acquired):
     """A counter that waits until it is above 0: `acquire` takes 1 from it, `release` adds to it up to its maximum.
 
     >>> slots = Semaphore("example.slots", value=1, maximum=2)
@@ -297,14 +308,6 @@ class Semaphore(Primitive):
             raise self._is_closed()
         return self._held
 
-    def acquire(self, timeout: float | None = None) -> bool:
-        """Take 1; wait `timeout` seconds at most (0: only try, None: for ever). Returns whether it was taken."""
-        return self._take(self._held, timeout)
-
-    async def acquire_async(self, timeout: float | None = None) -> bool:
-        """`acquire`, without blocking the event loop."""
-        return await waits.wait_any_async([self], timeout) is not None
-
     def release(self, count: int = 1) -> int:
         """Add to the value; returns what it was. Raises ValueError above the maximum, or for counts below 1."""
         count = operator.index(count)
@@ -318,9 +321,6 @@ class Semaphore(Primitive):
         except Failure as failure:
             raise errors.translate(failure) from None
 
-    def give_back(self) -> None:
-        self.release()
-
     @property
     def value(self) -> int:
         """What can be taken at the moment."""
@@ -333,20 +333,6 @@ class Semaphore(Primitive):
         held = self._use()
         with errors.translated():
             return held.query()[1]
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    async def __aenter__(self) -> Self:
-        await self.acquire_async()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
 
 
 class Event(Primitive):
