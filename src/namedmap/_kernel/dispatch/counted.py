@@ -161,7 +161,7 @@ class Counted(Dispatcher):
         return TAKEN
 
     def _still_nothing(self, entry: Entry) -> bool:
-        """Whether an queued entry may go on sleeping: a glance that costs less than an attempt."""
+        """Whether a queued entry may go on sleeping: a glance that costs less than an attempt."""
         with self.mutex:
             words = self.words
             entry.sequence = words[SEQUENCE]

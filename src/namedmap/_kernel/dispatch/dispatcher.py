@@ -13,8 +13,8 @@ The state is ten words in the control page, changed under the object's guard (bu
     PULSED        an auto-reset event was pulsed: one of the latter, to whom it was the last one missing, may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
-releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. Who enlists later finds
-GENERATION as he saw it, and leaves the permits alone, unless nobody (a stopped process) collects them.
+releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. Who is queued later
+finds GENERATION as he saw it, and leaves the permits alone, unless nobody (a stopped process) collects them.
 The kernel counts the queued, by locks (see `locks`, WAITERS), so that a permit for a thread that was killed is
 noticed, and is there for everybody.
 

@@ -52,7 +52,7 @@ class Lined(Protocol):
         """How many could take it, at a glance."""
 
     def ready(self, entry: Entry) -> bool:
-        """Whether an attempt of an queued entry could succeed, at a glance."""
+        """Whether an attempt of a queued entry could succeed, at a glance."""
 
     def settle_old(self) -> None:
         """Look for what deaths have left."""

@@ -213,7 +213,7 @@ class Mutant(Dispatcher):
         return result
 
     def _still_owned(self, entry: Entry) -> bool:
-        """Whether an queued entry may go on sleeping: a glance that costs less than an attempt."""
+        """Whether a queued entry may go on sleeping: a glance that costs less than an attempt."""
         with self.mutex:
             words = self.words
             entry.sequence = words[SEQUENCE]

@@ -60,7 +60,7 @@ class Waitable:
         """Begin to wait: what is posted from now on may go to this entry."""
 
     def attempt(self, entry: Entry, owner: Owner) -> int | None:
-        """Take the object for an queued entry, whose wait ends with it; else prepare the entry to sleep."""
+        """Take the object for a queued entry, whose wait ends with it; else prepare the entry to sleep."""
         return self.take(owner)
 
     def may_try(self, entry: Entry, owner: Owner) -> bool:
