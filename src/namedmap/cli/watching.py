@@ -14,7 +14,6 @@ from namedmap.cli import _app, _output, _values
 from namedmap.cli._values import name_argument, seconds
 from namedmap.cli.listing import state
 from namedmap.cli.naming import structure
-from namedmap.files import DumpLine
 
 #: Bytes that are watched if not said otherwise: what fits on a screen.
 _SCREEN = 256
@@ -174,11 +173,13 @@ def _picture(sight: Sight, before: Sight | None, offset: int) -> Any:
 def _hex(data: bytes, old: bytes, offset: int) -> Any:
     from rich.text import Text
 
+    from namedmap.files import DumpLine
+
     text = Text()
     for start in range(0, len(data), _ROW):
         line = DumpLine(offset + start, data[start : start + _ROW], _ROW)
         shown = Text(f"{line}\n")
-        shown.stylize("dim", 0, 8)
+        shown.stylize("dim", 0, line.columns(0)[0][0])
         for index, byte in enumerate(line.data):
             for begin, end in line.columns(index) if byte != old[start + index] else ():
                 shown.stylize("reverse", begin, end)

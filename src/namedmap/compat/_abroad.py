@@ -7,7 +7,6 @@ Most of what they stand for is nothing here: a window to hide, a console to leav
 import contextlib
 import ctypes
 import errno
-import functools
 import gc
 import getpass
 import os
@@ -102,8 +101,7 @@ def os_names(module: ModuleType) -> dict[str, Any]:
     names: dict[str, Any] = {"name": "nt", "environ": _environment(), "startfile": startfile}
     names |= {"add_dll_directory": _DLLDirectory, "getlogin": getpass.getuser}
     names |= dict.fromkeys(("O_BINARY", "O_NOINHERIT", "O_RANDOM", "O_SEQUENTIAL", "O_SHORT_LIVED", "O_TEXT"), 0)
-    environ = names["environ"]
-    names["getenv"] = lambda key, default=None: environ.get(key, default)
+    names["getenv"] = names["environ"].get
     return names
 
 
@@ -262,9 +260,8 @@ class _Code:
         return None if error.errno is None else _CODES.get(error.errno, 31)
 
 
-@functools.cache
-def give_errors_codes() -> bool:
-    """Let every OSError have `winerror`; whether that could be had.
+def give_errors_codes() -> None:
+    """Let every OSError have `winerror`, where that can be had.
 
     CPython lets nobody add to a class of its own but through the dictionary behind the proxy. The garbage collector
     knows that one; PyType_Modified makes the interpreter forget what it has looked up.
@@ -274,5 +271,4 @@ def give_errors_codes() -> bool:
             if isinstance(attributes, dict) and "__init__" in attributes:
                 attributes["winerror"] = _Code()
                 ctypes.pythonapi.PyType_Modified(ctypes.py_object(OSError))
-                return getattr(OSError(errno.ENOENT, ""), "winerror", None) == 2
-    return False
+                return

@@ -161,12 +161,10 @@ def wide(value: Any, call: Call) -> str | None:
 def narrow(value: Any, call: Call) -> str | None:
     """The text of an LPCSTR."""
     value = _plain(value)
-    if value is None or isinstance(value, str):
-        return value
     if isinstance(value, _WIDE_STRINGS) or _element(value) in (ctypes.c_wchar, _wide.c_wchar):
         return wide(value, call)
-    where = place(value, call)
-    return from_ansi(where.text(1)) if where else None
+    found = narrow_bytes(value, call)
+    return from_ansi(found) if isinstance(found, bytes) else found
 
 
 def narrow_bytes(value: Any, call: Call) -> bytes | str | None:

@@ -20,16 +20,12 @@ _LAUNCHER = str(_PACKAGE / "compat" / "launching" / "launch.py")
 #: What Popen takes on Windows only. It has no effect here.
 _WINDOWS_ONLY = {"startupinfo": None, "creationflags": 0}
 
-_followed = False
 
-
+@functools.cache
 def follow() -> None:
     """Let what this process starts have the stand-ins from now on; without effect the second time."""
-    global _followed
-    if not _followed:
-        _followed = True
-        popen: Any = subprocess.Popen
-        popen.__init__ = _following(popen.__init__)
+    popen: Any = subprocess.Popen
+    popen.__init__ = _following(popen.__init__)
 
 
 def _following(start: Callable[..., None]) -> Callable[..., None]:
@@ -64,7 +60,9 @@ def launched(args: Any, executable: Any = None) -> Any:
 
 
 def _is_python(word: str) -> bool:
-    return bool(sys.executable) and (word == sys.executable or shutil.which(word) == sys.executable)
+    if not sys.executable or word == sys.executable:
+        return bool(sys.executable)
+    return word == os.path.basename(sys.executable) and shutil.which(word) == sys.executable
 
 
 def _program_at(words: Sequence[str]) -> int | None:

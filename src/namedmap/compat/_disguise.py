@@ -106,8 +106,6 @@ _TOLD: dict[str, dict[str, Any] | Callable[[types.ModuleType], dict[str, Any]]] 
         "win32_edition": lambda: "Professional",
         "win32_is_iot": lambda: False,
     },
-    "ctypes": _TYPES,
-    "ctypes.wintypes": {},
     "struct": {"Struct": _Struct, **{function.__name__: _with_format(function) for function in _FORMATTED}},
 }
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -174,7 +172,7 @@ def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.Modu
             return importlib.import_module(f"{builtin.__name__}.{name}")
         module = real(name, globals, locals, fromlist, level)
         known = getattr(module, "__name__", "")
-        if level or known not in _TOLD or not globals:
+        if level or not globals or (known not in told and known not in _TOLD):
             return module
         if not _is_own(globals.get("__name__"), globals.get("__file__")):
             return module

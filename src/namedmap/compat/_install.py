@@ -76,10 +76,11 @@ class _Install:
     """What a child that is not forked unpickles before anything else, and is installed by."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _install_in_child, (_disguise.installed, sorted(_disguise.own_packages))
+        return install_all, (_disguise.installed, sorted(_disguise.own_packages))
 
 
-def _install_in_child(windows: bool, packages: list[str]) -> None:
+def install_all(windows: bool, packages: list[str]) -> None:
+    """Install for the main module, and for packages that are the program's own."""
     install(windows=windows)
     for package in packages:
         install(windows=windows, package=package)

@@ -4,7 +4,6 @@ A program that declares no restype gets an int of 32 bits, as on Windows, where 
 low. Here they are not, unless one asks for them.
 """
 
-import threading
 from collections.abc import Callable
 
 from namedmap._platform import functions
@@ -15,7 +14,6 @@ _GRANULARITY = 0x10000
 _FIRST, _LAST = 0x2000_0000, 0x7000_0000
 _LONGEST_STEP = 0x100_0000
 
-_lock = threading.Lock()
 _next = _FIRST
 
 
@@ -51,8 +49,7 @@ def _placed(call: Callable[[int], int | None]) -> int | None:
         while base < end:
             found = call(base)
             if found is not None:
-                with _lock:
-                    _next = base + _GRANULARITY
+                _next = base + _GRANULARITY
                 return found
             if functions.GetLastError() != ERROR_INVALID_ADDRESS:
                 return None

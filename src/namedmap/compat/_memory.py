@@ -10,8 +10,8 @@ import mmap
 from namedmap import errors
 from namedmap._failure import Failure
 from namedmap._platform import memory
+from namedmap.winerror import WinError
 
-_ERROR_NOACCESS = 998
 _PAGE = mmap.PAGESIZE
 
 
@@ -86,4 +86,4 @@ def probe(where: int, size: int) -> None:
 
 
 def _violation(what: str, where: int) -> errors.Error:
-    return errors.of(_ERROR_NOACCESS, f"exception: access violation {what} {where:#018x}")
+    return errors.of(int(WinError.ERROR_NOACCESS), f"exception: access violation {what} {where:#018x}")

@@ -329,7 +329,8 @@ def _watched(name: str) -> Any:
         where = source if name == "from_address" else _addressof(made)
         # A map with a tag name, or a memoryview of one.
         named = getattr(getattr(source, "obj", source), "_section", None) is not None
-        if named or memory.is_view(where):
+        # A copy is the program's own, whatever it was copied from.
+        if named or (name != "from_buffer_copy" and memory.is_view(where)):
             warn_of_longs(cls)
             for laying in _LAYING if "from_address" in vars(cls) else ():
                 delattr(cls, laying)

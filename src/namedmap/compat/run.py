@@ -80,9 +80,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _install_all(windows: bool, own: list[str]) -> None:
     _children.follow()
-    _install.install(windows=windows)
-    for name in own:
-        _install.install(windows=windows, package=name.partition(".")[0])
+    _install.install_all(windows, [name.partition(".")[0] for name in own])
 
 
 # -- what to run -------------------------------------------------------------------------------------------------------

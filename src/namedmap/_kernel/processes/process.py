@@ -13,8 +13,7 @@ from namedmap._kernel.linux import natives, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
-
-STILL_ACTIVE = 259
+from namedmap.constants import STILL_ACTIVE
 
 #: PIDFD_GET_INFO (Linux 6.15 for this use): the wait status of a process that has been waited for.
 _GET_INFO, _INFO, _EXIT = 0xC040FF0B, struct.Struct("Q52xi"), 1 << 3

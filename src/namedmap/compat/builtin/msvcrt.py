@@ -16,7 +16,6 @@ from namedmap import errors as _errors
 from namedmap._platform import files as _files
 from namedmap._platform import functions as _functions
 from namedmap.access import parse as _parse
-from namedmap.types import OVERLAPPED as _OVERLAPPED
 
 LK_UNLCK, LK_LOCK, LK_NBLCK, LK_RLCK, LK_NBRLCK = range(5)
 #: How often LK_LOCK tries, a second apart. Source: _locking (C).
@@ -54,22 +53,22 @@ def locking(fd: int, mode: int, nbytes: int, /) -> None:
     position, handle = _os.lseek(fd, 0, _os.SEEK_CUR), get_osfhandle(fd)
     low, high = position & 0xFFFFFFFF, position >> 32
     if mode == LK_UNLCK:
-        _refuse(_functions.UnlockFile(handle, low, high, nbytes, 0), _errno.EACCES)
+        if not _functions.UnlockFile(handle, low, high, nbytes, 0):
+            raise _refusal(_errno.EACCES)
         return
-    tries = 1 if mode in (LK_NBLCK, LK_NBRLCK) else _TRIES
-    flags = int(_c.LOCKFILE_FAIL_IMMEDIATELY | _c.LOCKFILE_EXCLUSIVE_LOCK)
-    while not _functions.LockFileEx(handle, flags, 0, nbytes, 0, _OVERLAPPED(0, 0, low, high)):
+    patient = mode in (LK_LOCK, LK_RLCK)
+    tries = _TRIES if patient else 1
+    while not _functions.LockFile(handle, low, high, nbytes, 0):
         tries -= 1
         if not tries or _functions.GetLastError() != _c.ERROR_LOCK_VIOLATION:
-            _refuse(False, _errno.EDEADLOCK if mode in (LK_LOCK, LK_RLCK) and not tries else _errno.EACCES)
+            raise _refusal(_errno.EDEADLOCK if patient and not tries else _errno.EACCES)
         _time.sleep(1)
 
 
-def _refuse(succeeded: object, code: int) -> None:
-    """Raise what the C library's function reports for a failed call."""
-    if not succeeded:
-        reason = _functions.FormatMessage(_c.FORMAT_MESSAGE_FROM_SYSTEM, None, _functions.GetLastError())
-        raise OSError(code, f"{_os.strerror(code)}: {reason}")
+def _refusal(code: int) -> OSError:
+    """What the C library's function reports for a failed call."""
+    reason = _functions.FormatMessage(_c.FORMAT_MESSAGE_FROM_SYSTEM, None, _functions.GetLastError())
+    return OSError(code, f"{_os.strerror(code)}: {reason}")
 
 
 def setmode(fd: int, mode: int, /) -> int:

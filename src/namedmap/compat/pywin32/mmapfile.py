@@ -53,7 +53,7 @@ class mmapfile:
         self._file: _FileHandle | None = None
         self._section: _Section | None = None
         self._view: _View | None = None
-        self._name, self._position = Name, 0
+        self._name, self._position = Name or None, 0
         # Each method is one step for other threads, as it is in pywin32. Again for the same: a signal handler.
         self._lock = _threading.RLock()
         try:
@@ -86,13 +86,13 @@ class mmapfile:
         """Create or open the section; whether it is new."""
         try:
             section, created = (
-                _sections.create(self._name or None, size, _ACCESS)
+                _sections.create(self._name, size, _ACCESS)
                 if self._file is None
-                else self._file.create_section(self._name or None, size, _ACCESS)
+                else self._file.create_section(self._name, size, _ACCESS)
             )
         except _Failure as failure:
             raise error(failure.winerror, "CreateFileMapping", failure.detail) from None
-        self._section = _Section(section, self._name or None, _ACCESS, created=created)
+        self._section = _Section(section, self._name, _ACCESS, created=created)
         return created
 
     def _map(self, offset: int, size: int) -> None:

@@ -11,8 +11,7 @@ from namedmap.compat.pywin32.pywintypes import error as error
 from namedmap.compat.pywin32.win32api import GetCurrentProcess as GetCurrentProcess
 from namedmap.compat.pywin32.win32api import GetCurrentProcessId as GetCurrentProcessId
 from namedmap.compat.pywin32.win32api import TerminateProcess as TerminateProcess
-
-STILL_ACTIVE = 259
+from namedmap.constants import STILL_ACTIVE as STILL_ACTIVE
 
 if _typing.TYPE_CHECKING:
 
