@@ -4,8 +4,6 @@ No call of ours hits those files, no lock seems to have been taken, and the erro
 """
 
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,12 +11,11 @@ import pytest
 
 from calls import object_files, sweep
 from calls.kinds import Kind, each_kind, gone
-from child import Child, Spawn, eventually
+from child import Child, Spawn, eventually, pypi
 from namedmap import win32
 
 NAME = "closed"
 INVALID = int(win32.ERROR_INVALID_HANDLE)
-_UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
 #: `take_over(directory)`: close everything, and give the numbers to files, each with ten bytes; `harmed()`: those whose
 #: content, length or locks are not as they were, or that are closed.
@@ -313,12 +310,7 @@ class TestForks:
     def test_a_daemon(self, spawn: Spawn, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
         """python-daemon's DaemonContext forks twice and closes everything that it does not know."""
         place = tmp_path_factory.mktemp("daemon")
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-        options = ["--retries", "1", "--timeout", "20", "--no-compile", "--target", str(place), "python-daemon==3.1.2"]
-        done = subprocess.run([*pip, *options], capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode and _UNREACHABLE.search(done.stderr):
-            pytest.skip(f"PyPI cannot be reached: {done.stderr.strip().splitlines()[-1]}")
-        assert not done.returncode, done.stderr
+        pypi.install(place, "python-daemon==3.1.2")
         report = tmp_path / "report"
         program = spawn(
             f"""

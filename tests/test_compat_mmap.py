@@ -19,6 +19,7 @@ import pytest
 
 import namedmap
 from child import Spawn
+from child.stdlib import passes
 from namedmap.compat import mmap
 
 NAME = "compat-mmap"
@@ -65,12 +66,7 @@ def test_of_the_standard_library(case: Any, method: str, tmp_path: Path, monkeyp
     if f"{case.__name__}.{method}" in EXCLUDED:
         pytest.skip(reason=EXCLUDED[f"{case.__name__}.{method}"])
     monkeypatch.chdir(tmp_path)
-    result = unittest.TestResult()
-    case(method).run(result)
-    assert not result.errors + result.failures, "\n".join(text for _, text in result.errors + result.failures)
-    if result.skipped:
-        assert "requires Windows" not in result.skipped[0][1]
-        pytest.skip(reason=result.skipped[0][1])
+    passes(case(method), never_skipped_for="requires Windows")
 
 
 class TestSignatures:

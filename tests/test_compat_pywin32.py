@@ -20,7 +20,7 @@ import pytest
 
 import namedmap
 from calls import object_files
-from child import Spawn
+from child import Spawn, pypi
 from namedmap import win32
 from namedmap.compat import pywin32
 
@@ -56,10 +56,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of pywin32, from PyPI. Its code is Windows', its tests and demos are Python."""
     place = tmp_path_factory.mktemp("pywin32")
     platform = ["--only-binary=:all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp"]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *platform, "-d", str(place), _RELEASE]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    if result.returncode:
-        pytest.skip(reason=f"{_RELEASE} cannot be had: {result.stderr.strip()[-200:]}")
+    pypi.pip("download", "--no-deps", *platform, "-d", str(place), _RELEASE, or_skip=f"{_RELEASE} cannot be had")
     for wheel in place.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(place)

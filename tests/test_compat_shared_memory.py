@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import namedmap
 from child import WATCHDOG, Spawn
+from child.stdlib import passes
 from namedmap.compat import shared_memory
 from namedmap.compat.shared_memory import ShareableList, SharedMemory
 
@@ -88,11 +89,7 @@ def test_of_the_standard_library(method: str, instead: None) -> None:
     """Passes as it does with the standard library's module on Windows."""
     if method in EXCLUDED:
         pytest.skip(reason=EXCLUDED[method])
-    result = unittest.TestResult()
-    _case()(method).run(result)
-    assert not result.errors + result.failures, "\n".join(text for _, text in result.errors + result.failures)
-    if result.skipped:
-        pytest.skip(reason=result.skipped[0][1])
+    passes(_case()(method))
 
 
 def _run(script: str, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import namedmap
+from child.stdlib import passes
 from namedmap import nt
 
 mixins = pytest.importorskip("test._test_multiprocessing", reason="this Python has no test package")
@@ -175,8 +176,4 @@ def test_of_the_standard_library(case: Any, method: str) -> None:
     """Passes as it does with multiprocessing's own objects."""
     if f"{case.__name__}.{method}" in EXCLUDED:
         pytest.skip(reason=EXCLUDED[f"{case.__name__}.{method}"])
-    result = unittest.TestResult()
-    case(method).run(result)
-    assert not result.errors + result.failures, "\n".join(text for _, text in result.errors + result.failures)
-    if result.skipped:
-        pytest.skip(reason=result.skipped[0][1])
+    passes(case(method))

@@ -258,7 +258,13 @@ class TestRun:
 
     def _said(self, directory: Path, *words: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, *words], cwd=directory, env=environment(), capture_output=True, text=True, check=False
+            [sys.executable, *words],
+            cwd=directory,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         return done.returncode, done.stderr
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from child import WATCHDOG, eventually
+from child import WATCHDOG, eventually, pypi
 from namedmap import Mutex
 
 WORKERS, CLIENTS, REQUESTS = 3, 6, 20
@@ -45,15 +45,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of this test's own with what is installed for it."""
     place = tmp_path_factory.mktemp("libraries")
     wanted = ("gevent", "eventlet", "gunicorn", "celery")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--only-binary", ":all:", "--no-cache-dir", "--target", str(place), *wanted]
-    try:
-        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=5 * WATCHDOG, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("pip did not install gevent, eventlet, gunicorn and celery in good time")
-    if done.returncode:
-        pytest.skip(f"pip cannot install gevent, eventlet, gunicorn and celery here: {done.stderr[-300:]}")
-    return place
+    return pypi.install(place, "--only-binary", ":all:", *wanted, or_skip="pip cannot install them for this Python")
 
 
 def environment(libraries: Path, *more: Path) -> dict[str, str]:

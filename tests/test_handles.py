@@ -33,7 +33,7 @@ GARBAGE = (None, 0, 4 * 12345, 0xDEADBEE0, 2**31 - 4, 2**40, 2**63, 2**64 - 12, 
 KINDS = ("section", "mutex", "semaphore", "event", "file", "process")
 
 
-def make(kind: str, tmp_path: Path | None = None) -> int:
+def make(kind: str) -> int:
     """A handle to a fresh object of a kind."""
     made: int | None
     match kind:

@@ -13,7 +13,7 @@ from calls import message, sweep
 from calls.kernel import inbox as module
 from calls.kernel import namespace, procfs
 from child import NOBODY, Child, Spawn, known_in
-from child.users import needs_root
+from child.users import needs_root, unshared
 from namedmap import win32
 
 UNKNOWN = 0x7FFFFFF0
@@ -307,7 +307,7 @@ class TestWhoIsMeant:
             os.close(end); os.waitpid(second, 0)
             namespace.current().sweep()
             """,
-            wrapper=("unshare", "--pid", "--fork", "--mount-proc"),
+            wrapper=unshared("--pid", "--fork", "--mount-proc"),
         )
         assert child.line() == "True False True"
         assert child.line() == "False True"

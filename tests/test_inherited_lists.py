@@ -117,7 +117,12 @@ class TestTaken:
         handle = create("listed")
         assert win32.SetHandleInformation(handle, win32.HANDLE_FLAG_INHERIT, win32.HANDLE_FLAG_INHERIT)
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, "0"], close_fds=False, capture_output=True, text=True, check=False
+            [sys.executable, "-c", PROGRAM, "0"],
+            close_fds=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert (done.stdout, done.stderr) == (f"True [{handle}]\n", "")
         close(handle)
@@ -138,7 +143,12 @@ class TestTaken:
             f"sys.argv[1] = str(files[0])\nexec({PROGRAM!r})\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", program, "0"], close_fds=False, capture_output=True, text=True, check=False
+            [sys.executable, "-c", program, "0"],
+            close_fds=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.stdout == "True []\n", done.stderr
         assert "RuntimeWarning" in done.stderr

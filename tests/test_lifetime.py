@@ -1,7 +1,6 @@
 """How long objects and names live: with the last handle in any process, through every kind of end."""
 
 import gc
-import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +25,7 @@ from calls import (
 from calls.kernel import locks
 from calls.kinds import Kind, each_kind, gone
 from child import WATCHDOG, Child, Spawn, eventually
+from child.users import unshared
 from namedmap import win32
 from namedmap.compat import mmap
 
@@ -272,17 +272,6 @@ class TestThreads:
         child.end()
 
 
-CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-
-
-def container_works() -> bool:
-    try:
-        done = subprocess.run([*CONTAINER, "true"], capture_output=True, timeout=WATCHDOG, check=False)
-    except FileNotFoundError:
-        return False
-    return done.returncode == 0
-
-
 class SharedMemory(mmap.mmap):
     """One that can refer to itself."""
 
@@ -310,9 +299,7 @@ class TestContainers:
 
     @pytest.fixture
     def container(self, spawn: Spawn) -> Child:
-        if not container_works():
-            pytest.skip("unshare --pid is not installed or not allowed here")
-        return spawn(wrapper=CONTAINER)
+        return spawn(wrapper=unshared("--pid", "--fork", "--mount-proc", "--kill-child"))
 
     def test_objects_are_shared_and_counted(self, container: Child) -> None:
         """Names, memory and handle counts are the same on both sides."""

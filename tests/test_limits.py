@@ -4,11 +4,9 @@ Filesystems are mounted and limits set for children only: mounts in a mount name
 memory by a cgroup.
 """
 
-import contextlib
 import ctypes
 import os
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 
 from calls import close, create, handle_count, message, object_files, view
 from child import WATCHDOG, Child, Spawn
-from child.users import needs_root
+from child.users import memory_limit, needs_root
 from namedmap import win32
 
 PAGE = 4096
@@ -320,18 +318,6 @@ class TestResourceLimits:
         assert object_files() == []
 
 
-def memory_cgroup() -> tuple[Path, str]:
-    """Where a memory cgroup can be made, and the name of its limit."""
-    for mount, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-        directory = Path(mount, f"namedmap-test-{uuid.uuid4().hex[:8]}")
-        with contextlib.suppress(OSError):
-            directory.mkdir()
-            if (directory / limit).exists() and os.access(directory / limit, os.W_OK):
-                return directory, limit
-            directory.rmdir()
-    pytest.skip("no memory cgroup can be made here (not mounted, not root, or not delegated)")
-
-
 class TestMemoryLimit:
     """A container with a memory limit, where an allocation above it is not an error but an OOM kill."""
 
@@ -339,15 +325,11 @@ class TestMemoryLimit:
 
     @pytest.fixture
     def confined(self, spawn: Spawn) -> Iterator[Child]:
-        directory, limit = memory_cgroup()
-        try:
-            (directory / limit).write_text(str(self.LIMIT))
+        with memory_limit(self.LIMIT) as confine:
             child = spawn()
-            (directory / "cgroup.procs").write_text(str(child.pid))
+            confine(child.pid)
             yield child
             child.end()
-        finally:
-            directory.rmdir()
 
     @needs_root
     @pytest.mark.parametrize("name", ["'big'", "None"])

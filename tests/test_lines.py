@@ -3,13 +3,13 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from calls.kernel import Dispatcher, Line
-from calls.sync import Helpers
+from calls.sync import Helper, Helpers
 from child import WATCHDOG, Spawn, eventually, forked
 from namedmap import Event, Mutex, Semaphore, wait_all_async, wait_any_async
 from test_asyncio_waits import auto, begun, cancelled, run
@@ -301,15 +301,9 @@ class TestCompany:
 
         async def main() -> None:
             tasks = await begun(*[event.wait_async() for _ in range(3)])
-            with forked(lambda: run_apart(child())):
+            with forked(lambda: Helper().do(lambda: run(child()))):
                 event.set()
             assert all(await asyncio.gather(*tasks))
-
-        def run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
-            thread = threading.Thread(target=lambda: run(coroutine))
-            thread.start()
-            thread.join(WATCHDOG)
-            assert not thread.is_alive()
 
         run(main())
 

@@ -7,17 +7,15 @@ documentation shows: a few lines that print what they have read.
 import contextlib
 import ctypes
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from child import Child, Spawn
+from child import Child, Spawn, pypi
 from namedmap import win32
 from programs import telemetry
 
@@ -33,20 +31,14 @@ ALONE = (
     "portalocker==2.10.1",
     "plumbum==1.9.0",
 )
-_UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A directory with the programs installed in it."""
     place = tmp_path_factory.mktemp("programs")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    options = ["--retries", "1", "--timeout", "20", "--no-compile", "--target", str(place)]
     for wanted in (PROGRAMS, ("--no-deps", *ALONE)):
-        done = subprocess.run([*pip, *options, *wanted], capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode and _UNREACHABLE.search(done.stderr):
-            pytest.skip(f"PyPI cannot be reached: {done.stderr.strip().splitlines()[-1]}")
-        assert not done.returncode, done.stderr
+        pypi.install(place, *wanted)
     return str(place)
 
 

@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import namedmap
 from calls import close, message, unmap, view
 from calls.kernel import libc, pagemap
 from child import Spawn
-from child.users import needs_root
+from child.users import mounted, needs_root, unshared
 from namedmap import inspection, win32
 
-WITHOUT_PROC = ("unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "-")
+WITHOUT_PROC = ("--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "-")
 
 
 @needs_root
@@ -38,11 +37,11 @@ class TestWithoutProc:
     @pytest.mark.parametrize("name", ["None", "'x'", "'Global\\\\x'"])
     def test_objects_work(self, spawn: Spawn, code: str, name: str) -> None:
         """All kinds, unnamed and named."""
-        spawn(wrapper=WITHOUT_PROC).run(code.format(name))
+        spawn(wrapper=unshared(*WITHOUT_PROC)).run(code.format(name))
 
     def test_between_threads_tasks_and_processes(self, spawn: Spawn) -> None:
         """Waits are ended by another thread and by another process; a forked child has its own objects."""
-        one, two = spawn(wrapper=WITHOUT_PROC), spawn(wrapper=WITHOUT_PROC)
+        one, two = spawn(wrapper=unshared(*WITHOUT_PROC)), spawn(wrapper=unshared(*WITHOUT_PROC))
         one.run("""
             import asyncio
             async def locked():
@@ -59,7 +58,7 @@ class TestWithoutProc:
 
     def test_a_file_that_cannot_be_mapped(self, spawn: Spawn, a_dat: Path) -> None:
         """It is not said to be missing."""
-        child = spawn(wrapper=WITHOUT_PROC)
+        child = spawn(wrapper=unshared(*WITHOUT_PROC))
         child.run(f"""
             try: namedmap.map_file({str(a_dat)!r}); found = None
             except OSError as error: found = [isinstance(error, FileNotFoundError), str(error)]
@@ -70,7 +69,7 @@ class TestWithoutProc:
 
     def test_handles(self, spawn: Spawn) -> None:
         """An id is an id, and what cannot be duplicated says why."""
-        child = spawn(wrapper=WITHOUT_PROC)
+        child = spawn(wrapper=unshared(*WITHOUT_PROC))
         assert child.value("win32.GetCurrentProcessId() == os.getpid()")
         child.run("p, out = win32.OpenProcess(0x40, False, os.getppid()), win32.HANDLE()")
         assert not child.value("win32.DuplicateHandle(-1, create(None), p, out, 0, False, 2)")
@@ -105,13 +104,8 @@ class TestInodes:
 
     @pytest.fixture
     def root(self, tmp_path: Path) -> Iterator[Path]:
-        root = tmp_path / "root"
-        root.mkdir()
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "nr_inodes=12,mode=1777", "none", str(root)], check=True, capture_output=True
-        )
-        yield root
-        subprocess.run(["umount", "-l", str(root)], check=True)
+        with mounted("tmpfs", tmp_path / "root", "nr_inodes=12,mode=1777") as root:
+            yield root
 
     @pytest.mark.parametrize("name", ["'new'", "'Global\\\\new'"])
     def test_the_dead_make_room(self, spawn: Spawn, root: Path, name: str) -> None:

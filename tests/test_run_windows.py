@@ -105,8 +105,8 @@ class TestModules:
         """The events of the console interrupt and end a child, in its own process group or not."""
         text = """
             import os, signal, subprocess, sys
-            code = "import signal, sys, time\\nsignal.signal(signal.SIGBREAK, lambda *_: sys.exit(3))\\n" \\
-                   "try:\\n    print('up', flush=True)\\n    time.sleep(60)\\nexcept KeyboardInterrupt:\\n    sys.exit(4)"
+            code = "import signal, sys, time\\nsignal.signal(signal.SIGBREAK, lambda *_: sys.exit(3))\\ntry:\\n" \\
+                   "    print('up', flush=True)\\n    time.sleep(60)\\nexcept KeyboardInterrupt:\\n    sys.exit(4)"
             for event in (signal.CTRL_C_EVENT, signal.CTRL_BREAK_EVENT):
                 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
                                          creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)

@@ -1,16 +1,13 @@
 """A container with little memory: many small objects, until no more fit, end in an error and not in an OOM kill."""
 
 import contextlib
-import os
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from calls.kernel import KernelError, limits
 from child import Child, Spawn
-from child.users import needs_root
+from child.users import memory_limit, needs_root
 from namedmap import win32
 
 LIMIT = 64 << 20
@@ -19,19 +16,9 @@ LIMIT = 64 << 20
 @pytest.fixture
 def confined(spawn: Spawn) -> Iterator[Child]:
     """A process that may have 64 MiB."""
-    for mount, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-        directory = Path(mount, f"namedmap-test-{uuid.uuid4().hex[:8]}")
-        with contextlib.suppress(OSError):
-            directory.mkdir()
-            if os.access(directory / limit, os.W_OK):
-                break
-            directory.rmdir()
-    else:
-        pytest.skip("no memory cgroup can be made here (not mounted, not root, or not delegated)")
-    try:
-        (directory / limit).write_text(str(LIMIT))
+    with memory_limit(LIMIT) as confine:
         child = spawn()
-        (directory / "cgroup.procs").write_text(str(child.pid))
+        confine(child.pid)
         child.run("""
             import resource
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -40,8 +27,6 @@ def confined(spawn: Spawn) -> Iterator[Child]:
         """)
         yield child
         child.end()
-    finally:
-        directory.rmdir()
 
 
 @needs_root

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -19,11 +18,10 @@ import pytest
 
 import namedmap
 from calls import object_files, sweep
-from child import WATCHDOG
+from child import WATCHDOG, eventually, pypi
 
 UWSGI = "uwsgi==2.0.31"
 WORKERS, CLIENTS, REQUESTS = 4, 6, 250
-_UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
 #: Each request counts, in shared memory under a mutex, and notes its worker at the place of its number.
 PROGRAM = """
@@ -58,16 +56,7 @@ def uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("cc") is None:
         pytest.skip("uWSGI is built from its source, and there is no C compiler (cc)")
     place = tmp_path_factory.mktemp("uwsgi")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--retries", "1", "--timeout", "20", "--no-compile", "--target", str(place)]
-    try:
-        done = subprocess.run([*pip, *options, UWSGI], capture_output=True, text=True, timeout=900, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("uWSGI was not built within 15 minutes")
-    if done.returncode:
-        reason = "PyPI cannot be reached" if _UNREACHABLE.search(done.stderr) else "uWSGI cannot be built here"
-        pytest.skip(f"{reason}: {done.stderr.strip().splitlines()[-1]}")
-    return place / "bin" / "uwsgi"
+    return pypi.install(place, UWSGI, seconds=900, or_skip="uWSGI cannot be built here") / "bin" / "uwsgi"
 
 
 class Server:
@@ -118,11 +107,12 @@ def serve(uwsgi: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
                 )
         started.append(process)
         server = Server(process, port)
-        deadline = time.monotonic() + WATCHDOG
-        while server.ask() is None:
+
+        def answers() -> bool:
             assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return server.ask() is not None
+
+        eventually(answers, "uWSGI's first answer")
         return server
 
     yield start
@@ -175,9 +165,7 @@ class TestCounting:
         assert killed
         assert numbers
         assert len(set(numbers)) == len(numbers)
-        deadline = time.monotonic() + WATCHDOG
-        while (last := server.ask()) is None:
-            assert time.monotonic() < deadline
+        last = eventually(server.ask, "an answer after the kills")
         assert 1 + len(numbers) < last[0] <= REQUESTS + 2 + 60
         memory.close()
         assert any("uwsgi" in path for path in object_files())

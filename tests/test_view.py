@@ -17,7 +17,7 @@ import pytest
 
 import namedmap
 from child import Spawn
-from child.users import needs_root
+from child.users import needs_root, unshared
 from namedmap import FileMapping, View
 from namedmap.errors import AccessDeniedError, BadValueError, PageError
 
@@ -713,7 +713,7 @@ class TestVanishing:
                 left = os.path.exists(place + "/solid") and os.stat(place + "/solid").st_size
                 say(type(error).__name__, error.winerror == win32.ERROR_DISK_FULL, int(left))
             """,
-            wrapper=("unshare", "-m"),
+            wrapper=unshared("-m"),
         )
         first = child.line()
         if first == "cannot mount":

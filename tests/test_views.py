@@ -16,7 +16,6 @@ from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
-HIGHEST = 0x7FFFFFFEFFFF
 
 
 class TestPlace:

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import ClassVar
 
 import pytest
@@ -37,6 +35,7 @@ from calls.sync import (
     waiters,
 )
 from child import WATCHDOG, Child, Spawn, forked
+from child.users import unshared
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("tidy")
@@ -541,13 +540,6 @@ class TestForkDuringWaits:
             assert win32.SetEvent(go_on)
 
 
-def can_unshare(*flags: str) -> bool:
-    """Whether this machine lets us make such namespaces."""
-    with suppress(OSError):
-        return subprocess.run(["unshare", *flags, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
-    return False
-
-
 @pytest.mark.leaves_dead_files
 class TestContainers:
     """Processes that share the directory of names, but number themselves and their threads alike."""
@@ -558,9 +550,7 @@ class TestContainers:
     @pytest.fixture(params=NAMESPACES)
     def containers(self, request: pytest.FixtureRequest, spawn: Spawn) -> list[Child]:
         flags = self.NAMESPACES[request.param]
-        if not can_unshare(*flags):
-            pytest.skip(f"unshare {' '.join(flags)} is not allowed here")
-        made = [spawn(wrapper=("unshare", *flags)) for _ in range(2)]
+        made = [spawn(wrapper=unshared(*flags)) for _ in range(2)]
         assert [child.value("(os.getpid(), threading.get_native_id())") for child in made] == [(1, 1)] * 2
         return made
 

@@ -3,7 +3,6 @@
 from namedmap._kernel.diagnostics import pagecache as pagecache
 from namedmap._kernel.diagnostics import system as system
 from namedmap._kernel.dispatch import counted as counted
-from namedmap._kernel.dispatch import mutant as mutant
 from namedmap._kernel.dispatch import notifier as notifier
 from namedmap._kernel.dispatch import waiting as waiting
 from namedmap._kernel.dispatch.dispatcher import COUNT as COUNT
@@ -58,7 +57,6 @@ __all__ = [
     "libc",
     "limits",
     "locks",
-    "mutant",
     "named",
     "namespace",
     "notifier",

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
 WATCHDOG = 60.0
@@ -198,14 +199,16 @@ class Child:
 
 
 Spawn = Callable[..., Child]
+Found = TypeVar("Found")
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that only the kernel can do, such as ending a process that is nobody's child here."""
+def eventually(condition: Callable[[], Found | None], what: str) -> Found:
+    """Wait for something that only others can do, such as the kernel ending a process; what was found then."""
     deadline = time.monotonic() + WATCHDOG
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen within {WATCHDOG:g} s"
         time.sleep(0.005)
+    return found
 
 
 def known_in(child: Child, handle: int) -> bool:
@@ -222,10 +225,14 @@ def forked(body: Callable[[], object]) -> Iterator[int]:
     pid = os.fork()
     if not pid:
         status = 1
-        with contextlib.suppress(BaseException):
+        try:
             body()
             status = 0
-        os._exit(status)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
     try:
         yield pid
     finally:

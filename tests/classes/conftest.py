@@ -1,6 +1,7 @@
 """The parameter of the suite, and what its tests share."""
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from child import Child
+from child import Child, Spawn
 from classes import checking
 from classes.implementations import IMPLEMENTATIONS, Implementation
 
@@ -79,18 +80,9 @@ def contract_kept(
 
 
 @pytest.fixture
-def second(contract_kept: None) -> Iterator[Second]:
+def second(contract_kept: None, spawn: Spawn) -> Second:
     """Start second processes, which have the classes, and are checked where this one is."""
-    started: list[Child] = []
-
-    def start(**options: Any) -> Child:
-        child = Child(prologue=PROLOGUE, **options)
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        child.dismiss()
+    return functools.partial(spawn, prologue=PROLOGUE)
 
 
 @pytest.fixture

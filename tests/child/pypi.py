@@ -1,0 +1,35 @@
+"""Other people's programs, from PyPI: installed for a test into a directory of its own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
+
+
+def pip(command: str, *words: str, seconds: float = 300, or_skip: str = "") -> None:
+    """Run pip; skips where PyPI cannot be reached, and where `or_skip` says why else it may fail."""
+    options = ["--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]
+    full = [sys.executable, "-m", "pip", command, *options, *words]
+    try:
+        done = subprocess.run(full, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        if not or_skip:
+            raise
+        pytest.skip(f"{or_skip}: not within {seconds:g} s")
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["?"])[-1]
+        if _UNREACHABLE.search(done.stderr):
+            pytest.skip(f"PyPI cannot be reached: {last}")
+        if or_skip:
+            pytest.skip(f"{or_skip}: {last}")
+        raise AssertionError(done.stderr)
+
+
+def install(place: Path, *wanted: str, seconds: float = 300, or_skip: str = "") -> Path:
+    """Install what is wanted, as pip takes it, into a directory."""
+    pip("install", "--no-compile", "--target", str(place), *wanted, seconds=seconds, or_skip=or_skip)
+    return place
