@@ -22,6 +22,7 @@ types       DWORD, SYSTEM_INFO and the others
 #     _failure _finalizer _writing errors access   the ground, which stands on no platform
 #     _contract                                what a platform owes the classes
 #     files/                                   files of any size, by read and write
+#     _convention/                             arguments, return values, last error, NTSTATUS and texts of the functions
 #     _kernel/                                 the object manager on Linux; its map stands in its __init__
 #     _platform                                chooses the platform
 #     win32 nt                                 its functions by their Windows names

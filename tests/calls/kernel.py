@@ -1,5 +1,6 @@
 """The insides of the package that tests look into or bend; no other module of the tests knows where they are."""
 
+from namedmap._convention.status import KernelError as KernelError
 from namedmap._kernel.diagnostics import pagecache as pagecache
 from namedmap._kernel.diagnostics import system as system
 from namedmap._kernel.dispatch import counted as counted
@@ -35,7 +36,6 @@ from namedmap._kernel.objects.owners import thread as thread
 from namedmap._kernel.objects.table import table as table
 from namedmap._kernel.processes import handover as handover
 from namedmap._kernel.processes import inbox as inbox
-from namedmap._kernel.status import KernelError as KernelError
 
 __all__ = [
     "COUNT",

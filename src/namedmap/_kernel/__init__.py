@@ -1,6 +1,5 @@
 """The NT object manager in Python, on what Linux offers. A map of its wings:
 
-    status        the errors of all: NTSTATUS, KernelError, the tables between errno, NTSTATUS and Win32
     linux/        what the operating system is asked for: calls, locks, sleeping, memory limits, /proc
     names/        from a name to the file of an object, and what stands in that file
     objects/      what keeps an object alive: handles, references, owners; creating, opening, closing

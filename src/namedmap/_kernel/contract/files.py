@@ -4,6 +4,7 @@ import os
 import stat
 
 from namedmap._contract import Permissions
+from namedmap._convention.status import from_oserror
 from namedmap._kernel.contract import sections
 from namedmap._kernel.contract.sections import SectionHandle
 from namedmap._kernel.files import createfile
@@ -11,7 +12,6 @@ from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection, reopening
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import Handle, table
-from namedmap._kernel.status import from_oserror
 from namedmap.access import Access
 from namedmap.constants import CreationDisposition, FileShare, Generic
 

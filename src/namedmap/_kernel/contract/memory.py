@@ -8,12 +8,12 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory import arena, copying, private, views
 from namedmap._kernel.memory.space import COMMIT, View, space
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap._writing import write_all
 from namedmap.access import Access
 

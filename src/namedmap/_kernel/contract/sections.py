@@ -4,6 +4,7 @@ import fcntl
 import os
 
 from namedmap._contract import Permissions
+from namedmap._convention.status import from_oserror
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -13,7 +14,6 @@ from namedmap._kernel.names import names, security
 from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.processes import handover
-from namedmap._kernel.status import from_oserror
 from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.dispatch import waiting
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.owners import Owner, ended, thread
 from namedmap._kernel.objects.table import Handle
 from namedmap._kernel.objects.waitable import ABANDONED
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 _SYNCHRONIZE = 0x100000
 

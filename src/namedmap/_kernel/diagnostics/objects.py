@@ -15,11 +15,11 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
 from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace, succession
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Device and inode of a file.
 Key: TypeAlias = tuple[int, int]

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Bytes that are looked at in one piece: a vector of 256 KiB.
 WINDOW = 1 << 30

@@ -15,9 +15,9 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from namedmap._convention.status import KernelError
 from namedmap._kernel.linux import libc, limits, locks, userfault
 from namedmap._kernel.names import namespace
-from namedmap._kernel.status import KernelError
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.dispatch.dispatcher import (
     BRIEF,
     COUNT,
@@ -25,7 +26,6 @@ from namedmap._kernel.objects import named
 from namedmap._kernel.objects.named import Named
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import TAKEN, Entry
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 MANUAL = 1  # event: flags
 _MOST = 2**31 - 1

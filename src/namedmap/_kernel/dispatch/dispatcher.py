@@ -34,6 +34,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._finalizer import finalizer
 from namedmap._kernel.dispatch.line import Line, LineForAll, Place
 from namedmap._kernel.linux import futex, libc, locks
@@ -43,7 +44,6 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import kernelobject, postponing
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.waitable import Entry, Result
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 COUNT, PERMITS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
 _WORDS = 10

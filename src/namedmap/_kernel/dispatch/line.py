@@ -27,8 +27,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from namedmap._convention.status import KernelError
 from namedmap._kernel.objects.waitable import Entry
-from namedmap._kernel.status import KernelError
 
 #: How long a sleep is at first, in seconds, and at most. In between it is a tenth of what was waited already: so a
 #: death is noticed a tenth later than it could be, and who waits for long costs next to nothing.

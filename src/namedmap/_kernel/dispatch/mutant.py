@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.dispatch.dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.lineage import look, ours
@@ -13,7 +14,6 @@ from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import kernelobject, named, owners
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import ABANDONED, TAKEN, Entry
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 _DEEPEST = 2**31 - 1
 

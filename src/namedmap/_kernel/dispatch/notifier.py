@@ -17,12 +17,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from namedmap._convention.status import KernelError
 from namedmap._kernel.dispatch.dispatcher import BRIEF, Dispatcher
 from namedmap._kernel.dispatch.line import SLICE, Line, LineForAll, slice_after
 from namedmap._kernel.linux import futex, natives
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.objects.waitable import Entry
-from namedmap._kernel.status import KernelError
 
 _FOREVER = 3600.0
 #: How long a greenlet sleeps between looks, in seconds.

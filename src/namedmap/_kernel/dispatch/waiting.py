@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.dispatch import notifier
 from namedmap._kernel.dispatch.dispatcher import BRIEF, Busy, Dispatcher
 from namedmap._kernel.dispatch.line import LONGEST, SLICE, slice_after
@@ -24,7 +25,6 @@ from namedmap._kernel.linux import futex, locks, natives
 from namedmap._kernel.linux.locks import GUARD_TIMEOUT
 from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import Entry, Waitable
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 #: The longest sleep if some of the objects cannot be slept on (processes, next to others).
 SHORT_SLICE = 0.03

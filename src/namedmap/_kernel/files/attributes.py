@@ -23,7 +23,7 @@ import re
 import stat
 import struct
 
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import FileAttribute
 
 XATTR = "user.DOSATTRIB"

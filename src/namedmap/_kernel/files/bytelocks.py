@@ -26,11 +26,11 @@ import random
 import time
 from typing import NamedTuple
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.natives import RLock
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: All locks of the kernel lie in [_ZONE, _ZONE + _ZONE_SIZE), below the bytes of the share modes.
 _ZONE = _ZONE_SIZE = 1 << 61

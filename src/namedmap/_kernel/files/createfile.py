@@ -12,10 +12,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import attributes, paths, sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.names.security import Security
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import CreationDisposition, FileAccess, FileFlag, FileShare, Generic, WinError
 
 # As ints: operations on members of an enumeration would take half the time of an open, and the complement of a flag has

@@ -13,11 +13,11 @@ import pathlib
 import stat
 from collections.abc import Iterator
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import attributes, paths, sharemodes
 from namedmap._kernel.files.createfile import open_file
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import libc
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap._writing import copy_rest
 from namedmap.constants import CreationDisposition, FileAttribute, FileFlag, FileShare, Generic, MoveFileFlag, WinError
 

@@ -17,13 +17,13 @@ import stat
 from collections.abc import Callable
 from typing import Self
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import bytelocks, sharemodes
 from namedmap._kernel.files.bytelocks import ByteLocks
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.objects.kernelobject import KernelObject
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import FileAccess, MoveMethod, WinError
 
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23

@@ -13,7 +13,7 @@ import re
 import stat
 from dataclasses import dataclass
 
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 
 _FOREIGN = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
 _NEVER = re.compile(r'[<>"|?*]')

@@ -31,8 +31,8 @@ import random
 import time
 from collections.abc import Iterator
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import locks, procfs
-from namedmap._kernel.status import NTSTATUS, KernelError
 from namedmap.constants import FileAccess, FileShare, Generic
 
 SHARE_GUARD = (1 << 62) + 0x1000

@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import Protocol, Self
 
-from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError
 
 #: The file position of kept descriptions that are only read and written at offsets: it tells them in less time than
 #: device and inode do. No file of the program's is likely to be there, and most filesystems allow it.

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 
 #: How many bytes a process commits between two looks at the memory limits: this part of what was free, and not more
 #: than so much. In a container with little memory that comes to a look at each section.

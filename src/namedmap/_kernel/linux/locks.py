@@ -38,8 +38,8 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import descriptors, natives, procfs
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 WAITERS = 1 << 61
 GUARD = 1 << 62

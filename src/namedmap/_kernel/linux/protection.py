@@ -4,8 +4,8 @@ MmCompatibleProtectionMask as documented by the recorded behaviour (matrices A a
 
 from typing import NamedTuple
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import libc
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 NOACCESS, READONLY, READWRITE, WRITECOPY = 0x01, 0x02, 0x04, 0x08
 EXECUTE, EXECUTE_READ, EXECUTE_READWRITE, EXECUTE_WRITECOPY = 0x10, 0x20, 0x40, 0x80

@@ -10,8 +10,8 @@ import ctypes
 import errno
 import random
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import libc
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 GRANULARITY = 0x10000
 HUGE = 1 << 21  # the size of a large page

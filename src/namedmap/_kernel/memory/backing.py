@@ -7,10 +7,10 @@ import resource
 import stat
 from collections.abc import Iterator
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import procfs, protection, reopening
 from namedmap._kernel.names.controlpage import Control
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 
 def grow(fd: int, size: int, what: object) -> None:

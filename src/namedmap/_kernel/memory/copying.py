@@ -8,10 +8,10 @@ import errno
 import os
 from collections.abc import Callable
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import file
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _can_copy = True
 

@@ -3,12 +3,12 @@
 Source: VirtualAlloc, VirtualFree (Win32), NtAllocateVirtualMemory, NtFreeVirtualMemory.
 """
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import libc, limits, protection
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory.arena import GRANULARITY, HIGHEST, failed
 from namedmap._kernel.memory.section import SEC_FILE, round_to_page
 from namedmap._kernel.memory.space import COMMIT, PRIVATE, RESERVE, Region, Run, View, space
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 DECOMMIT, RELEASE, RESET, TOP_DOWN, WRITE_WATCH = 0x4000, 0x8000, 0x80000, 0x100000, 0x200000
 RESET_UNDO = 0x1000000

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Self
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection, reopening
@@ -24,7 +25,6 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.names.security import Security
 from namedmap._kernel.objects import kernelobject, named
 from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 SEC_FILE, SEC_IMAGE, SEC_RESERVE, SEC_COMMIT = 0x00800000, 0x01000000, 0x04000000, 0x08000000
 SEC_NOCACHE, SEC_WRITECOMBINE, SEC_LARGE_PAGES, SEC_BASED = 0x10000000, 0x40000000, 0x80000000, 0x00200000

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.lineage import free, look, ours
@@ -23,7 +24,6 @@ from namedmap._kernel.linux.pagemap import copied_run
 from namedmap._kernel.linux.protection import COPIED
 from namedmap._kernel.memory.arena import HIGHEST, LOWEST, Arena, failed, map_at, round_up
 from namedmap._kernel.memory.section import SEC_NOCACHE, Section, round_to_page
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 COMMIT, RESERVE = 0x1000, 0x2000
 PRIVATE, MAPPED = 0x20000, 0x40000

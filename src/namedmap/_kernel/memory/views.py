@@ -2,13 +2,13 @@
 
 import errno
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.memory.arena import GRANULARITY, HIGHEST
 from namedmap._kernel.memory.section import Section, round_to_page
 from namedmap._kernel.memory.space import COMMIT, View, space
 from namedmap._kernel.objects.table import denied, table
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 
 def map_view(value: int, offset: int, length: int, protect: int, base: int, *, commit: int = 0, limit: int = 0) -> View:

@@ -11,10 +11,10 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.protection import NOACCESS, TABLE
 from namedmap._kernel.names.names import MAXIMUM_LENGTH
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 MAGIC = b"NAMEDMAP"
 VERSION = 2

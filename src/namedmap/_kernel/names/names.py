@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from namedmap._kernel.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError
 
 #: In UTF-16 units. A UNICODE_STRING counts bytes in 16 bits: Windows cuts longer names to this, without an error.
 MAXIMUM_LENGTH = 32766

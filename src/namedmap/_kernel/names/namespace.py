@@ -14,10 +14,10 @@ import socket
 import stat
 import time
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.names import succession
 from namedmap._kernel.names.names import SHORT, ObjectName
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 DEFAULT_ROOT = "/dev/shm"
 #: Sockets for handles on their way to a process; no object's file begins like this (a percent sign and no hex digit).

@@ -10,11 +10,11 @@ import os
 import stat
 from typing import ClassVar, Protocol, Self
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import descriptors, limits, locks
 from namedmap._kernel.names import namespace, succession
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.names import ObjectName
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 
 class HasKind(Protocol):

@@ -16,8 +16,8 @@ import re
 from typing import NamedTuple
 
 from namedmap._contract import Permissions
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.names.names import ObjectName
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _PARTS = re.compile(
     r"(?:O:(?P<owner>[A-Z0-9-]+?))?(?:G:(?P<group>[A-Z0-9-]+?))?(?:D:(?P<dacl>.*?))?(?:S:.*)?", re.DOTALL

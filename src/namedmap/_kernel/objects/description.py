@@ -8,6 +8,7 @@ a fork in C at the first use (see `lineage`), and where it fails, at each use ag
 import os
 from typing import ClassVar
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import descriptors, locks, reopening
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
@@ -15,7 +16,6 @@ from namedmap._kernel.names import objectfile
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects.kernelobject import KernelObject, lock
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 #: Where this process's handles are counted in the LIVENESS locks; a forked child has another slot.
 slot = locks.new_slot()

@@ -7,9 +7,9 @@ last reference of this process goes, its descriptors are closed.
 
 from typing import ClassVar, Self
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.objects.waitable import Waitable
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 #: Guards handles, handle and reference counts, and the registry. Held for microseconds (but across a fork, see
 #: `processes`), never while a guard is waited for. Reentrant, because a signal handler may close handles in the

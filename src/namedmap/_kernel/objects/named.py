@@ -25,6 +25,7 @@ import os
 import time
 from typing import TypeVar
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux import descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
@@ -36,7 +37,6 @@ from namedmap._kernel.names.security import DEFAULT, Security
 from namedmap._kernel.objects.description import Described
 from namedmap._kernel.objects.kernelobject import lock
 from namedmap._kernel.objects.postponing import postponed, undisturbed
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 ATTEMPTS = 1000
 

@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.objects import kernelobject
 from namedmap._kernel.objects.kernelobject import KernelObject
-from namedmap._kernel.status import NTSTATUS, KernelError
 
 CURRENT_PROCESS = -1
 CURRENT_THREAD = -2

@@ -26,6 +26,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
+from namedmap._convention.status import KernelError
 from namedmap._kernel.dispatch import notifier
 from namedmap._kernel.linux import libc, lineage, locks
 from namedmap._kernel.linux.lineage import free, ours
@@ -37,7 +38,6 @@ from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import inbox
 from namedmap._kernel.processes.inheritance import handles, synchronise_inheritance, take_inherited
-from namedmap._kernel.status import KernelError
 
 #: How long a child waits for the guard of one object that it settles, in seconds; at its use it waits longer.
 _BRIEF = 0.01

@@ -11,6 +11,7 @@ import stat
 from typing import Any
 
 from namedmap._contract import Offer
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
@@ -24,7 +25,6 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import LIMIT, Handle
 from namedmap._kernel.processes.process import Process, Thread
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
 

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -31,7 +32,6 @@ from namedmap._kernel.processes import handover
 from namedmap._kernel.processes.handover import reopen
 from namedmap._kernel.processes.inheritance import synchronise_inheritance
 from namedmap._kernel.processes.process import Process
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 
 _inbox: socket.socket | None = None
 _descriptor: Descriptor | None = None

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from namedmap._convention.status import KernelError, from_oserror
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -25,7 +26,6 @@ from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.table import Handle, table
 from namedmap._kernel.processes.handover import KINDS, Record, describe, judged, receive, reopen
-from namedmap._kernel.status import KernelError, from_oserror
 
 _LIST_NAME = "namedmap-handles"
 _VERSION = 2

@@ -9,10 +9,10 @@ import struct
 import time
 from typing import ClassVar, NamedTuple, Self
 
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.linux import natives, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
-from namedmap._kernel.status import NTSTATUS, KernelError, from_oserror
 from namedmap.constants import STILL_ACTIVE
 
 #: PIDFD_GET_INFO (Linux 6.15 for this use): the wait status of a process that has been waited for.

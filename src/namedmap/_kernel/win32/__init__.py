@@ -1,6 +1,5 @@
 """The functions of Win32 and the native calls, which set the last error or return an NTSTATUS.
 
-    call          arguments in; return value and last error out
     handles       handles, processes, the last error
     processes     the end of processes, and their times
     files         files
@@ -9,7 +8,6 @@
     memory        views and memory
     sync          mutexes, semaphores, events, waits
     debugging     OutputDebugString
-    messages      texts of errors
     nt            the native calls
     functions     all of them in one place
 

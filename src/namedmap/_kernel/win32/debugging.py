@@ -9,7 +9,7 @@ import ctypes
 import os
 import struct
 
-from namedmap._kernel.win32.call import last_error, set_last_error, win32
+from namedmap._convention.call import last_error, set_last_error, win32
 from namedmap._kernel.win32.handles import CloseHandle
 from namedmap._kernel.win32.memory import MapViewOfFile, UnmapViewOfFile
 from namedmap._kernel.win32.sections import OpenFileMapping

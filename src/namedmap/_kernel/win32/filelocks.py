@@ -1,11 +1,11 @@
 """Byte-range locks of files: LockFile, LockFileEx and what takes them back."""
 
+from namedmap._convention import call
+from namedmap._convention.call import AnyHandle, Out, win32
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.files import bytelocks
 from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32 import call
-from namedmap._kernel.win32.call import AnyHandle, Out, win32
 from namedmap.constants import FileAccess, LockFileFlag
 from namedmap.types import OVERLAPPED
 

@@ -7,14 +7,14 @@ import ctypes
 import os
 from typing import Any
 
+from namedmap._convention import call
+from namedmap._convention.call import AnyHandle, Out, win32
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.files import createfile, entries
 from namedmap._kernel.files.file import File, require_readable, require_writable
 from namedmap._kernel.memory.space import space
 from namedmap._kernel.names import security
 from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32 import call
-from namedmap._kernel.win32.call import AnyHandle, Out, win32
 from namedmap.constants import (
     INVALID_FILE_SIZE,
     INVALID_HANDLE_VALUE,

@@ -3,13 +3,7 @@
 import contextlib
 import os
 
-from namedmap._kernel.files.file import File
-from namedmap._kernel.objects.kernelobject import KernelObject
-from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
-from namedmap._kernel.processes import inbox
-from namedmap._kernel.processes.process import Process, Thread
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32.call import (
+from namedmap._convention.call import (
     AnyHandle,
     Out,
     boolean,
@@ -20,6 +14,12 @@ from namedmap._kernel.win32.call import (
     target,
     win32,
 )
+from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._kernel.files.file import File
+from namedmap._kernel.objects.kernelobject import KernelObject
+from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
+from namedmap._kernel.processes import inbox
+from namedmap._kernel.processes.process import Process, Thread
 from namedmap.types import DWORD, HANDLE
 
 _CLOSE_SOURCE, _SAME_ACCESS = 1, 2

@@ -5,15 +5,7 @@ import functools
 import os
 import platform
 
-from namedmap._kernel.linux import libc, protection
-from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.memory import arena, private, views
-from namedmap._kernel.memory.foreign import MappedPages, foreign_pages
-from namedmap._kernel.memory.section import round_to_page
-from namedmap._kernel.memory.space import PageInfo, space
-from namedmap._kernel.objects.table import CURRENT_PROCESS, table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32.call import (
+from namedmap._convention.call import (
     AnyAddress,
     AnyHandle,
     Out,
@@ -25,6 +17,14 @@ from namedmap._kernel.win32.call import (
     target,
     win32,
 )
+from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._kernel.linux import libc, protection
+from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.memory import arena, private, views
+from namedmap._kernel.memory.foreign import MappedPages, foreign_pages
+from namedmap._kernel.memory.section import round_to_page
+from namedmap._kernel.memory.space import PageInfo, space
+from namedmap._kernel.objects.table import CURRENT_PROCESS, table
 from namedmap.types import DWORD, MEMORY_BASIC_INFORMATION, SYSTEM_INFO, WIN32_MEMORY_RANGE_ENTRY
 
 _COPY, _WRITE, _READ, _EXECUTE = 0x1, 0x2, 0x4, 0x20

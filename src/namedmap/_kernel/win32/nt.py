@@ -5,20 +5,7 @@ Source: the Zw/Nt section routines of the Windows driver documentation; NtQueryO
 
 import ctypes
 
-from namedmap._kernel.dispatch import counted
-from namedmap._kernel.dispatch.mutant import Mutant
-from namedmap._kernel.linux import protection
-from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.memory import copying, section, views
-from namedmap._kernel.memory.section import Section
-from namedmap._kernel.memory.space import View, space
-from namedmap._kernel.names import security
-from namedmap._kernel.names.names import ObjectName, parse_native
-from namedmap._kernel.objects import owners
-from namedmap._kernel.objects.named import NameTakenError, find_case_insensitive
-from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32.call import (
+from namedmap._convention.call import (
     AnyAddress,
     AnyHandle,
     Out,
@@ -31,6 +18,19 @@ from namedmap._kernel.win32.call import (
     size_t,
     target,
 )
+from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._kernel.dispatch import counted
+from namedmap._kernel.dispatch.mutant import Mutant
+from namedmap._kernel.linux import protection
+from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.memory import copying, section, views
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.memory.space import View, space
+from namedmap._kernel.names import security
+from namedmap._kernel.names.names import ObjectName, parse_native
+from namedmap._kernel.objects import owners
+from namedmap._kernel.objects.named import NameTakenError, find_case_insensitive
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.win32.handles import is_this_process, reference_any
 from namedmap._kernel.win32.sections import create_section
 from namedmap.types import (

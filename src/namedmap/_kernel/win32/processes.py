@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator
 from typing import NoReturn
 
+from namedmap._convention import call
+from namedmap._convention.call import AnyHandle, Out, win32
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes.process import Process
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32 import call
-from namedmap._kernel.win32.call import AnyHandle, Out, win32
 from namedmap._kernel.win32.handles import reference_any
 from namedmap.constants import ProcessAccess
 from namedmap.types import DWORD, FILETIME, LARGE_INTEGER

@@ -2,17 +2,8 @@
 
 from typing import Any
 
-from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import protection
-from namedmap._kernel.memory import section
-from namedmap._kernel.memory.section import Section
-from namedmap._kernel.names import security
-from namedmap._kernel.names.names import ObjectName, parse
-from namedmap._kernel.objects.named import NamedObject
-from namedmap._kernel.objects.table import table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32 import call
-from namedmap._kernel.win32.call import (
+from namedmap._convention import call
+from namedmap._convention.call import (
     AnyHandle,
     boolean,
     dword,
@@ -23,6 +14,15 @@ from namedmap._kernel.win32.call import (
     set_last_error,
     win32,
 )
+from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._kernel.files.file import File
+from namedmap._kernel.linux import protection
+from namedmap._kernel.memory import section
+from namedmap._kernel.memory.section import Section
+from namedmap._kernel.names import security
+from namedmap._kernel.names.names import ObjectName, parse
+from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.table import table
 from namedmap.constants import ERROR_ALREADY_EXISTS, ERROR_SUCCESS
 
 _INVALID_HANDLE_VALUE = -1

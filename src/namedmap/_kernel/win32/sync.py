@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from namedmap._convention.call import AnyHandle, Out, boolean, dword, handle, invalid, target, win32
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.dispatch import counted, waiting
 from namedmap._kernel.dispatch.dispatcher import Dispatcher
 from namedmap._kernel.dispatch.mutant import Mutant, create_mutant
 from namedmap._kernel.objects import owners
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, denied, table
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32.call import AnyHandle, Out, boolean, dword, handle, invalid, target, win32
 from namedmap._kernel.win32.handles import reference_any
 from namedmap._kernel.win32.sections import Attributes, created, descriptor, known_name, new_name
 from namedmap.constants import INFINITE, MAXIMUM_WAIT_OBJECTS, SYNCHRONIZE, WAIT_FAILED, WAIT_TIMEOUT

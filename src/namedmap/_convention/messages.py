@@ -5,8 +5,8 @@ The texts are ours, not Microsoft's.
 
 import ctypes
 
-from namedmap._kernel.status import NTSTATUS, KernelError
-from namedmap._kernel.win32.call import Out, dword, invalid, last_error, optional_text, win32
+from namedmap._convention.call import Out, dword, invalid, last_error, optional_text, win32
+from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap.constants import FormatMessageFlag, WinError
 
 _TEXTS = {

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from namedmap._kernel.status import NTSTATUS, KernelError, is_ours, translated
+from namedmap._convention.status import NTSTATUS, KernelError, is_ours, translated
 from namedmap.types import SECURITY_ATTRIBUTES
 
 Params = ParamSpec("Params")
