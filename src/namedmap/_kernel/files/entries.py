@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import pathlib
 import stat
 from collections.abc import Iterator
 
@@ -253,6 +252,8 @@ def _move_failed(error: OSError, source: paths.Path, target: paths.Path, info: o
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED, f"{source} is no plain file and cannot move to another filesystem ({target})"
         )
+    import pathlib  # slow to load, and few programs move files to another filesystem
+
     old, new = pathlib.PurePath(source.name), pathlib.PurePath(target.name)
     try:
         copy(old, new, not flags & MoveFileFlag.MOVEFILE_REPLACE_EXISTING)

@@ -7,7 +7,6 @@ futex(2).
 
 import ctypes
 import os
-import platform
 from ctypes import (
     c_char_p,
     c_int,
@@ -85,7 +84,7 @@ usleep.argtypes, usleep.restype = (c_uint,), c_int
 syscall = _libc.syscall
 syscall.restype = c_long
 
-SYS_FUTEX = {"x86_64": 202, "i686": 240, "armv7l": 240, "ppc64le": 221, "s390x": 238}.get(platform.machine(), 98)
+SYS_FUTEX = {"x86_64": 202, "i686": 240, "armv7l": 240, "ppc64le": 221, "s390x": 238}.get(os.uname().machine, 98)
 SYS_FUTEX_WAITV = 449
 FUTEX_WAIT, FUTEX_WAKE_OP = 0, 5
 FUTEX2_SIZE_U32 = 2

@@ -14,13 +14,12 @@ it instead. VirtualQuery tells the truth in either case.
 import ctypes
 import fcntl
 import os
-import platform
 import struct
 
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.descriptors import Descriptor
 
-_SYSCALL = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "ppc64le": 364, "s390x": 355}.get(platform.machine())
+_SYSCALL = {"x86_64": 323, "aarch64": 282, "riscv64": 282, "ppc64le": 364, "s390x": 355}.get(os.uname().machine)
 _USER_MODE_ONLY = 1
 _API, _FEATURE_SIGBUS, _FEATURE_MISSING_SHMEM, _MODE_MISSING = 0xAA, 1 << 7, 1 << 5, 1
 

@@ -4,7 +4,6 @@ Source: "Kernel object namespaces" (Win32), RtlInitUnicodeString and ObpLookupOb
 """
 
 import functools
-import hashlib
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -49,7 +48,13 @@ class ObjectName(NamedTuple):
         raw = self.leaf.encode("utf-8", "surrogatepass")
         # One byte more than fits is enough to see that it does not.
         encoded = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw[: _LONGEST_FILE_NAME + 1])
-        return encoded if len(encoded) <= _LONGEST_FILE_NAME else "%h" + hashlib.sha256(raw).hexdigest()
+        return encoded if len(encoded) <= _LONGEST_FILE_NAME else "%h" + _hash(raw)
+
+
+def _hash(raw: bytes) -> str:
+    import hashlib  # which loads OpenSSL, at every start of a program, for names that few of them have
+
+    return hashlib.sha256(raw).hexdigest()
 
 
 class _Known:

@@ -3,7 +3,6 @@
 import ctypes
 import functools
 import os
-import platform
 
 from namedmap._convention.call import (
     AnyAddress,
@@ -231,4 +230,4 @@ def GetSystemInfo(lpSystemInfo: Out) -> None:
     out.dwPageSize, out.dwAllocationGranularity = PAGE, arena.GRANULARITY
     out.lpMinimumApplicationAddress, out.lpMaximumApplicationAddress = arena.LOWEST, arena.HIGHEST
     out.dwNumberOfProcessors, out.dwActiveProcessorMask = count, (1 << min(count, 64)) - 1
-    out.wProcessorArchitecture = {"x86_64": 9, "aarch64": 12}.get(platform.machine(), 0xFFFF)
+    out.wProcessorArchitecture = {"x86_64": 9, "aarch64": 12}.get(os.uname().machine, 0xFFFF)
