@@ -25,7 +25,7 @@ CODE = sorted(
 
 #: Packages that are used if they are there; see `test_in_a_bare_interpreter`.
 OPTIONAL = {"numpy", "polars", "pyarrow"}
-#: What only the command line may import.
+#: Packages that only the command line may import.
 COMMAND_LINE = {"click", "matplotlib", "rich"}
 
 
@@ -128,7 +128,7 @@ class TestLayers:
         assert not found, "\n".join(found)
 
     def test_the_ground_imports_no_platform(self) -> None:
-        """What stands above `_kernel` in the layout, errors and files among it, can be imported without a platform."""
+        """Modules above `_kernel` in the layout, errors and files among them, can be imported without a platform."""
         ground = rooms()[: rooms().index("_kernel")]
         assert {"errors", "files", "constants", "types", "_contract"} <= set(ground)
         output = plain(
