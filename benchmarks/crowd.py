@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-#: What a process needs besides one descriptor for each object.
+#: Descriptors that a process needs besides one for each object.
 _SPARE = 64
 
 Process = subprocess.Popen[str]

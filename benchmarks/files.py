@@ -20,7 +20,7 @@ from rounds import Series, interleaved
 from ways import COPIES, COPYFILE, CP, NAMEDMAP, NEEDLE, SEARCHES, SUMS, TEXTBOOK, Way
 
 MIB, GIB = 1 << 20, 1 << 30
-#: What copying 1 GiB is to reach: so many times as fast as each; and how much slower than cp at any size.
+#: Targets for copying 1 GiB: so many times as fast as each; and how much slower than cp at any size.
 FASTER = {CP: 1.4, COPYFILE: 1.2, TEXTBOOK: 5.0}
 SLOWER = 1.1
 #: Bytes of memory that a copy may take at most.
@@ -32,7 +32,7 @@ WORDS = "GET POST index html error warning window mapping file the and of 200 40
 
 @dataclass(frozen=True)
 class Effort:
-    """What is copied, in bytes; of what size the other files are; rounds, and seconds at most for a table."""
+    """Sizes of the copies, in bytes; the size of the other files; rounds, and seconds at most for a table."""
 
     sizes: Sequence[int]
     other: int
@@ -73,7 +73,7 @@ _COLD = (
     "disk. The disk of a virtual machine may be in the memory of its host."
 )
 _HOLES = (
-    "Of each hundred pieces of 64 KiB of the source one is data, all else are holes. Who keeps them copies a "
+    "Of each hundred pieces of 64 KiB of the source one is data, all else are holes. Programs that keep them copy a "
     "hundredth; the others write zeros, as their space on the disk shows. GB/s are of the whole size."
 )
 _TMPFS = "Source and target are in /dev/shm, that is, in memory."
@@ -85,8 +85,8 @@ _WHY_FASTER = (
     "threads spread it over as many cores as the machine has free."
 )
 _WHY_SLOWER = (
-    "What it does beside copying (allocating the target first, looking for holes) takes longer than it saves; and "
-    "above the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not who copies."
+    "The work beside copying (allocating the target first, looking for holes) takes longer than it saves; and above "
+    "the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not the program."
 )
 _WHY_GREP = (
     "`bytes.find` of the C library that Python brings looks at more bytes than `grep`, which skips ahead by the length "
@@ -153,7 +153,7 @@ def _judge_copy(table: Table, at_this_size: bool) -> None:
 
 
 def _space(source: Path, target: Path) -> dict[str, str]:
-    """What each way's copy takes of the disk."""
+    """The space on the disk that each way's copy takes."""
     found = {}
     for way in COPIES:
         if way.present:
@@ -188,7 +188,7 @@ def search(scratch: Path, effort: Effort) -> Iterator[Table]:
 
 def checksum(scratch: Path, effort: Effort) -> Iterator[Table]:
     """Hashing a file."""
-    # What hashing takes is as long as the file; less of it says as much.
+    # Hashing takes as long as the file is; less of it says as much.
     size = max(effort.other // 4, MIB)
     title = f" of {in_words(size)}, in the page cache"
     if not _has_room(scratch, f"Checksums{title}", size):

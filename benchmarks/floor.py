@@ -1,7 +1,7 @@
 """The floor: exactly the system calls that namedmap makes, straight-line, with everything prepared beforehand.
 
-What namedmap takes beyond this is Python code of its own: checking arguments, tables, errors. `run.py --check-floor`
-compares both with strace. The constants are the layout that docs/design.md describes.
+The time that namedmap takes beyond this is Python code of its own: checking arguments, tables, errors. `run.py
+--check-floor` compares both with strace. The constants are the layout that docs/design.md describes.
 """
 
 import binascii
@@ -48,7 +48,7 @@ _munmap.argtypes, _munmap.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c
 
 
 def control_page(name: str) -> bytes:
-    """What a creator writes into the last page of an object file: a section of 64 KiB in memory."""
+    """The bytes that a creator writes into the last page of an object file: a section of 64 KiB in memory."""
     header = struct.pack(
         "<8sIIIIIIQQQQQIIQQIIQ",
         *(b"NAMEDMAP", 1, 1, 0, 4, 0x08000000, os.getuid(), SIZE, SIZE, SIZE, 0, SIZE + 256),

@@ -1,6 +1,6 @@
 """Whether the floor still makes the system calls that namedmap makes: both are run once under strace and compared.
 
-This file is also the program that runs under strace. What it compares are the calls' names and the kinds of lock, with
+This file is also the program that runs under strace. It compares the calls' names and the kinds of lock, with
 the addresses, inode numbers and names left out.
 """
 

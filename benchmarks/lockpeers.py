@@ -1,6 +1,6 @@
 """Locks, semaphores and events to measure: namedmap's, and what people use instead.
 
-A peer can be sent to another process, and opened there. Whoever makes peers keeps the objects as long as the stack is
+A peer can be sent to another process, and opened there. The maker of peers keeps the objects as long as the stack is
 open that was passed in.
 """
 
@@ -158,7 +158,7 @@ def _file(path: str) -> int:
 
 
 def _owner_floor(path: str) -> Pair:
-    """What namedmap's mutex asks of the kernel: one lock call to take it, one to give it back."""
+    """The calls of namedmap's mutex to the kernel: one lock call to take it, one to give it back."""
     fd = _file(path)
     take = functools.partial(fcntl.fcntl, fd, _SET, _OWNER_ON)
     give = functools.partial(fcntl.fcntl, fd, _SET, _OWNER_OFF)
@@ -166,7 +166,7 @@ def _owner_floor(path: str) -> Pair:
 
 
 def _guard_floor(path: str) -> Pair:
-    """What namedmap's semaphores and events ask of it: each change between two lock calls."""
+    """The calls of namedmap's semaphores and events to the kernel: each change between two lock calls."""
     fd = _file(path)
 
     def change() -> None:
@@ -301,6 +301,6 @@ def events(stack: contextlib.ExitStack, label: str) -> list[Peer]:
 
 
 def signals(stack: contextlib.ExitStack) -> list[Peer]:
-    """What is used as an auto-reset event: set by one, consumed by the wait of another."""
+    """An object that is used as an auto-reset event: set by one, consumed by the wait of another."""
     peers = [*events(stack, "set"), Peer("multiprocessing.Event, cleared", _multiprocessing_event, spawn.Event())]
     return [*peers, _new_posix_ipc(stack, "set", 0)] if HAS_POSIX_IPC else peers

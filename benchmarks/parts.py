@@ -19,7 +19,7 @@ Root = Callable[[str], AbstractContextManager[Path]]
 
 _FILES = """\
 `namedmap.files` against Python's own ways and the tools of the system. `cp`, `dd`, `rsync`, `grep` and the like are
-processes of their own, as they are for whoever calls them; namedmap, `shutil`, `hashlib` and the textbook's
+processes of their own, as they are for all who call them; namedmap, `shutil`, `hashlib` and the textbook's
 programs are called in a process that runs: for small files, starting the tool is most of its time. Copies are made
 to a target that does not exist, with reflinks switched off. The peak of memory is that of a whole process that does
 it once, Python itself (some 25 MiB) included; mapped pages of files count."""

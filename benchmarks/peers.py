@@ -1,4 +1,4 @@
-"""What is measured: namedmap, and what people use instead. Each function makes a whole cycle."""
+"""The subjects of the measurement: namedmap, and what people use instead. Each function makes a whole cycle."""
 
 import ctypes
 import mmap

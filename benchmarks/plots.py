@@ -41,7 +41,7 @@ _WIDTH = 9.0
 _WIDE = 12.0
 _WRAP = 56
 
-#: What the pictures are called, and what is to be seen in them.
+#: The names of the pictures, and what is to be seen in them.
 _TEXTS = {
     "copying": "How fast files are copied, by size and way: higher is better. The files are in the page cache. Points "
     "are medians, the lines through them reach from the slowest to the fastest round.",
@@ -50,7 +50,7 @@ _TEXTS = {
     "naming": "How long creating and opening take: further left is better.",
     "library": "How long the Python classes take: further left is better.",
     "handing": "How long it takes until four processes have an array: further left is better.",
-    "waiting": "What locks take, alone and between processes: further left is better.",
+    "waiting": "How long locks take, alone and between processes: further left is better.",
     "fighting": "How often processes that contend for a lock get it: further right is better.",
 }
 #: All that may be drawn.
@@ -263,6 +263,6 @@ def _lines(judged: Sequence[tuple[Table, Target]]) -> Iterator[tuple[str, Target
 
 
 def _share(target: Target) -> float:
-    """What was reached as a share of the limit; above 1 it is missed. Nothing at all is as good as a thousandth."""
+    """The result as a share of the limit; above 1 it is missed. Nothing at all is as good as a thousandth."""
     reached, limit = max(target.reached, target.limit / 1000), target.limit
     return limit / reached if target.least else reached / limit

@@ -99,7 +99,7 @@ class Readers:
             self._line()
 
     def memory(self) -> int:
-        """What they and this process take of the machine's memory, in MiB: the sum of their PSS."""
+        """Memory of the machine that they and this process take, in MiB: the sum of their PSS."""
         total = 0
         for pid in (*self.pids, os.getpid()):
             text = Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8")

@@ -98,7 +98,7 @@ def filled(text: str) -> str:
     return textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False)
 
 
-#: What this run could not measure, and why.
+#: Ways that this run could not measure, and why.
 omitted: list[str] = []
 
 

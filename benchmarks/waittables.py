@@ -35,7 +35,7 @@ CROWD, CROWD_TIMES = 1000, 5.0
 _WHY_TRIPS = (
     "A semaphore of posix_ipc is a word in memory that the C library counts up and down without a system call. "
     "namedmap's words are changed from Python and under a lock that the kernel drops with its owner, which is two "
-    "system calls each time. On a busy machine who waits, and looks again before he sleeps, may lose his time slice "
+    "system calls each time. On a busy machine a process that looks again before it sleeps may lose its time slice "
     "by that."
 )
 
@@ -232,7 +232,7 @@ def _round_trips(stack: contextlib.ExitStack, ping: Peer, pong: Peer) -> Subject
 
 @dataclass
 class _Fights:
-    """What came of the fights for one lock: acquisitions per second, of all, and of each process over all fights."""
+    """Results of the fights for one lock: acquisitions per second, of all, and of each process over all fights."""
 
     total: Series
     seconds: float = 0.0

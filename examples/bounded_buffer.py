@@ -3,7 +3,8 @@
 usage: python examples/bounded_buffer.py [ITEMS]          (that each producer makes; default 500)
 
 One semaphore counts the free slots, one the used ones; a mutex guards the ring itself. Every process creates the
-objects: who comes first makes them, the others open them. The first process waits for the other four by their handles.
+objects: the first to come makes them, the others open them. The first process waits for the other four by their
+handles.
 """
 
 import contextlib

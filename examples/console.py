@@ -1,4 +1,4 @@
-"""What every C example has at hand on its console: a line for a call that failed, and getchar() to wait."""
+"""The console that every C example has at hand: a line for a call that failed, and getchar() to wait."""
 
 import contextlib
 import sys

@@ -1,4 +1,4 @@
-"""What stands around copy_file.py: a file to copy, the other two ways to copy it, the times and the comparison."""
+"""Tools around copy_file.py: a file to copy, the other two ways to copy it, the times and the comparison."""
 
 import argparse
 import hashlib

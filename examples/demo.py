@@ -28,7 +28,7 @@ MARGIN = "     "
 
 
 class Report:
-    """What is printed, and how many of the checks held."""
+    """The lines that are printed, and how many of the checks held."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -204,7 +204,7 @@ def async_tasks(report: Report) -> None:
     report.title(
         7,
         "A hundred asyncio tasks in two processes: async_tasks.py",
-        "The tasks wait for one event, then each changes a shared number in two steps, under one mutex. What waits "
+        "The tasks wait for one event, then each changes a shared number in two steps, under one mutex. A wait "
         "does not block its event loop, and does not have a thread of its own.",
     )
     done = Finished("async_tasks.py")

@@ -2,7 +2,7 @@
 
 usage: python examples/guarded_block.py
 
-One of the processes is killed in the middle of a transfer, while it holds the mutex. Whoever gets the mutex next is
+One of the processes is killed in the middle of a transfer, while it holds the mutex. The next owner of the mutex is
 told so, and puts the accounts right.
 """
 
@@ -27,7 +27,7 @@ class ACCOUNTS(ctypes.Structure):
 
 
 def acquired(mutex: namedmap.Mutex, block: ACCOUNTS) -> None:
-    """What to do first with the mutex: if its last owner died, put right what he may have left half done."""
+    """The first thing to do with the mutex: if its last owner died, put right what it may have left half done."""
     if mutex.abandoned:
         print(f"a process died in a transfer: {TOTAL - block.first - block.second} were on their way", flush=True)
         block.second = TOTAL - block.first

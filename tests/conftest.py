@@ -1,4 +1,4 @@
-"""What holds for every test: a private place for objects, and nothing left behind: no object, process or file."""
+"""Rules for every test: a private place for objects, and nothing left behind: no object, process or file."""
 
 import contextlib
 import ctypes

@@ -226,7 +226,7 @@ class TestEveryLoop:
         run(main(), loops)
 
     def test_the_end_of_a_task_abandons(self, loops: Loops) -> None:
-        """What it owned; the next one is told."""
+        """The mutex that it owned is abandoned; the next owner is told."""
 
         async def main() -> None:
             mutex = Mutex()
@@ -319,7 +319,7 @@ class TestWaits:
         assert event.is_set()
 
     def test_closing_during_a_wait(self) -> None:
-        """Who waits goes on waiting, and gets what comes."""
+        """The waiters go on waiting, and get what comes."""
 
         async def main() -> None:
             event, other = Event(NAME), Event(NAME)
@@ -664,7 +664,7 @@ class TestOwnership:
         run(main())
 
     def test_called_coroutines_are_the_task(self) -> None:
-        """What a task awaits directly runs as the task."""
+        """A coroutine that a task awaits directly runs as the task."""
 
         async def helper(mutex: Mutex) -> None:
             async with mutex:
@@ -730,7 +730,7 @@ class TestOwnership:
         run(main())
 
     def test_the_end_of_the_task_wakes(self, helpers: Helpers, spawn: Spawn) -> None:
-        """Whoever waits for its mutex: a task, a thread, another process."""
+        """It wakes every kind of waiter for its mutex: a task, a thread, another process."""
         child = spawn()
         child.run("import namedmap, warnings; warnings.simplefilter('ignore')")
 

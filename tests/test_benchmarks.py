@@ -21,7 +21,7 @@ _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 
 
 def run(*arguments: object) -> str:
-    """What a run of the benchmark says."""
+    """The output of a run of the benchmark."""
     command = [sys.executable, str(BENCHMARKS / "run.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=WATCHDOG).stdout
 

@@ -1,4 +1,4 @@
-"""What blocks carry, what they refuse, and what attaching them must not do to the process."""
+"""Blocks: what they carry, what they refuse, and what attaching them must not do to the process."""
 
 import decimal
 import gc
@@ -55,7 +55,7 @@ class TestArrays:
     """An array is what it was, or refused."""
 
     def test_read_only_for_good(self) -> None:
-        """No reader can make his array, or one without items, writable: a store would end his process."""
+        """No reader can make its array, or one without items, writable: a store would end the process."""
         for array in (numpy.zeros(4), numpy.zeros((0, 3))):
             with publish(NAME, array) as block, attach(NAME) as reader:
                 assert (block.value.flags.writeable, reader.value.flags.writeable) == (True, False)

@@ -75,7 +75,7 @@ def test_unnamed_ones() -> None:
 
 
 def test_a_full_disk_is_an_error() -> None:
-    """What has no room is refused before anything is stored, and leaves no name."""
+    """A block without room is refused before anything is stored, and leaves no name."""
     room = os.statvfs(os.environ["NAMEDMAP_ROOT"])
     huge = numpy.broadcast_to(numpy.uint8(1), room.f_bavail * room.f_frsize + (1 << 30))
     with pytest.raises(OSError, match="bytes"):

@@ -40,7 +40,7 @@ _DTYPES = st.one_of(_SCALARS, arrays.array_dtypes(_SCALARS), arrays.nested_dtype
 
 
 class TestBytes:
-    """Whatever has bytes comes back as a memoryview of them."""
+    """Every object that has bytes comes back as a memoryview of them."""
 
     @given(st.binary(max_size=200))
     def test_round_trip(self, content: bytes) -> None:
@@ -74,7 +74,7 @@ class TestArrays:
             assert not other.value.flags.writeable or not other.value.size
 
     def test_one_memory(self, spawn: Spawn) -> None:
-        """What the publisher changes, readers in other processes see; with access they change it too."""
+        """Changes of the publisher, readers in other processes see; with access they change it too."""
         with publish(NAME, numpy.arange(12.0).reshape(3, 4)) as block:
             child = spawn(f"""
                 import namedmap
@@ -186,7 +186,7 @@ class TestArrays:
         assert sum(shares) + after < size * 1.1
 
     def _share(self, pid: int, array: Any) -> int:
-        """What is put down to a process of the memory of this block: its PSS, in bytes."""
+        """The memory of this block that is put down to a process: its PSS, in bytes."""
         found, here = 0, False
         inode = self._inode(array)
         with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
@@ -371,7 +371,7 @@ class TestPublishing:
             assert block.created
 
     def test_a_race(self, spawn: Spawn) -> None:
-        """Who attaches while others publish and close gets whole blocks, or an error that fits."""
+        """A process that attaches while others publish and close gets whole blocks, or an error that fits."""
         child = spawn(f"""
             import namedmap
             say("begin")
@@ -399,7 +399,7 @@ class TestPublishing:
         publish(NAME, b"").close()
 
     def test_failures_free_the_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What cannot be stored leaves no block."""
+        """An object that cannot be stored leaves no block."""
 
         def refuse(*_: object) -> None:
             raise RuntimeError("no")
@@ -436,7 +436,7 @@ def forge(
 
 
 class TestDoubt:
-    """A block of which somebody wrote what he liked gives an error, never a crash, and is never unpickled."""
+    """A block with bytes of a stranger's choice gives an error, never a crash, and is never unpickled."""
 
     _TEXT: bytes = b'{"dtype": "<i4", "shape": [100], "order": "C"}'
 
@@ -470,7 +470,7 @@ class TestDoubt:
         ],
     )
     def test_descriptions(self, changes: dict[str, Any]) -> None:
-        """What an array cannot be."""
+        """Descriptions that no array can have are refused."""
         with pytest.raises(BlockError, match="cannot be"):
             self._attach(self._damaged(**changes))
 
@@ -500,7 +500,7 @@ class TestDoubt:
         ],
     )
     def test_headers(self, claims: dict[str, int], why: str) -> None:
-        """What a header cannot say, though its checksum is right."""
+        """Headers that cannot be true are refused, though their checksum is right."""
         with pytest.raises(BlockError, match=why):
             self._attach(forge(self._TEXT, bytes(400), **claims))
 

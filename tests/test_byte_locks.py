@@ -103,7 +103,7 @@ class TestOneHandle:
         assert unlock(file, 300, 100) == NOT_LOCKED
 
     def test_an_exclusive_one_within_shared_ones(self, file: int, other: int) -> None:
-        """What is left of stretches is what their strongest lock says."""
+        """The rest of a stretch is locked as its strongest lock says."""
         assert lock(file, 20, 10) == OK
         assert lock(file, 10, 30, SHARED | AT_ONCE) == OK
         assert [lock(other, start, 1, SHARED | AT_ONCE) for start in (19, 20, 29, 30)] == [OK, VIOLATION, VIOLATION, OK]
@@ -148,7 +148,7 @@ class TestOneHandle:
 
 
 class TestTransfers:
-    """What ReadFile and WriteFile of whom may do."""
+    """Locks let some callers use ReadFile and WriteFile, and keep the others out."""
 
     def test_exclusive(self, file: int, other: int) -> None:
         """Its holder reads and writes; others do neither, but beside it."""

@@ -177,7 +177,7 @@ class TestBadArguments:
         assert text in found.err
 
     def test_what_fails(self) -> None:
-        """What cannot be done is one line too, and status 1; --debug shows the place."""
+        """A command that cannot be done is one line too, and status 1; --debug shows the place."""
         assert "'nothing'" in call("read", "nothing", status=1).complaint
         assert "no object 'nothing' exists" in call("wait", "nothing", status=1).complaint
         assert "no object 'nothing' exists" in call("info", "nothing", status=1).complaint
@@ -329,7 +329,7 @@ class TestListing:
 
     @pytest.mark.leaves_dead_files
     def test_gc(self, spawn: Spawn) -> None:
-        """What a killed holder leaves is told by ls and doctor, and removed by gc."""
+        """The file that a killed holder leaves is told by ls and doctor, and removed by gc."""
         with background("create", "corpse", "--size", "1M") as process:
             heard(process)
             process.kill()
@@ -349,12 +349,12 @@ class TestListing:
         assert {tuple(each) for each in found} == {("level", "what", "remedy")}
 
     def test_as_another_user(self, second_user: int) -> None:
-        """Another user has no list of ours, and may not read what is closed to him."""
+        """Another user has no list of ours, and may not read what is closed to others."""
         with namedmap.create("ours", 1), namedmap.create("Global\\closed", 1):
             code = "from namedmap.cli import main; main()"
 
             def call(*words: str) -> subprocess.CompletedProcess[bytes]:
-                # What he cannot read is imported before.
+                # Modules that the other user cannot read are imported before.
                 prologue = (
                     "import os, sys, namedmap.cli.listing, namedmap.cli.naming, namedmap.cli._app, encodings.idna\n"
                     "import namedmap; namedmap.Mutex\n"
@@ -453,7 +453,7 @@ class TestWaiting:
 
     @pytest.mark.leaves_dead_files
     def test_lock_after_a_killed_owner(self) -> None:
-        """Who gets a mutex whose owner was killed is told, and runs its command."""
+        """A waiter that gets a mutex whose owner was killed is told, and runs its command."""
         with held("m", "--kind", "mutex") as holder:
             with background("lock", "m", "--", "sleep", "60") as process:
                 eventually(lambda: inspection.info("m").state["owned"], "the ownership")

@@ -54,7 +54,7 @@ class TestCopy:
          ("/dev copy", "/dev"), ("file copy --verify nonsense", "nonsense")],
     )  # fmt: skip
     def test_what_cannot_be_copied(self, file: Path, directory: Path, words: str, text: str) -> None:
-        """What cannot be copied is one line, and leaves nothing."""
+        """A source that cannot be copied is one line, and leaves nothing."""
         assert text in call("copy", *words.split(), status=1).complaint
         assert [each.name for each in directory.iterdir()] == ["file"]
 
@@ -205,7 +205,7 @@ class TestPatch:
         assert file.read_bytes() == DATA
 
     def test_expected_bytes(self, file: Path) -> None:
-        """What is not as expected is left alone."""
+        """Bytes that are not as expected are left alone."""
         call("patch", "file", "0", "--hex", "ff fe", "--expect-hex", "0102", status=1)
         assert file.read_bytes() == DATA
         found = run("patch", "file", "0", "-", "--expect-hex", "00 01", "--json", given=b"AB").json()

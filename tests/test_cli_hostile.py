@@ -120,7 +120,7 @@ class TestNames:
 
 class TestTerminals:
     def screen(self, columns: int, *words: str, **more: str) -> str:
-        """What a command says on a terminal of so many columns."""
+        """The output of a command on a terminal of so many columns."""
         variables = environment(**more)
         del variables["COLUMNS"]
         child = pexpect.spawn(
@@ -158,7 +158,7 @@ class TestTerminals:
 
 class TestOthers:
     def test_pages_of_what_may_not_be_read(self, spawn: Spawn, second_user: int) -> None:
-        """Of another user's memory it is said that it is his, not that it is no memory."""
+        """Of another user's memory it is said that it is that user's, not that it is no memory."""
         with namedmap.create("Global\\mine", 4096):
             child = spawn()
             child.run(f"""

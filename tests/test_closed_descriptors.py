@@ -273,7 +273,7 @@ class TestEverythingThatIsKept:
 
     @each_kind
     def test_the_end_of_the_process(self, spawn: Spawn, tmp_path: Path, kind: Kind) -> None:
-        """What is still open at the end, atexit leaves alone too, and the name goes."""
+        """Descriptors that are still open at the end, atexit leaves alone too, and the name goes."""
         child = spawn(f"""{_OTHERS}
 import atexit
 handle = {kind.text.format(NAME)}

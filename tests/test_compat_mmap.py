@@ -27,7 +27,7 @@ NAME = "compat-mmap"
 _SOURCE = importlib.util.find_spec("test.test_mmap") if importlib.util.find_spec("test") else None
 
 _UNIX = "on Unix, shared memory without a file cannot be resized; Windows and this class can"
-#: What does not apply, with the reason. (Not every Python has them all.)
+#: Tests that do not apply, with the reason. (Not every Python has them all.)
 EXCLUDED = {
     "MmapTests.test_sizeof": "counts the bytes of a C structure that is Windows' own",
     "MmapTests.test_resize_down_anonymous_mapping": _UNIX,
@@ -108,7 +108,7 @@ class TestSignatures:
             each.close()
 
     def test_numbers_of_other_types(self) -> None:
-        """What has an index is a number."""
+        """An object with an index is a number."""
 
         class Number:
             def __init__(self, value: int) -> None:
@@ -147,7 +147,7 @@ class TestSignatures:
         ],
     )
     def test_type_errors(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        """What is of neither signature is a TypeError."""
+        """A call of neither signature is a TypeError."""
         with pytest.raises(TypeError):
             mmap.mmap(*arguments, **options)
 
@@ -241,13 +241,13 @@ class TestTagNames:
         assert path.read_bytes()[:3] == b"baa"
 
     def test_sections_that_may_only_be_read(self) -> None:
-        """Who creates decides what may be written, as on Windows: 87 is its answer to the others."""
+        """The creator decides what may be written, as on Windows: 87 is its answer to the others."""
         with mmap.mmap(-1, 100, NAME, ACCESS_READ), pytest.raises(namedmap.Error, match="protection") as caught:
             mmap.mmap(-1, 100, NAME)
         assert caught.value.winerror == 87
 
     def test_copies_stay_here(self) -> None:
-        """What is written to a map with ACCESS_COPY, nobody else sees."""
+        """Bytes that are written to a map with ACCESS_COPY, nobody else sees."""
         with mmap.mmap(-1, 100, NAME) as held, mmap.mmap(-1, 100, NAME, ACCESS_COPY) as own:
             own[0] = 7
             assert (held[0], own[0]) == (0, 7)
@@ -367,7 +367,7 @@ class TestTagNames:
 
     @pytest.mark.parametrize("tagname", ["a\0b", "Session\\a", "\\"])
     def test_bad_names(self, tagname: str) -> None:
-        """What Windows refuses as a name is refused, as a ValueError."""
+        """A text that Windows refuses as a name is refused, as a ValueError."""
         with pytest.raises(ValueError, match="name"):
             mmap.mmap(-1, 10, tagname)
 

@@ -76,7 +76,7 @@ def test_what_ctypes_takes(function: tuple[str, str], kind: str) -> None:
     ours: Any = WinDLL(library)[name]
     theirs: Any = ctypes.CDLL(None)["memcpy"]
     for shape, make in VALUES.items():
-        # What is there at the address of a pointer is another one each time.
+        # The object at the address of a pointer is another one each time.
         value = make()
         assert moved(ours, KINDS[kind], value) == moved(theirs, KINDS[kind], value), shape
 
@@ -154,7 +154,7 @@ class TestNoRestype:
         assert win32.CloseHandle(section)
 
     def test_with_one(self) -> None:
-        """Who has declared a pointer gets an address anywhere."""
+        """A program that has declared a pointer gets an address anywhere."""
         kernel32: Any = WinDLL("kernel32")
         kernel32.VirtualAlloc.restype = ctypes.c_void_p
         address = kernel32.VirtualAlloc(None, 4096, 0x3000, 4)

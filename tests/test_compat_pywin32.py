@@ -32,11 +32,11 @@ mmapfile, pywintypes, win32api, win32con, win32event, win32file, winerror = (
 )
 error: Any = pywintypes.error
 
-#: What pywin32 brings that its tests are taken from. Any version for Windows has them.
+#: The release of pywin32 that its tests are taken from. Any version for Windows has them.
 _RELEASE = "pywin32==312"
 _TIMES = "file times are not among what namedmap deals with"
 _PORTS = "completion ports are not among what namedmap deals with"
-#: What does not apply, with the reason.
+#: Tests that do not apply, with the reason.
 EXCLUDED = {
     "testOtherHandle": "GetProcAddress: there are no libraries of Windows",
     "testMoreFiles": _TIMES,
@@ -79,7 +79,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def dropped() -> Iterator[None]:
-    """What a test has dropped goes at its end, also what an exception that it caught still knows."""
+    """Objects that a test has dropped go at its end, also those that an exception that it caught still knows."""
     yield
     gc.collect()
 
@@ -235,7 +235,7 @@ class TestErrors:
 
 class TestHandles:
     def test_drop_closes(self) -> None:
-        """Who drops a handle closes it, and its name goes with the last one."""
+        """A handle that is dropped is closed, and its name goes with the last one."""
         handle = win32event.CreateEvent(None, True, False, NAME)
         assert win32api.GetLastError() == 0
         other = win32event.CreateEvent(None, True, False, NAME)
@@ -334,7 +334,7 @@ class TestHandles:
         assert asker.wait() == 0
 
     def test_leaves_nothing_in_development_mode(self) -> None:
-        """What is dropped at the end, closed or not, in a cycle or not, makes no noise and no warning."""
+        """Handles that are dropped at the end, closed or not, in a cycle or not, make no noise and no warning."""
         script = f"""{_INSTALL}
 import mmapfile, win32event
 class Cycle: pass
@@ -536,7 +536,7 @@ class TestMmapfile:
         memory.close()
 
     def test_outside_of_the_view(self) -> None:
-        """What lies outside is a ValueError, and changes nothing."""
+        """A place outside is a ValueError, and changes nothing."""
         memory = mmapfile.mmapfile(None, None, 4096)
         wrong: list[tuple[str, tuple[Any, ...]]] = [
             ("seek", (4096,)),

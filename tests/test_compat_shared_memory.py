@@ -32,7 +32,7 @@ mixins = pytest.importorskip("test._test_multiprocessing", reason="this Python h
 script_helper = pytest.importorskip("test.support.script_helper")
 
 _TRACKER = "wants the resource tracker of the standard library to do its work; there is none here"
-#: What does not apply, with the reason. (Not every Python has them all.)
+#: Tests that do not apply, with the reason. (Not every Python has them all.)
 EXCLUDED = {
     "test_shared_memory_SharedMemoryManager_reuses_resource_tracker": _TRACKER,
     "test_shared_memory_tracking": _TRACKER,
@@ -119,7 +119,7 @@ class TestLifetime:
         block = importlib.import_module(sys.argv[1]).SharedMemory(create=True, size=100)
         block.buf[:5] = b"hello"
         for _ in range(3):
-            # Whatever a reader starts to clean up after it has its stderr as well: this waits for that.
+            # A process that a reader starts to clean up after it has its stderr as well: this waits for that.
             command = [sys.executable, "-c", reader, sys.argv[1], block.name]
             done = subprocess.run(command, capture_output=True, text=True)
             print(done.stdout.strip() or "nothing")
@@ -145,7 +145,7 @@ class TestLifetime:
     @pytest.mark.leaves_dead_files
     @pytest.mark.parametrize("first", ["creator", "reader"])
     def test_kills(self, spawn: Spawn, first: str) -> None:
-        """Whoever is killed takes nothing from the others; the name goes with the last one, who is killed too."""
+        """A killed holder takes nothing from the others; the name goes with the last one, which is killed too."""
         script = f"""
             from namedmap.compat.shared_memory import SharedMemory
             block = SharedMemory({NAME!r}, **eval(sys.argv[1]))
@@ -243,7 +243,7 @@ class TestLifetime:
 
     @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
     def test_as_an_argument(self, method: str, tmp_path: Path) -> None:
-        """Blocks and lists reach processes of every start method, also of a parent who closes his at once."""
+        """Blocks and lists reach processes of every start method, also of a parent that closes its own at once."""
         program = tmp_path / "program.py"
         program.write_text(textwrap.dedent(self.PROGRAM))
         done = subprocess.run(
@@ -284,11 +284,11 @@ class TestLifetime:
 
 
 class TestBlock:
-    """What one may do with a block."""
+    """The uses of a block."""
 
     @pytest.mark.parametrize("size", [1, 10, 4095, 4096, 4097, 1_000_001])
     def test_sizes_are_exact(self, size: int) -> None:
-        """For who creates it and who attaches, whatever size he gives (cpython#145954)."""
+        """For its creator and for those who attach, whatever size they give (cpython#145954)."""
         block = SharedMemory(create=True, size=size)
         other, again = SharedMemory(block.name, size=7), pickle.loads(pickle.dumps(block))
         for each in (block, other, again):
@@ -414,7 +414,7 @@ class TestBlock:
 
 
 class _Quiet(SharedMemory):
-    """What users write to silence the standard library's class."""
+    """A class as users write it to silence the standard library's."""
 
     def __del__(self) -> None:
         with contextlib.suppress(BufferError):
@@ -435,7 +435,7 @@ def _types(items: Any) -> list[type]:
 
 
 class TestList:
-    """What is put in comes out."""
+    """The items that are put in come out."""
 
     @given(st.lists(_ITEMS, max_size=20))
     def test_round_trip(self, values: list[Any]) -> None:

@@ -139,7 +139,7 @@ class TestFields:
 
     @given(TEXTS, TEXTS)
     def test_round_trips(self, first: str, second: str) -> None:
-        """What fits comes back; a shorter text ends with a NUL; what is too long is refused, and changes nothing."""
+        """A text that fits comes back; a shorter one ends with a NUL; a longer one is refused, and changes nothing."""
         page = Page(version=first if units(first) <= 15 else "")
         for text in (first, second):
             before = bytes(page)
@@ -215,7 +215,7 @@ class TestOthers:
     """Classes of ctypes as they were before."""
 
     def test_relations(self) -> None:
-        """What was made before is a Structure as well; nothing else is."""
+        """A structure that was made before is a Structure as well; nothing else is."""
 
         class Before(ctypes.Structure):
             _fields_ = (("text", c_wchar * 3),)

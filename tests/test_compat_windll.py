@@ -26,7 +26,7 @@ INVALID = 2**64 - 1
 WAIT_TIMEOUT, WAIT_FAILED = 258, 0xFFFFFFFF
 
 WinDLL: Any = ours.WinDLL
-# What a program on 64-bit Windows has under these names; with 4 bytes there, here with 8.
+# The types of a program on 64-bit Windows under these names; with 4 bytes there, here with 8.
 DWORD, LONG, BOOL = ctypes.c_ulong, ctypes.c_long, ctypes.c_long
 
 
@@ -139,7 +139,7 @@ class TestLibraries:
 
 
 class TestResults:
-    """What restype makes of a result."""
+    """Results, as restype makes them."""
 
     def test_handles_are_small(self, section: int) -> None:
         """A handle fits a positive C int, so that a program which sets no restype has it as well."""
@@ -239,7 +239,7 @@ class TestResults:
 
 
 class TestArguments:
-    """What a program may pass."""
+    """Arguments that a program may pass."""
 
     @pytest.mark.parametrize("wrap", [int, c_void_p, wintypes.HANDLE, ctypes.c_uint32, ctypes.c_int64])
     def test_handles(self, kernel32: Any, wrap: Any, section: int) -> None:
@@ -331,10 +331,10 @@ class TestArguments:
 
 
 class TestStoredResults:
-    """What a call stores where the program says."""
+    """Results that a call stores where the program says."""
 
     def test_a_dword_of_eight_bytes(self, kernel32: Any, section: int) -> None:
-        """What was in the upper half of the program's variable is not there any more."""
+        """The old upper half of the program's variable is not there any more."""
         for flags in (DWORD(2**64 - 1), DWORD(2**63), ctypes.c_uint32(99), wintypes.DWORD(2**64 - 1)):
             assert kernel32.GetHandleInformation(section, byref(flags))
             assert flags.value == 0
@@ -500,7 +500,7 @@ class TestSecurity:
 
 
 class TestMemoryOfArguments:
-    """What a function reads and stores stays within what the argument has; what is not there is an OSError."""
+    """A function reads and stores within what the argument has; memory that is not there is an OSError."""
 
     def test_room(self, kernel32: Any, view: int, tmp_path: Path) -> None:
         """More than an array, structure or number has is refused, and nothing is stored."""
@@ -721,7 +721,7 @@ class TestPrototypes:
             opening(1, False, "windll-named", 5)
 
     def test_out_parameters(self, section: int) -> None:
-        """What is stored is returned; through an errcheck, if there is one."""
+        """The stored value is returned; through an errcheck, if there is one."""
         prototype = ours.WINFUNCTYPE(wintypes.BOOL, wintypes.HANDLE, POINTER(wintypes.DWORD), use_last_error=True)
         query = prototype(("GetHandleInformation", WinDLL("kernel32")), ((1, "handle"), (2, "flags")))
 
@@ -825,7 +825,7 @@ class TestSystem:
         assert not user32.FindWindowW(None, "title")
 
     def test_there_is_no_console(self, kernel32: Any) -> None:
-        """What asks or changes a Windows console fails, as with streams that are redirected."""
+        """Calls that ask or change a Windows console fail, as with streams that are redirected."""
         kernel32.GetStdHandle.restype = wintypes.HANDLE
         stream = kernel32.GetStdHandle(-11)
         assert stream == INVALID

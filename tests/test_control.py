@@ -240,7 +240,7 @@ class TestLocks:
             assert locked(file.fileno(), 2**62, LIVENESS - 1) == []
 
     def test_a_file_without_life_is_no_object(self, spawn: Spawn) -> None:
-        """What a killed process leaves cannot be opened, and is made anew by the next creator."""
+        """A file that a killed process leaves cannot be opened, and is made anew by the next creator."""
         child = held(spawn, 'h = section(name="controlpage.dead"); poke(view(h), b"old")')
         child.kill()
         assert file_of("controlpage.dead").exists()
@@ -253,7 +253,7 @@ class TestLocks:
 
 class TestRoundTrip:
     def test_build_and_parse(self, tmp_path: Path) -> None:
-        """What `build` lays out `parse` reads back, wherever the text stands."""
+        """A page that `build` lays out `parse` reads back, wherever the text stands."""
         for name, path in (
             ("n", ""),
             ("n" * 3000, "/p" * 300),

@@ -133,7 +133,7 @@ def barrier(parties: int, action: Callable[[], object] | None = None, timeout: f
 # -- the tests ---------------------------------------------------------------------------------------------------------
 
 _TEXTS = "compares the text of repr(), which belongs to multiprocessing's own classes"
-#: What does not apply, with the reason. (Not every Python has them all.)
+#: Tests that do not apply, with the reason. (Not every Python has them all.)
 EXCLUDED = {
     "_TestLock.test_repr_lock": _TEXTS,
     "_TestLock.test_repr_rlock": _TEXTS,
@@ -145,7 +145,7 @@ _forking = multiprocessing.get_context("fork")
 
 
 class _Objects:
-    """What a mixin finds in its test case."""
+    """The objects that a mixin finds in its test case."""
 
     TYPE = "processes"
     Process: Any = staticmethod(_forking.Process)

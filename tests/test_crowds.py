@@ -49,7 +49,7 @@ def _take_turns(held: Any, ready: int, go: int) -> int:
 
 class TestWhoHoldsTheGuard:
     def test_holders_who_change(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who finds another one each time waits longer than anybody alone would be waited for."""
+        """A waiter that finds another holder each time waits longer than a single holder would be waited for."""
         monkeypatch.setattr(locks, "GUARD_TIMEOUT", 0.1)
         numbers = iter(range(10**6))
         monkeypatch.setattr(locks, "_holder", lambda fd, start: next(numbers))

@@ -80,8 +80,8 @@ PROGRAMS = [
 
 @pytest.mark.parametrize("page", SESSIONS, ids=label)
 def test_sessions_are_true(page: Path, directory: Path) -> None:
-    """What a page shows happens, in one interpreter, from its top to its end. A section that needs a package that is
-    not there is left out, and the rest must hold without it."""
+    """The sessions of a page happen as shown, in one interpreter, from its top to its end. A section that needs a
+    package that is not there is left out, and the rest must hold without it."""
     sessions = [block for block in blocks(page) if block.language == "pycon"]
     lacking = {block.section: missing(block) for block in sessions if missing(block)}
     script = directory / page.name

@@ -93,7 +93,7 @@ class TestDuplicateHandle:
     @pytest.mark.leaves_dead_files
     @pytest.mark.parametrize("used", [False, True])
     def test_the_receiver_dies(self, target: Child, used: bool) -> None:
-        """What a killed process was given, looked at or not, goes with it."""
+        """Handles that a killed process was given, looked at or not, go with it."""
         mine = create(NAME)
         value = self.give(mine, target.pid)
         if used:
@@ -169,7 +169,7 @@ class TestDuplicateHandle:
 
     @pytest.mark.leaves_dead_files  # os._exit
     def test_a_forked_child_is_a_process_of_its_own(self, target: Child) -> None:
-        """What is sent to the parent does not land in the child, nor the other way round."""
+        """A handle that is sent to the parent does not land in the child, nor the other way round."""
         target.run("""
             r, w = os.pipe(); r2, w2 = os.pipe()
             pid = os.fork()

@@ -75,7 +75,7 @@ class TestDeleteOnClose:
 
 class TestDelete:
     def test_errors(self) -> None:
-        """What cannot be deleted is refused with the error that Windows documents."""
+        """A file that cannot be deleted is refused with the error that Windows documents."""
         os.mkdir("sub")
         assert failed(win32.DeleteFile("none")) == win32.ERROR_FILE_NOT_FOUND
         assert failed(win32.DeleteFile("nodir\\none")) == win32.ERROR_PATH_NOT_FOUND
@@ -107,7 +107,7 @@ class TestDelete:
 
 class TestMove:
     def test_errors(self, a_dat: Path) -> None:
-        """What cannot be moved is refused with the error that Windows documents, and stays."""
+        """A file that cannot be moved is refused with the error that Windows documents, and stays."""
         Path("b.dat").touch()
         os.mkdir("sub")
         replace = win32.MOVEFILE_REPLACE_EXISTING
@@ -197,7 +197,7 @@ class TestCopy:
         assert stat.S_IMODE(os.stat("b.dat").st_mode) == 0o600
 
     def test_errors(self, a_dat: Path) -> None:
-        """What cannot be copied is refused with the error that Windows documents."""
+        """A file that cannot be copied is refused with the error that Windows documents."""
         Path("b.dat").touch()
         os.mkdir("sub")
         os.link("a.dat", "c.dat")

@@ -76,7 +76,7 @@ class TestContent:
         assert (done.written, done.holes) == (1 << 20, 0)
 
     def test_files_without_a_size_are_read_to_their_end(self, tmp_path: Path) -> None:
-        """What /proc has says 0 bytes, and has more."""
+        """A file of /proc says 0 bytes, and has more."""
         done = files.copy("/proc/self/limits", tmp_path / "b", verify="sha1")
         content = (tmp_path / "b").read_bytes()
         assert b"Max open files" in content
@@ -148,7 +148,7 @@ class TestTarget:
         assert os.getxattr(tmp_path / "b", "user.colour") == b"blue"
 
     def test_the_old_file_can_be_read_on_after_an_atomic_copy(self, tmp_path: Path) -> None:
-        """Whoever has the old file open goes on reading it; who opens the path gets the new one."""
+        """A reader that has the old file open goes on reading it; an opener of the path gets the new one."""
         (tmp_path / "a").write_bytes(b"new")
         (tmp_path / "b").write_bytes(b"old")
         with (tmp_path / "b").open("rb") as reader:
@@ -216,7 +216,7 @@ class TestRefusals:
 class TestProgress:
     @pytest.mark.parametrize("way", WAYS)
     def test_it_comes_in_order_and_to_the_end(self, tmp_path: Path, way: dict[str, Any]) -> None:
-        """What is done only grows, ends with everything, and is told in the thread of the caller."""
+        """The number of bytes done only grows, ends with everything, and is told in the thread of the caller."""
         build(tmp_path / "a", [(9 << 20, False), (1 << 20, True), (1 << 20, False)])
         told: list[tuple[int, int]] = []
         threads = set()
@@ -257,7 +257,7 @@ class TestProgress:
         assert (tmp_path / "b").read_bytes() == b"old"
 
     def test_an_error_of_the_callback_is_raised(self, tmp_path: Path) -> None:
-        """What progress raises, as Ctrl-C would, ends the copy, and leaves nothing."""
+        """An exception of progress, as Ctrl-C would be, ends the copy, and leaves nothing."""
         build(tmp_path / "a", [(20 << 20, False)])
 
         def progress(done: int, total: int) -> None:

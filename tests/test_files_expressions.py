@@ -93,7 +93,7 @@ class TestNothingIsMissed:
         "source", [rb"error \d+", rb"<[^>\n]*>", rb"\w+@\w+\.com", rb"line.*needle", rb"(?i)NEEDLE\s+\d"]
     )
     def test_usual_ones_miss_nothing(self, source: bytes, tmp_path: Path) -> None:
-        """What stops at the end of a word or line is sure of itself in any text that has some."""
+        """An expression that stops at the end of a word or line is sure of itself in any text that has some."""
         path = padded(tmp_path / "a", b"a line > with 5 words, error 7\n" * 150_000)
         matches = files.search(path, re.compile(source))
         assert sum(1 for _ in matches) == len(re.findall(source, path.read_bytes()))

@@ -81,7 +81,7 @@ class TestKills:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
     @pytest.mark.parametrize("verify", [None, "sha256"])
     def test_resume(self, tmp_path: Path, verify: str | None, number: int) -> None:
-        """What was killed, or interrupted, is gone on with: the rest is written, and the whole is right."""
+        """A copy that was killed, or interrupted, is gone on with: the rest is written, and the whole is right."""
         content = build(tmp_path / "a", [(6 * MIB, False), (MIB, True), (5 * MIB + 77, False)])
         (tmp_path / "b").write_bytes(b"old")
         way = {"resume": True, "verify": verify}
@@ -147,7 +147,7 @@ class TestResume:
             assert (done.written, (tmp_path / "b").read_bytes()) == (10 * MIB, content)
 
     def test_damage_before_the_end_is_found_by_verify(self, tmp_path: Path) -> None:
-        """What is wrong further up in the part is found when it is verified: a VerifyError, and the part goes."""
+        """An error further up in the part is found when it is verified: a VerifyError, and the part goes."""
         build(tmp_path / "a", [(30 * MIB, False)])
         part = self.part(tmp_path)
         with (tmp_path / "a").open("rb") as source, part.open("r+b") as file:
@@ -341,7 +341,7 @@ def test_file_size_limits(tmp_path: Path, spawn: Spawn) -> None:
 
 class TestOtherUsers:
     def test_no_permission(self, second_user: int, spawn: Spawn) -> None:
-        """What another user may not read, write or make is AccessDeniedError, and stays as it is."""
+        """A file that another user may not read, write or make is AccessDeniedError, and stays as it is."""
         with public_directory() as directory:
             (directory / "secret").write_bytes(b"mine")
             (directory / "secret").chmod(0o600)

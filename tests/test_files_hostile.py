@@ -55,7 +55,7 @@ class TestFilesOfTheKernel:
 
     @needs_root
     def test_memory_of_a_process_is_no_empty_file(self) -> None:
-        """What cannot be read from its beginning is an error, and not nothing."""
+        """A file that cannot be read from its beginning is an error, and not nothing."""
         with pytest.raises(namedmap.Error, match="cannot read '/proc/self/mem'"):
             files.checksum("/proc/self/mem")
 
@@ -126,7 +126,7 @@ def access_list(user: str, group: str, named: str) -> bytes:
 
 
 class TestAccessLists:
-    """What replaces a file is open to those to whom the old one was, and to nobody else."""
+    """A file that replaces another is open to those to whom the old one was, and to nobody else."""
 
     @pytest.mark.parametrize("way", [{}, {"atomic": True}, {"resume": True}], ids=str)
     def test_the_list_of_the_old_file_stays(self, tmp_path: Path, way: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def set_list(path: Path, name: str, rights: bytes) -> None:
 
 
 class TestWhatCannotBe:
-    """What is known to fail fails before anything is written, and says what to do."""
+    """A copy that is known to fail fails before anything is written, and says what to do."""
 
     def test_metadata_of_a_file_of_another_user(self, spawn: Spawn, second_user: int) -> None:
         """Only the owner may set times: a copy that is to keep them leaves the other's file as it is."""

@@ -224,7 +224,7 @@ class TestDump:
         gc.collect()
 
     def test_a_mapped_file_that_is_cut_off(self, tmp_path: Path) -> None:
-        """What is gone is a PageError, and not the end of the process."""
+        """A page that is gone is a PageError, and not the end of the process."""
         build(tmp_path / "a", [(300_000, False)])
         with namedmap.map_file(tmp_path / "a") as mapping, mapping.view() as view:
             os.truncate(tmp_path / "a", 0)

@@ -154,7 +154,7 @@ class TestBig:
         assert (last.before, last.bytes, last.after) == (b"b-", b"ab", b"")
 
     def test_a_search_can_be_dropped(self, tmp_path: Path) -> None:
-        """Who has seen enough stops asking: the file is closed, no thread goes on."""
+        """A caller that has seen enough stops asking: the file is closed, no thread goes on."""
         path = sparse(tmp_path / "a", TIB, (0, b"a"))
         found = files.search(path, b"\0\0")
         assert next(found).offset == 1

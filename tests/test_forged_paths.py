@@ -99,7 +99,7 @@ def test_another_file_than_the_page_says(tmp_path: Path) -> None:
 
 
 def test_a_page_that_others_can_write(tmp_path: Path) -> None:
-    """Everybody may have put this path there: opened if everybody could open the file himself, else refused."""
+    """Everybody may have put this path there: opened if everybody could open the file themselves, else refused."""
     path = tmp_path / "secret"
     path.write_bytes(b"secret".ljust(PAGE, b"\0"))
     path.chmod(0o600)

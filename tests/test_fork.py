@@ -124,8 +124,8 @@ class TestFork:
     @each_kind
     @pytest.mark.parametrize("when", ["before", "after_in_child", "after_in_parent"])
     def test_a_handle_closed_in_the_middle_of_a_fork(self, spawn: Spawn, tmp_path: Path, kind: Kind, when: str) -> None:
-        """As a hook of somebody else may do, or the garbage collector. What a child closes, its parent keeps; and
-        other objects are each process's own as ever."""
+        """As a hook of somebody else may do, or the garbage collector. A handle that a child closes, its parent keeps;
+        and other objects are each process's own as ever."""
         # Registered before ours, it runs in the middle of them: after the first, before the last.
         hook = f"import os, sys; os.register_at_fork({when}=lambda: sys.hook() if hasattr(sys, 'hook') else None)"
         (tmp_path / "sitecustomize.py").write_text(hook)
@@ -242,7 +242,7 @@ class TestFork:
             """)
         assert child.line() == "[]"
         for number in range(4):
-            # Who was forked while the thread had a handle has that handle too; what he must not have is a guard.
+            # A child that was forked while the thread had a handle has that handle too; it must not have a guard.
             close(create(f"{NAME}-{number}"))
         child.end()
         for number in range(4):
@@ -286,7 +286,7 @@ class TestFork:
             hear()
             """)
         assert parent.line() == "ready"
-        # What an operation does at its start, through the description that it uses.
+        # The start of an operation, through the description that it uses.
         holder = spawn(f"""
             from calls.kernel import table
             h = open_("{NAME}"); v = view(h)

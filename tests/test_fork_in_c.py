@@ -92,7 +92,7 @@ class TestMutexes:
         ],
     )
     def test_the_first_use_may_be_any(self, start: Start, use: str, result: str) -> None:
-        """Whatever the child calls first finds that it has forked."""
+        """Every call that a child may make first finds that it has forked."""
         parent = start(f"""
             x = namedmap.Mutex("{NAME}"); x.acquire()
             pid = fork()
@@ -140,7 +140,7 @@ class TestMutexes:
         assert object_files() == []
 
     def test_a_parent_that_is_killed_abandons_it_to_the_child(self, start: Start) -> None:
-        """What the child has inherited keeps nothing of its parent's ownership once it has been used."""
+        """A mutex that the child has inherited keeps nothing of its parent's ownership once it has been used."""
         parent = start(f"""
             x, e = namedmap.Mutex("{NAME}"), namedmap.Event("{NAME} event")
             x.acquire()

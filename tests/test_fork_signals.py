@@ -28,7 +28,7 @@ def descriptors(): return len(os.listdir("/proc/self/fd"))
 
 
 class TestHandlersThatRaise:
-    """What a handler raises reaches the program, and the hooks are done."""
+    """An exception of a handler reaches the program, and the hooks are done."""
 
     @EACH_PROGRAM
     @pytest.mark.parametrize("objects", [0, 1, 20])

@@ -42,7 +42,7 @@ class TestFuzzer:
         assert int(found[2]) == 12 * int(found[1])
 
     def test_it_calls_everything(self) -> None:
-        """What is public in the modules that the documentation names; what is left out has a reason."""
+        """Every public callable of the modules that the documentation names; one that is left out has a reason."""
         labels = {target.label for target in targets()}
         for name in (
             "create",

@@ -65,7 +65,7 @@ class Program:
         self.prologue = EARLY * late + textwrap.dedent(PROLOGUES[library])
 
     def __call__(self, script: str) -> object:
-        """What the program has printed, as JSON; fails if it hangs."""
+        """The output of the program, as JSON; fails if it hangs."""
         code = self.prologue + "import json, namedmap\nfrom namedmap import *\n" + textwrap.dedent(script)
         command = [sys.executable, "-W", "ignore", "-c", code]
         done = subprocess.run(
@@ -152,7 +152,7 @@ class TestPatchedPrograms:
         assert seen == ["refused", False, False, True, True, False]
 
     def test_a_plain_greenlet(self, run: Program) -> None:
-        """It cannot tell of its end; who waits in its process finds out."""
+        """It cannot tell of its end; a waiter in its process finds out."""
         seen = run("""
             import greenlet
             mutex = Mutex()
@@ -190,7 +190,7 @@ class TestPatchedPrograms:
         assert seen == [[True], False]
 
     def test_with_another_process(self, run: Program) -> None:
-        """What another process releases wakes, and so does its death."""
+        """A release by another process wakes, and so does its death."""
         seen = run("""
             import os, signal, subprocess, sys
             mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)

@@ -99,7 +99,7 @@ class TestClose:
 
     @pytest.mark.parametrize("value", GARBAGE)
     def test_garbage(self, value: int | None) -> None:
-        """What is no handle is ERROR_INVALID_HANDLE for each function that takes one."""
+        """A value that is no handle is ERROR_INVALID_HANDLE for each function that takes one."""
         assert failed(loose.CloseHandle(value)) == 6
         assert failed(loose.GetHandleInformation(value, win32.DWORD())) == 6
         assert failed(loose.SetHandleInformation(value, 1, 1)) == 6

@@ -32,7 +32,7 @@ def second_name(shared: namedmap.FileMapping) -> Iterator[Path]:
 @pytest.mark.usefixtures("second_name")
 class TestOfAHeldObject:
     def test_the_second_name_is_no_object(self) -> None:
-        """Whoever holds A gets an error for B, and not A."""
+        """A holder of A gets an error for B, and not A."""
         for ask in (namedmap.open_or_create, namedmap.create):
             with pytest.raises(namedmap.Error, match="hard link") as caught:
                 ask("Global\\B", 100)

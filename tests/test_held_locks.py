@@ -52,7 +52,7 @@ class TestHeldLocks:
 
     @pytest.mark.parametrize("moment", ["os.posix_fallocate", "os.pwrite", "os.fstat"])
     def test_a_creator_that_is_stopped(self, spawn: Spawn, moment: str) -> None:
-        """SIGSTOP in the middle of a creation: the others are told who it is, and go on when he does."""
+        """SIGSTOP in the middle of a creation: the others are told who it is, and go on when it does."""
         child = spawn()
         child.run(f"""
             create("warm-up")
@@ -200,7 +200,7 @@ class TestHeldLocks:
 
 
 class TestByHand:
-    """What people do to the files of objects that are in use."""
+    """Files of objects that are in use, and people who remove, rename and change them."""
 
     def test_a_deleted_file_under_a_holder(self, spawn: Spawn) -> None:
         """Both old holders go on sharing; the name is free; closing them does not take the new object's file."""

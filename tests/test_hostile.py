@@ -1,4 +1,4 @@
-"""What others put in the place of an object or of the directory of names, and damaged object files: clear errors."""
+"""Foreign things in the place of an object or of the directory of names, and damaged object files: clear errors."""
 
 import binascii
 import os
@@ -272,7 +272,7 @@ class TestFuzz:
         flips: list[tuple[int, int]],
         length: int | None,
     ) -> None:
-        """What opens can be queried, mapped where it may be, and every committed page of it touched."""
+        """An object that opens can be queried, mapped where it may be, and every committed page of it touched."""
         content = bytearray(self.base(reserve))
         for offset, value in flips:
             content[len(content) - PAGE + offset] = value

@@ -4,8 +4,11 @@ import ast
 import functools
 import re
 import sys
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 import namedmap
 from child import plain
@@ -21,11 +24,11 @@ CODE = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if ".venv" not in path.parts
 )
-
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Packages that are used if they are there; see `test_in_a_bare_interpreter`.
 OPTIONAL = {"numpy", "polars", "pyarrow"}
-#: What only the command line may import.
+#: Packages that only the command line may import.
 COMMAND_LINE = {"click", "matplotlib", "rich"}
 
 
@@ -95,6 +98,50 @@ def present(directory: Path) -> list[str]:
     return sorted(modules | {path.parent.name for path in directory.glob("*/__init__.py")} - {"__init__", "__main__"})
 
 
+#: A Who or What without a noun that begins a sentence, up to its end. "Whatever happens, it ends" has a subject.
+_HEADLESS = re.compile(
+    r"""(?:^|[.!?:]["')\]*_`]*\s)["'(\[*_`]*"""
+    r"""(?=((?:Who|What|Whoever|Whose|Whom|Whatever(?!.*?,))\b.*?(?:[.!?](?=["')\]*_`]*(?:\s|$))|$)))"""
+)
+#: Lines of a document, or of a docstring, that are no prose: headings, cells, fences, directives, sessions.
+_NO_PROSE = re.compile(r"#|\||```|:::|>>>|\.\.\. ")
+_ITEM = re.compile(r"(?:[-*]|\d+\.|:[\w ]+:) +")
+
+
+def headless(text: str) -> list[str]:
+    """The sentences of a text that begin with a Who or What without a noun; questions may."""
+    found = (match[1] for paragraph in _paragraphs(text) for match in _HEADLESS.finditer(paragraph))
+    return [sentence for sentence in found if not sentence.endswith("?")]
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Each paragraph, and each item of a list, as one line."""
+    lines: list[str] = []
+    for line in [*map(str.strip, re.sub(r"(?ms)^ *```.*?^ *```", "", text).splitlines()), ""]:
+        item = _ITEM.match(line)
+        if not line or item or _NO_PROSE.match(line):
+            yield " ".join(lines)
+            lines.clear()
+        if item or (line and not _NO_PROSE.match(line)):
+            lines.append(line[item.end() :] if item else line)
+
+
+def prose(path: Path) -> Iterator[str]:
+    """The docstrings of a module, and its comments; those that stand below each other as one."""
+    for node in _walked(path):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+    below, comment = (0, 0), ""
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                if token.start != below:
+                    yield comment
+                    comment = ""
+                below, comment = (token.start[0] + 1, token.start[1]), f"{comment}\n{token.string.lstrip('#:')}"
+    yield comment
+
+
 class TestPlatform:
     def test_one_place_asks(self) -> None:
         """Only `_platform` asks which platform this is."""
@@ -128,7 +175,7 @@ class TestLayers:
         assert not found, "\n".join(found)
 
     def test_the_ground_imports_no_platform(self) -> None:
-        """What stands above `_kernel` in the layout, errors and files among it, can be imported without a platform."""
+        """Modules above `_kernel` in the layout, errors and files among them, can be imported without a platform."""
         ground = rooms()[: rooms().index("_kernel")]
         assert {"errors", "files", "constants", "types", "_contract"} <= set(ground)
         output = plain(
@@ -249,6 +296,27 @@ class TestText:
         contract = [*sorted((KERNEL / "win32").glob("*.py")), PACKAGE / "win32.py", PACKAGE / "nt.py"]
         found = [(label(path), name) for path in contract for name in _undocumented(path, ast.FunctionDef)]
         assert [each for each in found if each[1][0].isupper()] == []
+
+    def test_sentences_name_their_subject(self) -> None:
+        """No sentence of a document, or of a docstring or comment of the package, begins with a headless Who, What."""
+        texts = [(path, text) for path in MODULES for text in prose(path)]
+        texts += [(path, path.read_text(encoding="utf-8")) for path in DOCUMENTS]
+        found = [f"{label(path)}: {sentence}" for path, text in texts for sentence in headless(text)]
+        assert not found, "\n".join(found)
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("Who waits\nsleeps. Nobody else does.", ["Who waits sleeps."]),
+            ("One.\n\nWhat stays stays", ["What stays stays"]),
+            ("It ends. (Whoever uses a.b has it.)", ["Whoever uses a.b has it."]),
+            ("- *What is lost* stays so. What else?\n- Whatever comes, it stays.", ["What is lost* stays so."]),
+            ("Whose is it? *1.* Who knows?", []),
+            ("## What is tested\n\n| Who waits |\n|---|\n\n```\nWhat.\n```\n\nSomebody who waits sleeps.", []),
+        ],
+    )
+    def test_headless_sentences_are_found(self, text: str, found: list[str]) -> None:
+        assert headless(text) == found
 
     def test_foreign_functions_are_declared(self) -> None:
         """Each function of the C library has its result type, and its argument types unless it is variadic."""

@@ -85,7 +85,7 @@ class TestSlowSenders:
             assert win32.CloseHandle(given(friend)), message()
 
     def test_it_sends_in_the_end(self, inbox: Path) -> None:
-        """What it sends later arrives as if nothing had been."""
+        """A handle that it sends later arrives as if nothing had been."""
         text = b'{"type": "Thread", "handle": 1073741832, "access": 1, "flags": 0}'
         with sender(inbox) as slow:
             look()

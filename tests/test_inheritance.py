@@ -173,7 +173,7 @@ class TestSubprocess:
         assert error_of_open(NAME) == win32.ERROR_FILE_NOT_FOUND
 
     def test_file_handles_share_the_pointer(self, spawn: Spawn, tmp_path: Path) -> None:
-        """An inherited file handle is the same file object: who reads moves the pointer of both."""
+        """An inherited file handle is the same file object: a reader moves the pointer of both."""
         (tmp_path / "data").write_bytes(b"0123456789")
         file = opened(tmp_path / "data", disposition=win32.OPEN_ALWAYS)
         inherit(file)

@@ -35,7 +35,7 @@ def section(descriptor: int, **changes: Any) -> dict[str, Any]:
 
 
 def started_with(text: bytes, descriptor: int) -> "subprocess.CompletedProcess[str]":
-    """What a program does that inherits a list with this content, and a descriptor."""
+    """The run of a program that inherits a list with this content, and a descriptor."""
     fd = os.memfd_create("namedmap-handles", 0)
     try:
         os.write(fd, text)

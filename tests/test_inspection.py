@@ -100,7 +100,7 @@ class TestObjects:
         assert inspection.objects() == []
 
     def test_another_object_of_the_name_is_another(self) -> None:
-        """Who watches an object is not misled by a new one with its name."""
+        """A watcher of an object is not misled by a new one with its name."""
         first = namedmap.create("again", 100)
         watched = inspection.Watched("again")
         first.close()
@@ -109,7 +109,7 @@ class TestObjects:
 
     @pytest.mark.leaves_dead_files
     def test_the_dead_are_listed(self, spawn: Spawn) -> None:
-        """What a killed process leaves is dead: without holders, and neither swept nor revived by looking."""
+        """A file that a killed process leaves is dead: without holders, and neither swept nor revived by looking."""
         child = spawn()
         child.run('h = create("corpse", 1 << 20)')
         child.kill()
@@ -157,7 +157,7 @@ class TestObjects:
 
     @pytest.mark.parametrize("name", ["nothing", "Global\\nothing", ""])
     def test_no_such_object(self, name: str) -> None:
-        """What is not there is a NotFoundError."""
+        """An object that is not there is a NotFoundError."""
         with pytest.raises(namedmap.NotFoundError, match="nobody holds"):
             inspection.info(name)
 
@@ -273,7 +273,7 @@ class TestCollect:
     @needs_root
     @pytest.mark.leaves_dead_files
     def test_what_others_have_left(self, spawn: Spawn, second_user: int) -> None:
-        """The dead files of another user are told with their owner, and stay for him."""
+        """The dead files of another user are told with their owner, and stay."""
         child = spawn(uid=second_user)
         child.run('h = create("Global\\\\theirs", 4096, "D:(A;;GA;;;WD)")')
         path = inspection.info("Global\\theirs").path
@@ -299,7 +299,7 @@ class TestCollect:
 
 class TestSecondUser:
     def test_others_objects_are_theirs(self, spawn: Spawn, second_user: int) -> None:
-        """Another user sees a global object that he may not look into, and none of the local ones."""
+        """Another user sees a global object, whose file is closed to others, and none of the local ones."""
         with namedmap.create("Global\\closed", 1), namedmap.create("private", 1):
             child = spawn(uid=second_user)
             child.run("from namedmap import inspection")
@@ -323,7 +323,7 @@ class TestSecondUser:
         assert (found.name, found.owner, found.holders[0].pid) == ("local of theirs", second_user, child.pid)
 
     def test_pages_are_not_told_to_strangers(self, spawn: Spawn, second_user: int, a_dat: Path) -> None:
-        """Who neither owns nor may write to a file is refused rather than misled."""
+        """A user who neither owns nor may write to a file is refused rather than misled."""
         for place in (a_dat, *a_dat.parents):
             if place.stat().st_uid == os.geteuid() and len(place.parts) > 2:
                 place.chmod(place.stat().st_mode | 0o055)
@@ -350,7 +350,7 @@ class TestDoctor:
 
     @pytest.mark.leaves_dead_files
     def test_leftovers(self, spawn: Spawn) -> None:
-        """What the dead have left is found."""
+        """Files that the dead have left are found."""
         child = spawn()
         child.run('h = create("dead", 1 << 20)')
         child.kill()
@@ -413,7 +413,7 @@ class TestResidency:
         assert inspection.residency(path).dirty in (None, 0)
 
     def test_evict_and_prefetch(self, directory: Path) -> None:
-        """What is dropped is gone, what is read ahead is there; progress goes up to the size."""
+        """Pages that are dropped are gone, pages that are read ahead are there; progress goes up to the size."""
         mount = system.mount_of(str(directory))
         if mount is None or mount.kind == "tmpfs":
             pytest.skip("temporary files are in memory here")
@@ -427,7 +427,7 @@ class TestResidency:
         assert calls[-1] == (3 * 1048576 + 7, 3 * 1048576 + 7)
 
     def test_memory_cannot_be_dropped(self) -> None:
-        """What lives in memory has no other place, and that is said."""
+        """A section that lives in memory has no other place, and that is said."""
         with namedmap.create("pages", 1), pytest.raises(namedmap.Error, match="no other place"):
             inspection.evict("pages")
 
@@ -458,7 +458,7 @@ class TestResidency:
          ("/dev/null", namedmap.BadValueError), ("mutex", namedmap.Error)],
     )  # fmt: skip
     def test_what_has_no_pages(self, what: str, error: type[namedmap.Error]) -> None:
-        """What is not there, or no memory, is a clear error."""
+        """An object that is not there, or no memory, is a clear error."""
         with contextlib.closing(namedmap.Mutex("mutex")), pytest.raises(error):
             inspection.residency(what)
 

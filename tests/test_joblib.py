@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("joblib") is None, reason="joblib is not installed")
 
-#: What the workers call: importable, as loky's processes know nothing of the script that started them.
+#: The function that the workers call: importable, as loky's processes know nothing of the script that started them.
 _WORK = """
 import os
 
@@ -36,7 +36,7 @@ from joblib.externals.loky import get_reusable_executor
 
 if __name__ == "__main__":
     backend, name = sys.argv[1], sys.argv[2] or None
-    # What joblib itself leaves to the collector is not the matter here.
+    # Objects that joblib itself leaves to the collector are not the matter here.
     warnings.filterwarnings("ignore", module="(?!namedmap)")
     run = joblib.Parallel(2, backend)
     with (

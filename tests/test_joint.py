@@ -70,7 +70,7 @@ class TestCreated:
 
 
 class TestHandlersExceptions:
-    """What a signal handler raises belongs to the program, of whatever class it is."""
+    """An exception of a signal handler belongs to the program, of whatever class it is."""
 
     @pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError, OSError, MemoryError, FileNotFoundError])
     @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ class TestOthersNames:
 
     @pytest.mark.parametrize("who", [{"mode": 0o600}, {"security": "D:(A;;GA;;;OW)"}, {}])
     def test_the_user_alone(self, who: Any) -> None:
-        """What grants others nothing has its effect under any name; and so has anything on a name for all."""
+        """A permission that grants others nothing has its effect under any name; and so has any on a name for all."""
         namedmap.create(NAME, 10, **who).close()
         namedmap.create(None, 10, mode=0o666).close()
         namedmap.create(f"Global\\{NAME}", 10, mode=0o666).close()

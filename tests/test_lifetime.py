@@ -100,7 +100,7 @@ class TestNames:
         assert object_files() == []
 
     def test_another_kind_can_have_the_name_of_a_dead_object(self, spawn: Spawn) -> None:
-        """What a dead file was does not matter."""
+        """The kind of the dead file does not matter."""
         other = spawn()
         other.run(f"m = create({NAME!r}, 1 << 20)")
         other.kill()

@@ -100,7 +100,7 @@ class TestSmallRoot:
         assert child.value(FILES) == []
 
     def test_commitments_add_up(self, mounted: MountedChild) -> None:
-        """What others have is not there any more, and what closes is."""
+        """Memory that others have is not there any more; once it is closed, it is."""
         child = mounted()
         child.run("held = [create(f'part{n}', 256 << 10) for n in range(3)]")
         assert child.value("all(held)")
@@ -437,7 +437,7 @@ class TestReservedPages:
     @pytest.mark.leaves_dead_files
     @pytest.mark.usefixtures("faults", "section")
     def test_a_forked_child_faults_too(self, spawn: Spawn) -> None:
-        """What the parent's view does, the child's does."""
+        """The child's view does what the parent's does."""
         child = spawn()
         child.run(self.TOUCH)
         child.run("""

@@ -52,7 +52,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("made", [auto, lambda: Semaphore(None, 0)])
     def test_tickets(self, made: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is set or released n times releases the first n."""
+        """An object that is set or released n times releases the first n."""
         rung, order = counted(monkeypatch), list[int]()
 
         async def main() -> None:
@@ -168,7 +168,7 @@ class TestEnds:
         run(main())
 
     def test_a_loop_that_does_not_run(self) -> None:
-        """Who was chosen there and does not come holds up nobody for long."""
+        """A task that was chosen there and does not come holds up nobody for long."""
         mutex = Mutex()
         stopped = asyncio.new_event_loop()
         mutex.acquire()
@@ -275,7 +275,7 @@ class TestCompany:
 
     @pytest.mark.leaves_dead_files
     def test_a_killed_waiter(self, spawn: Spawn) -> None:
-        """What was given to it goes to a task."""
+        """A permit that was given to it goes to a task."""
         semaphore, child = Semaphore(NAME, 0, 5), spawn()
         child.run(f"semaphore = namedmap.Semaphore.open({NAME!r})")
         child.start("run", "semaphore.acquire()")

@@ -102,7 +102,7 @@ class TestPywin32:
             assert caught.value.winerror == winerror.ERROR_NOT_LOCKED
             win32file.UnlockFileEx(handles[0], 0, -0x10000, place)
             win32file.LockFileEx(handles[1], now | alone, 0, -0x10000, place)
-            # Whoever reads through the handle is kept out; who shares nothing with namedmap is not.
+            # A reader through the handle is kept out; a program that shares nothing with namedmap is not.
             with pytest.raises(pywintypes.error, match="cannot be read"):
                 win32file.ReadFile(handles[0], 5)
             assert win32file.ReadFile(handles[1], 5)[1] == one.read(5) == b"01234"

@@ -131,7 +131,7 @@ class TestNames:
                 verb()
 
     def test_too_much(self) -> None:
-        """What no memory or address space holds is refused when it is asked for, and leaves no name."""
+        """A size that no memory or address space holds is refused when it is asked for, and leaves no name."""
         for size in (1 << 45, 1 << 60, 1 << 70):
             with pytest.raises(namedmap.Error):
                 namedmap.create(NAME, size)
@@ -146,7 +146,7 @@ class TestNames:
 
 
 class TestSecurity:
-    """Who may use it: by mode, by SDDL, by inheritance."""
+    """Rights to it: by mode, by SDDL, by inheritance."""
 
     _TRY = """
         import namedmap
@@ -254,7 +254,7 @@ class TestSecurity:
 
 
 class TestAccess:
-    """What one may do, in words."""
+    """Access, in words."""
 
     @pytest.mark.parametrize(
         "word", ["read", "write", "copy", "execute", "write+execute", "copy + EXECUTE", "read+write"]
@@ -340,7 +340,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("device", ["/dev/null", "/proc/self/status", "/dev/random"])
     def test_devices_without_memory(self, device: str) -> None:
-        """What has no size needs one; what cannot be mapped says so at the first view."""
+        """A file without a size needs one; a device that cannot be mapped says so at the first view."""
         with pytest.raises(BadValueError, match="empty"):
             namedmap.map_file(device)
         message = r"cannot map|only access"
@@ -457,7 +457,7 @@ class TestLifetimes:
             assert info.State == win32.MEM_FREE
 
     def test_dropped_in_the_middle(self) -> None:
-        """Who is dropped while this thread works on the address space is unmapped later."""
+        """A view that is dropped while this thread works on the address space is unmapped later."""
         with namedmap.create(NAME, 100) as mapping:
             view = mapping.view()
             address, info = view.address, win32.MEMORY_BASIC_INFORMATION()
@@ -475,7 +475,7 @@ class TestLifetimes:
         assert script(text).stderr == ""
 
     def test_closed_is_silent(self) -> None:
-        """Who closes hears nothing, nor does who drops views only."""
+        """A program that closes hears nothing, nor does one that drops views only."""
         done = script(
             f"""
             import namedmap

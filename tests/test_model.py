@@ -25,7 +25,7 @@ NOACCESS, READONLY, READWRITE, WRITECOPY = 0x01, 0x02, 0x04, 0x08
 X, XR, XRW, XWC = 0x10, 0x20, 0x40, 0x80
 QUERY, MAP_WRITE, MAP_READ, MAP_EXECUTE = 1, 2, 4, 8
 
-#: What a page of a protection lets a program do: load, store.
+#: The uses of a page that its protection allows: load, store.
 LOADS = {READONLY, READWRITE, WRITECOPY, X, XR, XRW, XWC}
 STORES = {READWRITE, WRITECOPY, XRW, XWC}
 COPIES = {WRITECOPY: READWRITE, XWC: XRW}

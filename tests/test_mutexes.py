@@ -130,7 +130,7 @@ class TestMutex:
 class TestAbandonment:
     """The owner ends without releasing: the next one is told, once, and owns the mutex."""
 
-    #: What the owner does in the end.
+    #: The ends of an owner.
     ENDS: ClassVar = {
         "exit": "sys.exit(0)",
         "an uncaught exception": "raise SystemExit(1)",

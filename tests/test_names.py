@@ -177,7 +177,7 @@ def test_the_empty_name() -> None:
 
 
 class TestFileNames:
-    """What a name becomes on disk."""
+    """Names as they are on disk."""
 
     @settings(max_examples=300)
     @example("a", "A")

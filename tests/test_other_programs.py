@@ -1,6 +1,6 @@
 """Other people's programs for Windows, from PyPI, unmodified; the games that they read are programs/telemetry.py.
 
-Each is started with `python -m namedmap run`, in a process of its own. What the tests add is what the programs' own
+Each is started with `python -m namedmap run`, in a process of its own. The tests add what the programs' own
 documentation shows: a few lines that print what they have read.
 """
 
@@ -340,7 +340,7 @@ class TestLibraries:
     """jaraco.windows, whose parts paramiko has taken over to talk to Pageant."""
 
     def test_memory_with_security_attributes(self, players: Players) -> None:
-        """Memory for the user of this process, by his SID, filled with RtlMoveMemory; an event, and WaitForMultiple."""
+        """Memory for this process's user, by SID, filled with RtlMoveMemory; an event, and WaitForMultiple."""
         text = """if True:
             import sys
             from jaraco.windows import mmap, security

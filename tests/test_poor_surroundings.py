@@ -149,7 +149,7 @@ def test_sizes_beyond_all_machines(size: int) -> None:
 
 
 class TestLargeViews:
-    """What is told of the pages of large views costs no look at each of them."""
+    """Facts about the pages of large views cost no look at each of them."""
 
     SIZE = 8 << 30
     PAGE = libc.PAGE

@@ -66,7 +66,7 @@ def gone(cls: Class, name: str = NAME) -> bool:
 
 
 def raised(call: Callable[[], object]) -> type[Exception] | None:
-    """What a call raises, if anything."""
+    """The exception of a call, if it raises one."""
     try:
         call()
     except Exception as error:
@@ -282,7 +282,7 @@ class TestAbandoned:
         assert mutex.abandoned  # until the next time
 
     def test_it_is_reported_once(self, helpers: Helpers) -> None:
-        """Who comes next finds an ordinary mutex; recursion is not reported either."""
+        """The next owner finds an ordinary mutex; recursion is not reported either."""
         mutex = abandon()
         (other,) = helpers(1)
         with pytest.warns(AbandonedMutexWarning):
@@ -524,7 +524,7 @@ class TestClosed:
         assert (event.name, event.created, "closed" in repr(event)) == (NAME, True, True)
 
     def test_during_a_wait(self, helpers: Helpers) -> None:
-        """Who waits goes on waiting, and gets what comes, as on Windows."""
+        """The waiters go on waiting, and get what comes, as on Windows."""
         event, other = Event(NAME), Event(NAME)
         (thread,) = waiters(helpers, 1, event.wait)
         event.close()

@@ -20,7 +20,7 @@ def _here(directory: Path) -> None:
 
 
 def ended(text: str, *words: str, **modules: str) -> str:
-    """What a program writes to both streams; it must end well."""
+    """The output of a program on both streams; it must end well."""
     for name, content in {"program": text, **modules}.items():
         Path(f"{name}.py").write_text(textwrap.dedent(content), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([path for path in sys.path if path])}
@@ -86,7 +86,7 @@ class TestFinalizers:
         assert ended(text, *RUN).splitlines() == ["False True", "closed", "closed"]
 
     def test_every_use_in_a_finalizer(self) -> None:
-        """What a finalizer does with its handles works as before: waits, views, sizes, duplicates, new objects."""
+        """A finalizer can use its handles as before: waits, views, sizes, duplicates, new objects."""
         text = """
             import ctypes
             import namedmap
@@ -163,7 +163,7 @@ late = Late()
 
 
 class TestNames:
-    """What is left of a process that ended with its handles open."""
+    """Names of a process that ended with its handles open."""
 
     def test_a_name_goes_before_finalizers(self, spawn: Spawn) -> None:
         """Nobody finds the objects of a process that is ending; those that others hold go on, and end with them."""

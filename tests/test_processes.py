@@ -196,7 +196,7 @@ class TestTimes:
 
 
 class Listener:
-    """What DebugView does: a buffer, and two events."""
+    """A listener like DebugView: a buffer, and two events."""
 
     def __init__(self) -> None:
         self.ready = win32.CreateEvent(None, False, False, "DBWIN_BUFFER_READY")

@@ -67,7 +67,7 @@ WITH_EXAMPLES = ("namedmap.data.blocks", "namedmap.synchronization.primitives", 
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_examples_in_docstrings(module: str) -> None:
-    """What the docstrings show is what happens."""
+    """The examples in docstrings happen as shown."""
     found = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert found.failed == 0
     assert found.attempted or module not in WITH_EXAMPLES

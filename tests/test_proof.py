@@ -81,7 +81,7 @@ def gone(pid: int) -> bool:
 
 
 def share(pid: int, inode: list[str]) -> int:
-    """What the kernel puts down to a process of the memory of one file: its PSS, in bytes."""
+    """The memory of one file that the kernel puts down to a process: its PSS, in bytes."""
     found, here = 0, False
     for line in Path(f"/proc/{pid}/smaps").read_text("utf-8").splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
@@ -131,7 +131,7 @@ def resident() -> int:
 
 
 class TestCycles:
-    """What is opened and closed for ever leaves nothing."""
+    """Objects that are opened and closed for ever leave nothing."""
 
     @pytest.mark.parametrize("kind", ["mapping", "block", "open", "primitives"])
     def test_nothing_leaks(self, kind: str, private_root: Path) -> None:

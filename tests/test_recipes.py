@@ -132,7 +132,7 @@ class TestGames:
 
 
 class TestMonitors:
-    """What shows temperatures and frames a second."""
+    """Programs that show temperatures and frames a second."""
 
     @BOTH
     def test_a_block_behind_a_mutex(self, tmp_path: Path, options: tuple[str, ...]) -> None:
@@ -352,7 +352,7 @@ class TestBuiltins:
 
 
 class TestOthers:
-    """What else uses ctypes in the process goes on as before."""
+    """All other code that uses ctypes in the process goes on as before."""
 
     def test_numpy_and_the_standard_library(self, tmp_path: Path) -> None:
         """NumPy's types of structures and arrays, shared values of multiprocessing, native wide text, big-endian."""

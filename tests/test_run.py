@@ -28,7 +28,7 @@ def write(path: str, text: str) -> str:
 
 
 def run(*words: str, status: int = 0, python: tuple[str, ...] = tuple(RUN)) -> str:
-    """What a program writes; it ends with `status` and, if that is 0, complains about nothing."""
+    """The output of a program; it ends with `status` and, if that is 0, complains about nothing."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([path for path in sys.path if path])}
     done = subprocess.run(
         [*python, *words], capture_output=True, text=True, timeout=WATCHDOG, env=environment, check=False
@@ -43,7 +43,7 @@ def run_text(text: str, *words: str) -> str:
 
 
 class TestCommandLine:
-    """What is run, with which arguments, and how it ends."""
+    """The program that is run, its arguments, and how it ends."""
 
     SHOW = "import sys\nprint(__name__, __file__, sys.argv, sys.path[0], __spec__ and __spec__.name)\n"
 
@@ -122,7 +122,7 @@ class TestCommandLine:
 
 
 class TestInstalled:
-    """What a program finds."""
+    """The modules that a program finds."""
 
     def test_ctypes(self) -> None:
         """from ctypes import windll works, and so do the other names that Windows has; the sizes are those there."""
@@ -193,7 +193,7 @@ class TestInstalled:
         assert run_text(text).splitlines() == ["b'A'", "100 True", "True", "True", r"b'\xe4' ä"]
 
     def test_the_resource_tracker(self) -> None:
-        """What programs do against the standard library's tracker of blocks (cpython#82300) is no error."""
+        """The tricks of programs against the standard library's tracker of blocks (cpython#82300) are no error."""
         text = """
             from multiprocessing import resource_tracker, shared_memory
             from multiprocessing.resource_tracker import unregister
@@ -339,7 +339,7 @@ class TestDisguise:
         run("--own", status=2)
 
     def test_the_modules_are_the_real_ones_otherwise(self) -> None:
-        """What a program sets in them, it sets for all; what it asks for is there."""
+        """A name that a program sets in them, it sets for all; a name that it asks for is there."""
         text = """
             import os, sys, inspect
             real = sys.modules["sys"]

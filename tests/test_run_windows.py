@@ -1,4 +1,4 @@
-"""What programs for Windows meet first: python -m namedmap run --windows, and the programs that these start."""
+"""Things that programs for Windows meet first: python -m namedmap run --windows, and the programs that these start."""
 
 import os
 import subprocess
@@ -165,7 +165,7 @@ class TestModules:
 
 class TestEnvironment:
     def test_variables(self) -> None:
-        """What every user of Windows has: places that exist, in any case; what is set already stays."""
+        """Every user of Windows has them: places that exist, in any case; what is set already stays."""
         text = """
             import os, tempfile
             from os import environ, getenv
@@ -194,7 +194,7 @@ class TestEnvironment:
         ]
 
     def test_a_set_variable_stays(self) -> None:
-        """What the user has set is not touched."""
+        """A variable that the user has set is not touched."""
         text = "import os; print(os.environ['APPDATA'], os.environ['USERNAME'])"
         Path("data").mkdir()
         assert run(text, "--windows", APPDATA="data", USERNAME="me") == ["data me"]
@@ -277,7 +277,7 @@ class TestChildren:
         assert run(text) == [f"posix [] namedmap.compat.mmap __main__ {os.getcwd()}"]
 
     def test_other_commands(self) -> None:
-        """What is no program of this interpreter is left alone: other commands, its version, its input."""
+        """A command that is no program of this interpreter is left alone: other commands, its version, its input."""
         text = """
             import subprocess, sys
             print(subprocess.check_output(["echo", sys.executable == sys.executable and "-c", "x"], text=True).strip())
@@ -326,7 +326,7 @@ class TestChildren:
 
 
 def _safe_path() -> str:
-    """What stands first on the path of an isolated Python."""
+    """The first entry on the path of an isolated Python."""
     code = "import sys; print(sys.path[0])"
     return subprocess.check_output([sys.executable, "-I", "-c", code], text=True).strip()
 

@@ -38,7 +38,7 @@ def status(name: str = NAME) -> os.stat_result:
 
 
 class TestModes:
-    """What a descriptor string becomes: mode, owner and group of the object's file."""
+    """A descriptor string as it is applied: mode, owner and group of the object's file."""
 
     @pytest.mark.parametrize(
         ("sddl", "mode"),
@@ -125,7 +125,7 @@ class TestModes:
         close(*filter(None, handles), out.value or 0)
 
     def test_a_descriptor_counts_only_for_a_new_object(self) -> None:
-        """Who opens an existing object does not change its rights."""
+        """An opener of an existing object does not change its rights."""
         first = create(NAME)
         second = create(NAME, security="D:(A;;GA;;;WD)")
         assert win32.GetLastError() == win32.ERROR_ALREADY_EXISTS
@@ -203,7 +203,7 @@ class TestBadDescriptors:
 
 
 class TestUsers:
-    """A second user, with his own processes."""
+    """A second user, with processes of their own."""
 
     @pytest.fixture
     def other(self, spawn: Spawn, second_user: int) -> Child:
@@ -341,7 +341,7 @@ class TestUsers:
         close(mine)
 
     def test_an_owner_without_write_access(self, other: Child) -> None:
-        """D:(A;;GR;;;OW): the creator's own handle may write; those that he opens later may not; nothing is left."""
+        """D:(A;;GR;;;OW): the creator's own handle may write; those that are opened later may not; nothing is left."""
         other.run(f"h = create({NAME!r}, security='D:(A;;GR;;;OW)'); poke(view(h), b'once')")
         assert other.value(f"bool(open_({NAME!r}, win32.FILE_MAP_READ))")
         other.end()

@@ -19,7 +19,7 @@ READ = (
 
 
 def received(data: bytes, code: str = READ) -> subprocess.CompletedProcess[bytes]:
-    """What an unrelated process makes of a pickle."""
+    """The run of an unrelated process on a pickle."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], input=data, capture_output=True, timeout=WATCHDOG, check=False
     )

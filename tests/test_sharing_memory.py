@@ -16,7 +16,7 @@ from namedmap.errors import NotFoundError
 NAME = "sharing_memory"
 METHODS = ["fork", "spawn", "forkserver"]
 
-#: What the children call: importable by spawned ones, which know nothing of the script that started them.
+#: The functions that the children call: importable by spawned ones, which know nothing of the script that started them.
 _WORK = """
 import namedmap
 
@@ -164,7 +164,7 @@ class TestPickles:
     """In one process, and what cannot be sent."""
 
     def test_named(self) -> None:
-        """A pickle is a name: whoever loads it opens the memory, which must exist by then."""
+        """A pickle is a name: its receiver opens the memory, which must exist by then."""
         with namedmap.create(NAME, 1000) as mapping, mapping.view(5, 10) as view:
             pickled, pickled_view = pickle.dumps(mapping), pickle.dumps(view)
             assert len(pickled) < 300

@@ -61,7 +61,7 @@ class TestRaw:
         assert stream.tell() == SIZE
 
     def test_writing(self, view: View) -> None:
-        """What fits is stored, and counted; at the end it is an error that says why."""
+        """Bytes that fit are stored, and counted; at the end it is an error that says why."""
         stream = view.stream()
         assert stream.write(b"hello") == 5
         assert stream.write(array.array("H", [0x0101])) == 2
@@ -140,7 +140,7 @@ class TestRaw:
 
 
 class TestWrappers:
-    """What the standard library makes of a binary file works."""
+    """The wrappers of the standard library for binary files work."""
 
     def test_buffered(self, view: View) -> None:
         """BufferedRandom: mixed reads, writes and seeks, and peeks."""
@@ -156,13 +156,13 @@ class TestWrappers:
         assert view == model.getvalue()
 
     def test_buffered_beyond_the_end(self, view: View) -> None:
-        """What does not fit is an error, at the latest when it is flushed."""
+        """Data that does not fit is an error, at the latest when it is flushed."""
         file = io.BufferedWriter(view.stream())
         file.write(b"x" * (SIZE + 1))
         with pytest.raises(OSError, match="ends here"):
             file.flush()
         assert view == b"x" * SIZE
-        # What could not be written would be tried again by close.
+        # The close would try again what could not be written.
         with pytest.raises(OSError, match="ends here"):
             file.close()
 

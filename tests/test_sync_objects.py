@@ -328,7 +328,7 @@ class TestNamesOfAnotherKind:
         assert wait(out.value) == TAKEN
 
 
-#: What changes an object, as calls of one handle.
+#: Calls of one handle that change an object.
 CHANGES: dict[str, Callable[[Any], bool]] = {
     "ReleaseMutex": lambda handle: loose.ReleaseMutex(handle),
     "ReleaseSemaphore": lambda handle: loose.ReleaseSemaphore(handle, 1, None),
@@ -362,7 +362,7 @@ class TestWrongHandles:
 
     @pytest.mark.parametrize("change", CHANGES)
     def test_no_object(self, change: str) -> None:
-        """What is no handle cannot be changed."""
+        """A value that is no handle cannot be changed."""
         for handle in (None, 0, GARBAGE, stale()):
             assert failed(CHANGES[change](handle)) == win32.ERROR_INVALID_HANDLE
 
@@ -855,7 +855,7 @@ class TestAnotherUser:
         close(made)
 
     def test_reading_is_not_enough(self, other: Child) -> None:
-        """Taking an object changes it: who may only read the file cannot open it, and is told so."""
+        """Taking an object changes it: a user who may only read the file cannot open it, and is told so."""
         event(True, True, GLOBAL, "D:(A;;GR;;;WD)(A;;GA;;;OW)")
         assert other.value(f"win32.OpenEvent(win32.EVENT_ALL_ACCESS, False, {GLOBAL!r})") is None
         assert other.value("win32.GetLastError()") == win32.ERROR_ACCESS_DENIED

@@ -8,7 +8,7 @@ from namedmap import Mutex
 
 class TestTakenWhileFreed:
     def test_leaves_nothing_in_the_registry(self) -> None:
-        """Whoever comes after the last reference has gone is refused; nothing of the object stays."""
+        """A call that comes after the last reference has gone is refused; nothing of the object stays."""
         x = Mutex("freed")
         held = table.get(x.handle).object
         outcomes = []

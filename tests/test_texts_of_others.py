@@ -1,4 +1,4 @@
-"""What others have chosen ends in messages, listings and logs: nothing of it drives a terminal or makes a line."""
+"""Texts of others end in messages, listings and logs: nothing of it drives a terminal or makes a line."""
 
 import os
 import subprocess
@@ -106,7 +106,7 @@ class TestNamesAndPaths:
 
 
 class TestReadersLocks:
-    """Who may only read a file can hold its share bytes; the errors name the holder every time."""
+    """A user who may only read a file can hold its share bytes; the errors name the holder every time."""
 
     @pytest.mark.parametrize("byte", [sharemodes.MAPPED, sharemodes.DENY + 2])
     def test_each_error_names_the_holder(self, a_dat: Path, spawn: Spawn, byte: int) -> None:
@@ -117,7 +117,7 @@ class TestReadersLocks:
             assert f"process {child.pid} (" in message()
 
     def test_one_that_cannot_be_seen(self, a_dat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What the owner can do is said."""
+        """The error says what the owner can do."""
         monkeypatch.setattr(procfs, "processes", list)
         a_dat.chmod(0o644)
         with raw_lock(a_dat, sharemodes.MAPPED, exclusive=False):

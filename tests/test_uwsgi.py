@@ -149,7 +149,7 @@ class TestCounting:
         assert sorted(numbers) == list(range(2, REQUESTS + 2))  # the first was asked at the start
 
     def test_workers_killed_at_random(self, serve: Callable[..., Server], options: tuple[str, ...]) -> None:
-        """What was answered was counted once; a worker that was killed has counted its request or has not."""
+        """A request that was answered was counted once; a worker that was killed has counted its request or has not."""
         # Where each worker loads the program, all of them can be dead at once, and the numbers would end with them.
         memory = namedmap.create("uwsgi memory", 8 + 8 * 100_000)
         server = serve(*options)

@@ -258,7 +258,7 @@ class TestBytes:
 
 
 class TestAccess:
-    """What may be done is what was asked for, and less than the mapping has may be asked for."""
+    """A view allows what was asked for, and less than the mapping has may be asked for."""
 
     @pytest.mark.parametrize("word", ["read", "execute"])
     def test_reading_only(self, tmp_path: Path, word: str) -> None:
@@ -565,7 +565,7 @@ class TestPages:
                 action(*arguments)
 
     def test_flushing(self, tmp_path: Path) -> None:
-        """What was stored is in the file; durably too; readers may flush, and memory has nothing to do."""
+        """Bytes that were stored are in the file; durably too; readers may flush, and memory has nothing to do."""
         path = tmp_path / "file"
         with namedmap.map_file(path, 3 * PAGE, "write", create=True) as mapping, mapping.view(5) as view:
             view[0] = 7
@@ -595,7 +595,7 @@ class TestPages:
             view.advise("wontneed")
 
     def test_advice_that_loses(self, tmp_path: Path) -> None:
-        """What a copy has changed has no other place: "dontneed" is refused; a shared view keeps its bytes."""
+        """Pages that a copy has changed have no other place: "dontneed" is refused; a shared view keeps its bytes."""
         with of_kind("file", tmp_path, SIZE) as mapping:
             with mapping.view() as view:
                 view[0] = 1
@@ -679,7 +679,7 @@ class TestVanishing:
         assert path.read_bytes()[9 * PAGE] == 5
 
     def test_raw_memory_is_a_signal(self, tmp_path: Path, spawn: Spawn) -> None:
-        """What is not promised: whoever goes through `buf` is ended by SIGBUS, as with any mmap."""
+        """Not promised: a program that goes through `buf` is ended by SIGBUS, as with any mmap."""
         path = tmp_path / "file"
         path.write_bytes(bytes(3 * PAGE))
         child = spawn(f"""

@@ -54,7 +54,7 @@ def test_a_closed_view_cannot_be_sent(mapping: namedmap.FileMapping) -> None:
 
 
 def test_an_unpickled_view_owns_its_mapping(mapping: namedmap.FileMapping) -> None:
-    """Whoever closes, or drops, the view that he was sent has nothing else to close."""
+    """A receiver that closes, or drops, the view that it was sent has nothing else to close."""
     with mapping.view() as view, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pickle.loads(pickle.dumps(view)).close()
@@ -180,7 +180,7 @@ def test_a_store_against_the_protection(mapping: namedmap.FileMapping) -> None:
 
 
 def test_a_view_that_was_made_a_copy(mapping: namedmap.FileMapping) -> None:
-    """What is stored then is seen here, and by nobody else."""
+    """Bytes that are stored then are seen here, and by nobody else."""
     with mapping.view() as view, mapping.view() as other:
         view.protect("copy")
         view[:3] = b"abc"
@@ -242,7 +242,7 @@ class _Either(ctypes.Union):
 
 @pytest.mark.parametrize("layout", [ctypes.py_object, ctypes.py_object * 3, _Inner, _Outer, _Either, _Either * 2])
 def test_python_objects_are_no_overlay(mapping: namedmap.FileMapping, layout: Any) -> None:
-    """Whoever looks at an address that another process has written would crash; addresses as numbers are no harm."""
+    """A look at an address that another process has written would be a crash; addresses as numbers are no harm."""
     with mapping.view() as view:
         with pytest.raises(TypeError, match="Python objects"):
             view.overlay(layout)

@@ -43,7 +43,7 @@ _FORMS: list[Callable[[bytes], Any]] = [bytes, bytearray, memoryview, lambda dat
 
 
 def outcome(action: Callable[[], Any]) -> object:
-    """What an action gives, or the kind of its error."""
+    """The result of an action, or the kind of its error."""
     try:
         return action()
     except (IndexError, ValueError, TypeError) as error:

@@ -223,7 +223,7 @@ class TestFree:
         ],
     )
     def test_refusals(self, at: int, size: int, kind: int, error: int) -> None:
-        """What is no free type, no whole allocation, or no allocation at all; nothing is freed."""
+        """A wrong type, a part of an allocation, or no allocation at all is refused; nothing is freed."""
         base = allocate(3 * PAGE)
         assert failed(win32.VirtualFree(at if at == KERNEL else base + at, size, kind)) == error
         assert state(base) == (COMMIT, READWRITE, 3 * PAGE)

@@ -227,7 +227,7 @@ class TestSignalsOfTheSystem:
         ids=["one", "any", "all", "all in vain", "signal and wait"],
     )
     def test_interrupts_leave_no_mutex_behind(self, spawn: Spawn, call: str) -> None:
-        """Whoever was interrupted while he took or released a mutex owns it, or others can have it."""
+        """A thread that was interrupted while it took or released a mutex owns it, or others can have it."""
         child = spawn(f"""
             import random
             from calls.kernel import parse
@@ -313,7 +313,7 @@ class TestForkingHandlers:
         assert child.wait() == 0
 
     def test_the_thread_that_forked_ends_in_the_child(self, spawn: Spawn) -> None:
-        """What it owns there is abandoned, though its process goes on."""
+        """A mutex that it owns there is abandoned, though its process goes on."""
         child = spawn(f"""
             m = win32.CreateMutex(None, False, None)
             def work():
@@ -390,7 +390,7 @@ class TestStuckGuards:
 
 
 class TestStoppedAndDeadWaiters:
-    """Who waits and does not run, or is no more, takes nothing from the others."""
+    """A waiter that does not run, or is no more, takes nothing from the others."""
 
     @pytest.fixture
     def pair(self, spawn: Spawn) -> list[Child]:
@@ -455,7 +455,7 @@ class TestStoppedAndDeadWaiters:
 
     @pytest.mark.parametrize("kind", [SEMAPHORE, EVENT], ids=lambda kind: kind.noun)
     def test_all_waiters_are_killed(self, pair: list[Child], kind: SyncKind) -> None:
-        """What is signaled then stays for who comes, once."""
+        """An object that is signaled then stays so for the next to come, once."""
         made = kind.make(NAME)
         self.begin(pair, kind)
         for child in pair:
@@ -465,7 +465,7 @@ class TestStoppedAndDeadWaiters:
 
     @pytest.mark.parametrize("kind", [SEMAPHORE, EVENT], ids=lambda kind: kind.noun)
     def test_killed_between_signal_and_awakening(self, pair: list[Child], kind: SyncKind) -> None:
-        """What they were given but never took goes back, up to the maximum."""
+        """Permits that they were given but never took go back, up to the maximum."""
         made = kind.make(NAME)
         self.begin(pair, kind)
         for child in pair:
@@ -526,7 +526,7 @@ class TestForkDuringWaits:
         assert taken_by(threads) == [TAKEN] * 2
 
     def test_a_child_that_lives_on(self, helpers: Helpers) -> None:
-        """What is signaled while nobody waits any more stays, though the child was forked in the middle of a wait."""
+        """A signal while nobody waits any more stays, though the child was forked in the middle of a wait."""
         made, go_on = auto(), auto()
         (thread,) = waiters(helpers, 1, wait, made, SHORT)
 

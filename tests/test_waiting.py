@@ -52,7 +52,7 @@ SIGNALS = {"mutex": "ReleaseMutex(h)", "semaphore": "ReleaseSemaphore(h, 1, None
 
 @pytest.fixture(autouse=True)
 def sound_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits here looks only when he is woken, not now and then by himself: a wake-up that was lost is missed."""
+    """A waiter looks only when it is woken here, not now and then by itself: a wake-up that was lost is missed."""
     monkeypatch.setattr(waiting, "SLICE", 3600.0)
 
 
@@ -106,7 +106,7 @@ class TestEvent:
         assert query_event(made) == (1, 0)
 
     def test_a_set_goes_to_who_waits(self, helpers: Helpers) -> None:
-        """Who comes between the set and the waiter's awakening does not get it; nor does a reset take it back."""
+        """A newcomer between the set and the waiter's awakening does not get it; nor does a reset take it back."""
         made = auto()
         for _ in range(20):
             (waiter,) = waiters(helpers, 1, wait, made, LONG)
@@ -230,7 +230,7 @@ class TestContention:
     @each_sync_kind
     @pytest.mark.parametrize("call", ["one", "any", "all"])
     def test_nobody_is_forgotten(self, helpers: Helpers, spawn: Spawn, kind: SyncKind, call: str) -> None:
-        """However they wait: who sleeps is woken when it is his turn."""
+        """However they wait: a sleeper is woken when it is its turn."""
         made, other = kind.make(NAME), event(False, call == "all", f"{NAME}-other")
         if kind is not MUTEX:
             assert kind.signal(made)
@@ -644,7 +644,7 @@ class TestSignalAndWait:
 
 
 class TestCalls:
-    """What holds for every call."""
+    """Rules that hold for every call."""
 
     def test_success_leaves_the_last_error_alone(self) -> None:
         made, owned, count = auto(), mutex(), semaphore(0, 9)

@@ -1,4 +1,4 @@
-"""What mutexes, semaphores and events promise while processes that wait for them, or own them, are killed.
+"""Promises of mutexes, semaphores and events while processes that wait for them, or own them, are killed.
 
 `programs.kills` does the work, in processes of its own. NAMEDMAP_TEST_SCALE=10 does ten times as much.
 """

@@ -106,7 +106,7 @@ class Waiting:
     every: bool
 
     def outcomes(self, actor: Actor) -> dict[int, list[Thing]]:
-        """What it may take now: index to things. Empty if nothing."""
+        """The things that it may take now: index to things. Empty if nothing."""
         here = [thing.there(actor) for thing in self.things]
         if self.every:
             return {0: self.things} if all(here) else {}
@@ -115,13 +115,13 @@ class Waiting:
 
 @dataclass
 class Side:
-    """What the model knows of a process."""
+    """The model's knowledge of a process."""
 
     process: Process
     handles: dict[int, tuple[Thing, int]] = field(default_factory=dict)
 
 
-#: What the random programs must have come to, so that their agreement means something.
+#: Outcomes that the random programs must have had, so that their agreement means something.
 MUST_BE_SEEN = {
     "abandoned", "access denied", "already exists", "another kind", "any", "all", "duplicates", "end of an owner",
     "interrupted", "killed owner", "killed waiter", "missing", "no handle", "not owner", "overflow",
@@ -399,7 +399,7 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.waits and self._free())
     @rule(pick=PICK, which=PICK, event=st.sampled_from(("SetEvent", "PulseEvent")))
     def give(self, pick: int, which: int, event: str) -> None:
-        """What somebody waits for is made to be there, by whoever can: one of several, or all."""
+        """An object that somebody waits for is made to be there, by a process that can: one of several, or all."""
         actor, waiting = list(self.waits.items())[pick % len(self.waits)]
         missing = [thing for thing in waiting.things if not thing.there(actor)]
         for thing in missing if waiting.every else [missing[which % len(missing)]]:

@@ -143,7 +143,7 @@ class TestArguments:
     @each_wait
     @pytest.mark.parametrize("collection", [list, tuple, iter, dict.fromkeys, set])
     def test_any_collection(self, wait: Callable[..., object], collection: Callable[..., Iterable[Event]]) -> None:
-        """What can be gone through is good enough."""
+        """Any iterable is good enough."""
         event = auto(True)
         assert wait(collection([event]), 0) in (0, True)
         assert not event.is_set()

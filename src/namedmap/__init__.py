@@ -67,7 +67,7 @@ __all__ = [
     "wait_any_async",
 ]
 
-# What the names stand for is loaded when the first of them is asked for, since that takes longer than the start of
+# The objects behind the names are loaded when the first of them is asked for, since that takes longer than the start of
 # Python, and a command line that only says its version needs none of it. Type checkers see ordinary imports. (A program
 # that gives up the right to read its Python installation has to ask for a name before.)
 TYPE_CHECKING = False

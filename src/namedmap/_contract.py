@@ -1,4 +1,4 @@
-"""What a platform owes the Python classes: operations that take Python values, and raise Failure.
+"""The operations that a platform owes the Python classes: they take Python values, and raise Failure.
 
 `_platform` chooses the implementation; a type checker holds each implementation against these protocols. The classes
 call nothing else. `namedmap.win32` and `namedmap.nt` are another face of the same objects, which reports by return
@@ -10,9 +10,10 @@ values, last error and NTSTATUS; neither face is built on the other.
     synchronization   mutexes, semaphores and events, by handles
     waits             waiting for several of them; who owns a mutex
 
-Sizes and offsets are in bytes, times in seconds. What creates returns whether the object is new beside the handle, so
-that nobody has to ask the thread afterwards. An operation raises Failure, and TypeError for an argument of another kind
-than is declared; nothing else, unless a signal handler has raised it. `tests/classes` holds an implementation to this.
+Sizes and offsets are in bytes, times in seconds. An operation that creates returns whether the object is new beside the
+handle, so that nobody has to ask the thread afterwards. An operation raises Failure, and TypeError for an argument of
+another kind than is declared; nothing else, unless a signal handler has raised it. `tests/classes` holds an
+implementation to this.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +23,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from namedmap.access import Access
 
-#: Who can own a mutex: a thread, a greenlet, or an asyncio task. It only has to be hashable and comparable.
+#: The owner of a mutex: a thread, a greenlet, or an asyncio task. It only has to be hashable and comparable.
 Owner = object
 
 
 class Permissions(NamedTuple):
-    """Who else may use a new object. All None: the user alone."""
+    """The others who may use a new object. All None: the user alone."""
 
     mode: int | None = None  # the bits of a file mode
     group: str | int | None = None  # to which the group bits belong, by name or number; None: that of the process
@@ -108,7 +109,7 @@ class FileHandle(Handle, Protocol):
 
 
 class Waitable(Protocol):
-    """What can be waited for. It refuses once its handle has been closed."""
+    """An object that can be waited for. It refuses once its handle has been closed."""
 
     def take(self, owner: Owner) -> int | None:
         """Take it if it is there: 0, or ABANDONED for a mutex whose owner ended; None if it is not there."""
@@ -119,7 +120,7 @@ class Mutex(Waitable, Protocol):
 
     @property
     def owner(self) -> Owner | None:
-        """Who owns it, as far as this process knows."""
+        """The owner, as far as this process knows."""
 
     def is_owned_by(self, owner: Owner) -> bool:
         """Whether this owner has it."""
@@ -210,7 +211,7 @@ class Sections(Protocol):
         """How other processes of the user find a descriptor from `hand_over`, as long as this one keeps it open."""
 
     def accept(self, offer: Offer) -> int:
-        """What was offered, as a descriptor for `take_over`."""
+        """The offered descriptor, as one for `take_over`."""
 
     def take_over(self, descriptor: int, access: Access) -> SectionHandle:
         """The section of a descriptor that was handed over, which is closed."""
@@ -310,8 +311,8 @@ class Synchronization(Protocol):
 class PendingWait(Protocol):
     """A wait that does not block a thread. Leaving the with-block ends it, and takes nothing.
 
-    Those of a process that wait for one mutex go in the order of their first `when_changed`; who is called and leaves
-    without the object has the next one called.
+    Those of a process that wait for one mutex go in the order of their first `when_changed`; a wait that is called and
+    leaves without the object has the next one called.
     """
 
     def attempt(self) -> int | None:

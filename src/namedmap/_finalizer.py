@@ -14,8 +14,8 @@ def finalizer(method: Callable[Concatenate[Held, Rest], None]) -> Callable[Conca
 
     An object that the interpreter itself keeps (in builtins, sys, a context variable) is dropped when the globals of
     all modules have become None, and what a finalizer calls may fail anywhere below. By then nothing is left to be
-    done: names go in `HandleTable.retire_all`, everything else with the process. What is used here is held by cells,
-    which stay.
+    done: names go in `HandleTable.retire_all`, everything else with the process. The names that are used here are held
+    by cells, which stay.
     """
     is_finalizing = sys.is_finalizing
 

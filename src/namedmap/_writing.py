@@ -3,7 +3,7 @@
 import errno
 import os
 
-#: What copy_file_range is asked for at a time, and how a filesystem says that it cannot.
+#: The bytes that copy_file_range is asked for at a time, and how a filesystem says that it cannot.
 _RANGE = 1 << 30
 _NO_RANGE_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 _CHUNK = 1 << 20

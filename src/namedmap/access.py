@@ -1,4 +1,4 @@
-"""What one may do with memory, in words: "read", "write", "copy", "execute", and what combines.
+"""Access to memory, in words: "read", "write", "copy", "execute", and what combines.
 
 "read"            read only
 "write"           read and write
@@ -13,7 +13,7 @@ from namedmap.errors import BadValueError
 
 
 class Access(NamedTuple):
-    """What a word means to files, sections and views."""
+    """The meaning of a word for files, sections and views."""
 
     word: str
     protection: int  # PAGE_* of a section, and of a view's pages
@@ -56,7 +56,7 @@ def parse(words: str) -> Access:
     found = _SHORT.get(words)
     if found is None and isinstance(words, str):
         parts = {part.strip() for part in words.lower().split("+")}
-        # Whoever writes, copies or executes may read as well.
+        # A program that writes, copies or executes may read as well.
         found = _BY_WORDS.get(frozenset(parts - {"read"} or parts))
     if found is None:
         raise BadValueError(

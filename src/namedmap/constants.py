@@ -44,7 +44,7 @@ class FileAccess(IntFlag):
 
 
 class FileShare(IntFlag):
-    """What else a file may be opened for while a handle is open."""
+    """The access that others may open a file for while a handle is open."""
 
     FILE_SHARE_READ = 1
     FILE_SHARE_WRITE = 2
@@ -52,7 +52,7 @@ class FileShare(IntFlag):
 
 
 class CreationDisposition(IntEnum):
-    """What CreateFile does with a file that exists, or does not."""
+    """The action of CreateFile on a file that exists, or does not."""
 
     CREATE_NEW = 1
     CREATE_ALWAYS = 2

@@ -168,7 +168,7 @@ _CLASSES: dict[int, type[Error]] = {
 }
 
 
-#: What the operating system's number says better than the Win32 code.
+#: Errors that the operating system's number tells better than the Win32 code.
 _BY_ERRNO: dict[int, type[Error]] = {
     errno.ENOENT: NotFoundError,
     errno.ENOTDIR: NotDirectoryError,

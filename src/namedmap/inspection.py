@@ -7,8 +7,8 @@
     residency(what)  which pages of a file or of shared memory are in memory; prefetch, evict
 
 Each returns data; `as_dict()` of it is what the command line prints with --json: the fields by their names, sizes in
-bytes, times in seconds. A look is no snapshot: objects come and go meanwhile. What belongs to other users is seen as
-far as /proc shows it.
+bytes, times in seconds. A look is no snapshot: objects come and go meanwhile. The objects of other users are seen as
+far as /proc shows them.
 """
 
 import bisect
@@ -38,7 +38,7 @@ _PROTECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What can be written down as JSON."""
+    """Data that can be written down as JSON."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by their names; those of the parts likewise."""
@@ -78,7 +78,7 @@ class MappedView(Data):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo(Data):
-    """A named object. What could not be found out is None."""
+    """A named object. A fact that could not be found out is None."""
 
     name: str
     kind: str  # section, mutex, semaphore, event; unknown if its control page cannot be read

@@ -1,4 +1,4 @@
-"""Who else may use an object: a mode as of files, a group, or a security descriptor.
+"""The others who may use an object: a mode as of files, a group, or a security descriptor.
 
 mode       the bits of a file mode; 0o660 lets the group in, 0o666 everybody. It is granted exactly as it stands, so
            what shared memory cannot grant is refused: writing or executing without reading, and an owner who may not
@@ -40,7 +40,7 @@ def permissions(mode: int | None = None, group: str | int | None = None, securit
 
 
 def _check(mode: int) -> None:
-    """Refuse a mode that memory cannot have: who may write to it, or execute it, can read it."""
+    """Refuse a mode that memory cannot have: a user who may write to it, or execute it, can read it."""
     if not isinstance(mode, int):
         raise TypeError(f"mode must be an int such as 0o660, not {type(mode).__name__}")
     for shift, who in ((6, "its owner"), (3, "the group"), (0, "others")):

@@ -52,7 +52,7 @@ def _set_descriptor(structure: Any, value: Any) -> None:
 
 
 class SECURITY_ATTRIBUTES(ctypes.Structure):
-    """Who may use a new object, and whether its handle is inheritable.
+    """Those who may use a new object, and whether its handle is inheritable.
 
     `lpSecurityDescriptor` is None (the owner only) or a security descriptor string, e.g. "D:(A;;GR;;;WD)(A;;GA;;;OW)".
     Source: SECURITY_ATTRIBUTES (Win32).

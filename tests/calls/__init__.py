@@ -1,6 +1,6 @@
 """Calls of `win32` and `nt` that must succeed, and errors of those that must not; objects seen from outside; raw locks.
 
-What concerns one sort of object is in the modules of this package: `memory`, `sync`, `files`, `bigfiles`.
+Calls for one sort of object are in the modules of this package: `memory`, `sync`, `files`, `bigfiles`.
 """
 
 import contextlib
@@ -145,7 +145,7 @@ def poke(address: int, content: bytes) -> bool:
 
 
 class Basic(NamedTuple):
-    """What NtQueryObject says of a handle."""
+    """The answer of NtQueryObject about a handle."""
 
     access: int
     handles: int
@@ -185,7 +185,7 @@ def object_files() -> list[str]:
 
 
 def own_descriptors() -> list[str]:
-    """What the descriptors of object files that this process has lead to."""
+    """The targets of the descriptors of object files that this process has."""
     found = []
     root = os.environ.get("NAMEDMAP_ROOT") or "/dev/shm"
     for entry in os.listdir("/proc/self/fd"):

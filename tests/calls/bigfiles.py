@@ -43,7 +43,7 @@ def sparse(path: Path, size: int, *places: tuple[int, bytes]) -> Path:
 
 
 def space(path: Path) -> int:
-    """What a file takes of the disk, in bytes."""
+    """The space on the disk that a file takes, in bytes."""
     return os.stat(path).st_blocks * 512
 
 

@@ -33,7 +33,7 @@ def exists(name: str) -> bool:
 
 
 class Pages(NamedTuple):
-    """What VirtualQuery says."""
+    """The answer of VirtualQuery."""
 
     base: int
     allocation_base: int

@@ -183,7 +183,7 @@ class Helper:
         self._orders.put(lambda: call(*arguments))
 
     def result(self) -> Any:
-        """What was started has given; fails if it hangs."""
+        """The result of the call that was started; fails if it hangs."""
         found = self._results.get(timeout=WATCHDOG)
         assert not isinstance(found, BaseException), found
         return found

@@ -175,7 +175,7 @@ class Child:
         return self._end()
 
     def dismiss(self) -> None:
-        """At the end of a test: who waits for orders ends normally, and closes his handles; others are killed."""
+        """At the end of a test: a child that waits for orders ends normally, closing its handles; others are killed."""
         stream = self.process.stdin
         if self._serves and not self._stopped and self.process.poll() is None and stream is not None:
             with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What only root can do: become another user, mount filesystems; and directories that other users can use."""
+"""Things that only root can do: become another user, mount filesystems; and directories that other users can use."""
 
 import contextlib
 import ctypes

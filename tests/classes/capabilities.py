@@ -1,4 +1,4 @@
-"""What a platform may lack. A test says what it needs, and is skipped with the reason where that is not there."""
+"""Things that a platform may lack. A test says what it needs, and is skipped with the reason if that is missing."""
 
 import enum
 
@@ -6,7 +6,7 @@ import pytest
 
 
 class Capability(enum.Enum):
-    """What some platform cannot have; the value is the reason."""
+    """A thing that some platform cannot have; the value is the reason."""
 
     FORK = "Windows starts processes, and never copies one"
     EXACT_SIZES = "NT rounds a section to pages, and an opener learns no other size"

@@ -29,7 +29,7 @@ from namedmap._failure import Failure
 #: The file to which violations are written; that it is set asks second processes to check as well.
 REPORT = "NAMEDMAP_SUITE_VIOLATIONS"
 
-#: What has been used so far, as "Sections.create".
+#: The operations that have been used so far, as "Sections.create".
 used: set[str] = set()
 
 
@@ -73,7 +73,7 @@ def protocols() -> list[type]:
 
 @functools.cache
 def members(protocol: type) -> dict[str, Member]:
-    """What a protocol names, with what it has from others."""
+    """The names of a protocol, with those that it has from others."""
     found: dict[str, Member] = {}
     for base in reversed(protocol.__mro__):
         for name, value in vars(base).items() if is_protocol(base) else ():
@@ -92,7 +92,7 @@ def operations() -> set[str]:
 
 
 def groups() -> dict[str, type]:
-    """What `_platform` has for the classes, by name, and the protocol of each."""
+    """The groups that `_platform` has for the classes, by name, and the protocol of each."""
     return {name: kind for name, kind in typing.get_type_hints(_platform).items() if is_protocol(kind)}
 
 
@@ -166,7 +166,7 @@ def _without_border(value: Any, protocol: type) -> Any:
 
 
 def _crossing(function: Callable[..., Any], kinds: list[Any], result: Any, inward: bool) -> Callable[..., Any]:
-    """A function that was handed across: who calls it is on the other side."""
+    """A function that was handed across: its caller is on the other side."""
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:

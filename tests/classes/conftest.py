@@ -15,7 +15,7 @@ from child import Child, Spawn
 from classes import checking
 from classes.implementations import IMPLEMENTATIONS, Implementation
 
-#: What second processes begin with: the classes, and nothing of the platform. Another user may not read the directory
+#: The beginning of second processes: the classes, and nothing of the platform. Another user may not read the directory
 #: that Python is installed in, so imports and codecs come first. The kernel makes a process undumpable when it changes
 #: its user, and its /proc/self root's, which a login (an exec) would have undone.
 PROLOGUE = """\
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True, scope="module", params=IMPLEMENTATIONS, ids=lambda each: each.name)
 def implementation(request: pytest.FixtureRequest) -> Iterator[Implementation]:
-    """What the classes stand on."""
+    """The implementation that the classes stand on."""
     chosen: Implementation = request.param
     with checking.checked() if chosen.checked else contextlib.nullcontext():
         yield chosen

@@ -1,4 +1,4 @@
-"""What the suite runs against. Another platform is another line here, with what it lacks."""
+"""The implementations that the suite runs against. Another platform is another line here, with what it lacks."""
 
 import os
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What the processes of multiprocessing do with objects that were sent to them."""
+"""The work of the processes of multiprocessing on objects that were sent to them."""
 
 import multiprocessing
 from typing import Any

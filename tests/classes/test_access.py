@@ -15,7 +15,7 @@ NAME = "classes.access"
 SIZE = 100_000
 WORDS = ("read", "write", "copy", "execute", "write+execute", "copy+execute")
 STORES = {word: word.startswith(("write", "copy")) for word in WORDS}
-#: What a handle with an access lets its views have: a copy needs to read only, others what they do.
+#: Access that a handle lets its views have: a copy needs to read only, others what they do.
 ALLOWS = {
     "read": {"read", "copy"},
     "write": {"read", "write", "copy"},
@@ -29,7 +29,7 @@ PAIRS = list(itertools.product(WORDS, WORDS))
 
 @pytest.fixture(params=["memory", "file"])
 def kind_of_mapping(request: pytest.FixtureRequest) -> str:
-    """What is behind the mapping."""
+    """The memory or file behind the mapping."""
     kind: str = request.param
     return kind
 
@@ -60,7 +60,7 @@ class TestWords:
 
     @pytest.mark.parametrize("word", WORDS)
     def test_stores(self, word: str, mapped: Any) -> None:
-        """Who may only read gets ReadOnlyError, a PermissionError and TypeError, for every way to store."""
+        """A program that may only read gets ReadOnlyError, a PermissionError and TypeError, for every way to store."""
         with mapped(word).view() as view:
             assert view.buf.readonly != STORES[word]
             if STORES[word]:
@@ -103,7 +103,7 @@ class TestWords:
 
     @pytest.mark.parametrize("word", [5, b"read", 1.5, ("read",)])
     def test_other_things(self, word: Any, mapped: Any) -> None:
-        """What is no text is refused as well."""
+        """A value that is no text is refused as well."""
         with pytest.raises((TypeError, namedmap.BadValueError)):
             mapped(word)
 
@@ -111,7 +111,7 @@ class TestWords:
 class TestOpening:
     @pytest.mark.parametrize("word", WORDS)
     def test_memory_that_can_be_written(self, word: str, keep: Keep) -> None:
-        """Whoever opens it asks for as much as it allows."""
+        """An opener asks for as much as it allows."""
         keep(namedmap.create(NAME, SIZE, "write+execute"))
         with namedmap.open(NAME, word) as found, found.view() as view:
             assert (found.access, view.access) == (word, word)
@@ -137,7 +137,7 @@ class TestOpening:
 
 class TestCopies:
     def test_are_nobody_elses(self, mapped: Any, second: Second) -> None:
-        """What is written to a copy stays in it; what others write shows until it is written to."""
+        """Bytes that are written to a copy stay in it; what others write shows until it is written to."""
         mapping = mapped("write")
         shared, copy, other = mapping.view(), mapping.view(access="copy"), mapping.view(access="copy")
         shared[0] = 1

@@ -50,7 +50,7 @@ class Handle:
 
 
 class Synchronization:
-    """What creates and opens semaphores."""
+    """The operations that create and open semaphores."""
 
     def __init__(self, made: object) -> None:
         self.made = made
@@ -79,7 +79,7 @@ def platform(made: object) -> Any:
 
 
 def had(module: object, name: str) -> Any:
-    """What a module of the package has from the platform."""
+    """The operations that a module of the package has from the platform."""
     return vars(module)[name]
 
 
@@ -135,7 +135,7 @@ class TestFinds:
             semaphore().add(number)
 
     def test_wrong_permissions(self) -> None:
-        """What is inside of a tuple of the contract counts too."""
+        """The inside of a tuple of the contract counts too."""
         made = platform((Handle(Semaphore()), True))
         for wrong in (0o600, (None, None, None), contract.Permissions(0o600, 1.5), contract.Permissions("rw")):  # type: ignore[arg-type]
             with pytest.raises(Violation, match="accepts permissions="):

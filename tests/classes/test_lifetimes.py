@@ -21,7 +21,7 @@ NAME = "classes.lifetimes"
 class TestLast:
     @each_kind
     def test_the_name_goes_with_the_last_holder(self, kind: Kind, keep: Keep) -> None:
-        """Who has made it does not count for more than who has opened it."""
+        """Its maker does not count for more than its openers."""
         first = keep(kind.create(NAME))
         others = [keep(kind.open(NAME)), keep(kind.open_or_create(NAME))]
         for each in (first, *others):
@@ -104,7 +104,7 @@ class TestMemory:
         assert not any(keep(namedmap.create(NAME, 5000)).view().buf)
 
     def test_is_shared(self, second: Second, keep: Keep) -> None:
-        """What one process stores the other reads."""
+        """Bytes that one process stores the other reads."""
         child = second()
         view = keep(keep(namedmap.create(NAME, 5000)).view())
         child.run(f"held = namedmap.open({NAME!r}); view = held.view()")

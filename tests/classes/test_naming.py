@@ -42,7 +42,7 @@ class TestVerbs:
 
     @each_kind
     def test_in_another_process(self, kind: Kind, second: Second, keep: Keep) -> None:
-        """What one process has made another one opens, and cannot create."""
+        """An object that one process has made another one opens, and cannot create."""
         child = second()
         keep(kind.create(NAME))
         assert child.value(f"raised(kind({kind.name!r}).create, {NAME!r})") == "ExistsError"
@@ -93,7 +93,7 @@ class TestKinds:
 
 class TestFirst:
     def test_the_first_decides_the_size(self, keep: Keep) -> None:
-        """Who comes later has what the first asked for, whatever that is itself asking for."""
+        """A later opener has what the first asked for, whatever it asks for itself."""
         first = keep(namedmap.create(NAME, 65536))
         for size in (1, 65536, 1 << 20):
             assert keep(namedmap.open_or_create(NAME, size)).size == first.size == 65536
@@ -183,7 +183,7 @@ class TestClosed:
 
     @each_kind
     def test_repr(self, kind: Kind) -> None:
-        """What it is, its name, and that it is closed."""
+        """It tells its kind, its name, and that it is closed."""
         made = kind.create(NAME)
         shown = repr(made)
         assert kind.type.__name__ in shown
@@ -196,7 +196,7 @@ class TestClosed:
 class TestPickled:
     @each_kind
     def test_by_name(self, kind: Kind, keep: Keep) -> None:
-        """A pickle is the name: who loads it opens the object, which has to be there."""
+        """A pickle is the name: its receiver opens the object, which has to be there."""
         made = kind.create(NAME)
         data = pickle.dumps(made)
         again = keep(pickle.loads(data))

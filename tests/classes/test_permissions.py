@@ -20,7 +20,7 @@ EVERYONE = "D:(A;;GA;;;WD)"
 
 
 def asked(kind: Kind, child: Any) -> tuple[str | None, str | None]:
-    """What another user gets who opens the object: to look at it, and to use it as its owner does."""
+    """The answers to another user who opens the object: to look at it, and to use it as its owner does."""
     if kind.name == "mapping":
         read, write = (f"raised(namedmap.open, {NAME!r}, {access!r})" for access in ("read", "write"))
         return child.value(read), child.value(write)
@@ -76,7 +76,7 @@ class TestAnotherUser:
     @needs(Capability.USERS)
     @each_kind
     def test_cannot_take_a_name(self, kind: Kind, second: Second, second_user: int, keep: Keep) -> None:
-        """What is closed to it cannot be replaced either; what is its own is its own."""
+        """An object that is closed to it cannot be replaced either; its own object is its own."""
         keep(kind.create(NAME))
         child = second(uid=second_user)
         assert child.value(f"raised(kind({kind.name!r}).create, {NAME!r})") in ("AccessDeniedError", "ExistsError")
@@ -166,7 +166,7 @@ class TestValues:
         assert (tmp_path / "other").stat().st_mode & 0o777 == 0o600
 
     def test_who_comes_later_changes_nothing(self, keep: Keep) -> None:
-        """Permissions are the creator's: who opens an object may ask for others, which have no effect."""
+        """Permissions are the creator's: an opener may ask for others, which have no effect."""
         keep(namedmap.create(NAME, 100, security=CLOSED))
         with namedmap.open_or_create(NAME, 100, security=EVERYONE) as found:
             assert not found.created

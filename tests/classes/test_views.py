@@ -109,7 +109,7 @@ class TestBytes:
 
     @pytest.mark.parametrize("data", [b"ab", bytearray(b"ab"), memoryview(b"ab"), (ctypes.c_char * 2)(b"a", b"b")])
     def test_any_bytes(self, data: Any, view: View) -> None:
-        """Whatever has a buffer can be stored, and looked for."""
+        """Every object with a buffer can be stored, and looked for."""
         assert view.write(1000, data) == 2
         view[2000:2002] = data
         assert view[2000:2002] == b"ab"
@@ -169,7 +169,7 @@ class TestShapes:
             view.overlay(ctypes.py_object)
 
     def test_an_overlay_of_a_read_only_view(self, mapping: FileMapping, view: View, keep: Keep) -> None:
-        """What is stored into it stays in it."""
+        """Values that are stored into it stay in it."""
         number = keep(mapping.view(access="read")).overlay(ctypes.c_uint32, 5)
         before = number.value
         number.value += 1
@@ -365,7 +365,7 @@ class TestSizes:
 class TestBlocks:
     @pytest.mark.parametrize("value", [b"abc", bytearray(b"abc"), b"x" * (1 << 21)], ids=["small", "array", "large"])
     def test_bytes(self, value: Any, second: Second, keep: Keep) -> None:
-        """What one process publishes another attaches, read-only unless it asks."""
+        """Bytes that one process publishes another attaches, read-only unless it asks."""
         block = keep(namedmap.publish(NAME, value))
         assert (block.kind, block.created, block.name) == ("bytes", True, NAME)
         child = second()

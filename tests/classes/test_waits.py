@@ -63,7 +63,7 @@ def named(kind: Kind, keep: Keep) -> Any:
 class TestTaking:
     @each_waitable
     def test_once(self, kind: Kind, thread: ThreadPoolExecutor, keep: Keep) -> None:
-        """What is there is had at once, by one; then it is not there, for this long or that."""
+        """An object that is there is had at once, by one; then it is not there, for this long or that."""
         held = keep(ready(kind))
         assert take(held)
         for timeout in (0, 0.01, 0.0):
@@ -73,7 +73,7 @@ class TestTaking:
 
     @each_waitable
     def test_wakes(self, kind: Kind, thread: ThreadPoolExecutor, keep: Keep) -> None:
-        """Who waits gets it when it is there, with or without an end to its patience."""
+        """A waiter gets it when it is there, with or without an end to its patience."""
         for timeout in (None, WATCHDOG):
             held = keep(ready(kind))
             assert take(held)
@@ -262,7 +262,7 @@ class TestAbandoned:
 
     @pytest.mark.leaves_dead_files
     def test_by_a_process_that_is_killed(self, second: Second, keep: Keep) -> None:
-        """Who waits meanwhile gets it too."""
+        """One that waits meanwhile gets it too."""
         mutex = keep(Mutex(NAME))
         child = second()
         child.run(f"held = Mutex.open({NAME!r}); held.acquire()")
@@ -344,7 +344,7 @@ class TestEvent:
         assert [event.wait(0), event.wait(0), event.is_set()] == [True, False, False]
 
     def test_pulse(self, keep: Keep) -> None:
-        """Who comes later is not let pass."""
+        """A later waiter is not let pass."""
         for manual in (True, False):
             event = keep(Event(manual=manual))
             event.pulse()
@@ -380,7 +380,7 @@ class TestAny:
 
     @each_any
     def test_of_another_process(self, wait: Callable[..., Any], second: Second, keep: Keep) -> None:
-        """What becomes there elsewhere."""
+        """Another process makes the objects be there."""
         objects = [keep(kind.type(f"{NAME}.{kind.name}")) for kind in WAITABLE]
         child = second()
         for kind in WAITABLE:

@@ -14,7 +14,7 @@ _PROGRAM = Path(__file__).with_name("driver.py")
 #: How long a driver may take to end once it is told to.
 _END_SECONDS = 10.0
 
-#: What the replayer and a keeper tell each other besides commands and results.
+#: Words between the replayer and a keeper besides commands and results.
 SCRIPT, END, GONE = "script", "end", "\x04"
 
 

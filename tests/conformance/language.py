@@ -96,20 +96,20 @@ def show_text(value: str) -> str:
 
 
 def dword(value: int) -> int:
-    """What C passes for a DWORD parameter."""
+    """The value that C passes for a DWORD parameter."""
     return value & 0xFFFFFFFF
 
 
 def long(value: int) -> int:
-    """What C passes for a LONG parameter."""
+    """The value that C passes for a LONG parameter."""
     return ((value + 2**31) & 0xFFFFFFFF) - 2**31
 
 
 def size(value: int) -> int:
-    """What C passes for a SIZE_T or pointer parameter."""
+    """The value that C passes for a SIZE_T or pointer parameter."""
     return value & 0xFFFFFFFFFFFFFFFF
 
 
 def longlong(value: int) -> int:
-    """What C passes for a LARGE_INTEGER; handles are sign-extended in the same way."""
+    """The value that C passes for a LARGE_INTEGER; handles are sign-extended in the same way."""
     return ((value + 2**63) & 0xFFFFFFFFFFFFFFFF) - 2**63

@@ -28,7 +28,7 @@ class Verdict(Enum):
 
 @dataclass
 class Outcome:
-    """What one case gave: a result for each index, and what was wrong with the end of its process."""
+    """The outcome of one case: a result for each index, and what was wrong with the end of its process."""
 
     case: Case
     got: list[str]

@@ -172,7 +172,7 @@ class Session:
         return "OK"
 
     def _set_slot(self, arguments: list[str], rest: str) -> str:
-        """What `pgive` and `pdup` tell a child; not part of the language."""
+        """The command of `pgive` and `pdup` to a child; not part of the language."""
         self._slots.handles[arguments[0]] = int(arguments[1])
         return "OK"
 

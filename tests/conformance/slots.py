@@ -33,7 +33,7 @@ class Address:
 
 @dataclass
 class Slots:
-    """What one script has made in one process, shared by its threads."""
+    """Objects that one script has made in one process, shared by its threads."""
 
     handles: dict[str, int] = field(default_factory=dict)
     views: dict[str, int] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Crews of processes that are killed while they wait for objects and own them: how they are started, killed, watched.
 
 The parent of a crew has no handle of its own. Parent and workers share a board, memory apart from all that is tested.
-There the workers say what they are doing, one 8-byte store at a time: who is killed has said a thing, or has not.
+There the workers say what they are doing, one 8-byte store at a time: a killed one has said a thing, or has not.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from namedmap import nt, win32
 
 #: How long a crew may go without any progress, in seconds: a watchdog.
 STUCK = 60.0
-#: What a worker waits between looks at the board, in seconds, where it does not wait for an object.
+#: The pause of a worker between looks at the board, in seconds, where it does not wait for an object.
 PAUSE = 0.001
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc: Any = ctypes.CDLL(None)
@@ -151,7 +151,7 @@ def _or_die(work: Callable[[], None]) -> None:
 
 
 class Crew:
-    """Workers, by process id. What they complain of ends the run."""
+    """Workers, by process id. Their complaints end the run."""
 
     def __init__(self, report: Path, seed: int) -> None:
         global _report

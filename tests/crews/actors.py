@@ -18,13 +18,13 @@ from calls.kernel import futex
 from child import WATCHDOG, Spawn
 from namedmap import nt, win32
 
-#: What GetLastError gives if a call has left it alone.
+#: The result of GetLastError if a call has left it alone.
 UNTOUCHED = 0xDEAD
 BLOCKED, CANCELLED = "blocked", "cancelled"
 
 
 class Answer(NamedTuple):
-    """What a call gave: its result, the last error, and what it has stored."""
+    """The answer of a call: its result, the last error, and what it has stored."""
 
     result: Any
     error: int

@@ -1,4 +1,4 @@
-"""What the processes of the soak do with the names that they compete for, and how they check on each other."""
+"""The work of the soak's processes on the names that they compete for, and how they check on each other."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ from namedmap import win32
 SIZE = 8192
 #: A fresh section: token, mark of a started initialisation, then one counter per worker; the last page is a pattern.
 TOKEN, STARTED, COUNTERS, PATTERN = 0, 8, 64, 4096
-#: An operation that takes so long hangs, in seconds: a watchdog. (Who waits for the dead is refused long before.)
+#: An operation that takes so long hangs, in seconds: a watchdog. (A waiter for the dead is refused long before.)
 STUCK = 60.0
 _PF_EXITING = 0x4
 
@@ -75,7 +75,7 @@ class Board:
                 continue
             pid = self._words[self._index(other, self.names)]
             seen = self._words[self._index(other, name)]
-            # Alive after the look, he was so at the look; and what he has published he holds.
+            # Alive after the look, the holder was so at the look; and it holds what it has published.
             if seen not in (0, token) and _is_alive(pid) and self._words[self._index(other, name)] == seen:
                 raise Violation(f"two objects under one name: we see token {token:#x}, process {pid} sees {seen:#x}")
 
@@ -108,7 +108,7 @@ class Name:
         raise NotImplementedError
 
     def use(self, worker: "Worker", handle: int) -> None:
-        """What a holder does until he closes; by default he compares identities and opens the name again."""
+        """The work of a holder until it closes; by default it compares identities and opens the name again."""
         with worker.holding(self, identity(handle)):
             self.check_reopen(handle)
         self.close(handle)
@@ -130,7 +130,7 @@ class Name:
 
 
 def identity(handle: int) -> int:
-    """What tells an object from every other one, for kinds without memory: the inode of its file."""
+    """The mark that tells an object from every other one, for kinds without memory: the inode of its file."""
     held = table.get(handle).object
     assert isinstance(held, NamedObject)
     return held.key[1]

@@ -25,9 +25,10 @@ from namedmap import win32
 class Counter(Scenario):
     """Threads of many processes increment a plain counter in a shared view, under one mutex.
 
-    Each ownership has an entry in a log: who, whether it was reported as abandoned, and that he was about to leave. So
-    the owner after one who was killed knows, without the mutex, what he must have been told. An increment is stored in
-    the counter, then counted (DONE): the owner after one who was killed counts a last store that took place.
+    Each ownership has an entry in a log: its owner, whether it was reported as abandoned, and that the owner was about
+    to leave. So the owner after one that was killed knows, without the mutex, what it must have been told. An increment
+    is stored in the counter, then counted (DONE): the owner after one that was killed counts a last store that took
+    place.
     """
 
     name = "mutex"
@@ -40,7 +41,7 @@ class Counter(Scenario):
         own = self.prepare(1 + IDS + self.ENTRIES)
         self.length, self.done, self.log = own[:1], own[1 : 1 + IDS], own[1 + IDS :]
         self.begin()
-        # Who may be killed at any time has more to do, so that it is killed before its end.
+        # A worker that may be killed at any time has more to do, so that it is killed before its end.
         self.each = self.EACH * (4 if self.mode == "random" else 1)
         total = self.scaled(40)
         while len(self.ids) < total or len(self.crew.running) > 1:

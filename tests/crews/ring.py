@@ -24,9 +24,9 @@ class Ring(Scenario):
     RESTING = 5
     #: In the view: the number of items that were ever put in and taken out, and the ring.
     HEAD, TAIL, SLOT = range(3)
-    #: On the board. What the keeper sees (two of the first six: by side):
+    #: On the board. The sights of the keeper (two of the first six: by side):
     PUT, TAKEN_OUT, FREE, USED, WAIT_FREE, WAIT_USED, TICK = range(7)
-    #: What the parent wants: a side (1, 2) to rest; so many consumers to end.
+    #: The wishes of the parent: a side (1, 2) to rest; so many consumers to end.
     PAUSED, CLOSING = 7, 8
 
     def run(self) -> str:
@@ -82,7 +82,7 @@ class Ring(Scenario):
             self.crew.stop(pid)
         before = tuple(self.seen[: self.FREE])
         self.seen[self.PAUSED] = 0
-        # One who was stopped while he held a guard makes all others wait: then there is nothing to see.
+        # A process that was stopped while it held a guard makes all others wait: then there is nothing to see.
         for _ in range(500):
             if tuple(self.seen[: self.FREE]) != before:
                 break

@@ -1,4 +1,4 @@
-"""What crews of processes do with objects while some of them are killed: what all scenarios share. See `kills`."""
+"""Crews of processes use objects while some of them are killed: the part that all scenarios share. See `kills`."""
 
 import os
 import random
@@ -11,7 +11,8 @@ from namedmap import win32
 
 TAKEN, ABANDONED, TIMEOUT = int(win32.WAIT_OBJECT_0), int(win32.WAIT_ABANDONED), int(win32.WAIT_TIMEOUT)
 
-#: What a thread says of itself. Killed in an unclear state it may or may not have had what it wanted, or had.
+#: The states that a thread tells of itself. Killed in an unclear state it may or may not have had what it wanted, or
+#: had.
 IDLE, WANTING, OWNING, LEAVING, DOOMED = range(5)
 UNCLEAR = (WANTING, LEAVING)
 #: The first words of every board: the run is over; the objects are there; processes that were killed and collected.
@@ -90,7 +91,7 @@ class Scenario:
 
 
 def linger() -> None:
-    """What a thread does between two steps: nothing, lets others run, or sleeps."""
+    """Between two steps: do nothing, let others run, or sleep."""
     choice = random.random()
     if choice < 0.3:
         os.sched_yield()

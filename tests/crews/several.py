@@ -29,7 +29,7 @@ class All(Scenario):
     """Processes wait for all of five objects, of all kinds; whoever gets them has them alone.
 
     The keeper now and then takes the mutex that winners release last. Then nobody is inside, and the other four must be
-    there: no wait has taken some of them and not all. What is lost with a killed winner the keeper puts back.
+    there: no wait has taken some of them and not all. The keeper puts back what is lost with a killed winner.
     """
 
     name = "all"
@@ -107,7 +107,7 @@ class All(Scenario):
         missing = self._missing(*others)
         if result == TIMEOUT or missing or self.own[self.INSIDE]:
             demand(self.mode != "none", f"somebody has some of the objects, not all: {result:#x}, {missing}")
-            # Who was killed is collected, and has lost all that he had, before that is counted.
+            # A process that was killed is collected, and has lost all that it had, before that is counted.
             while self.words[KILLED] == handled:
                 time.sleep(PAUSE)
             if result == TIMEOUT:

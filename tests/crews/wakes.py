@@ -67,7 +67,7 @@ class Wakes(Scenario):
         before = sum(self.wakes)
         self.own[self.ASKED] = sets
         if victims:
-            # Who was stopped while he held a guard makes the setter wait: then he is killed a bit later.
+            # A waiter that was stopped while it held a guard makes the setter wait: then it is killed a bit later.
             for _ in range(500):
                 if not self.own[self.ASKED]:
                     break

@@ -111,7 +111,7 @@ class World:
 
 
 class Sort(enum.Enum):
-    """What a parameter is."""
+    """The sort of a parameter."""
 
     INTEGER, TIME, HANDLE, HANDLES, ADDRESS, NAME, PATH, ATTRIBUTES, OUT, BUFFER, ANY = range(11)
 

@@ -1,8 +1,8 @@
 """A server that starts processes cheaply: it has imported what they need, and never opens an object itself.
 
-What it forks is as unrelated to other holders of an object as a new program is, and there a hundred times sooner. Each
-line on stdin is a function of this module with its arguments; the answer is the pid, the process says the rest. They
-end with the server.
+A process that it forks is as unrelated to other holders of an object as a new program is, and there a hundred times
+sooner. Each line on stdin is a function of this module with its arguments; the answer is the pid, the process says the
+rest. They end with the server.
 """
 
 import contextlib

@@ -60,7 +60,7 @@ def interrupt(*_: object) -> None:
 
 
 class Examiner:
-    """Calls, and judges what comes back. What it finds goes to the standard output, which the parent reads."""
+    """Calls, and judges what comes back. Its findings go to the standard output, which the parent reads."""
 
     def __init__(self, seed: int, directory: Path) -> None:
         self.seed, self.directory = seed, directory
@@ -162,7 +162,7 @@ def used(result: Any, random_: random.Random) -> None:
 
 
 def _changed(directory: Path) -> Iterator[str]:
-    """What a call may not change; it is put back."""
+    """Complaints of state that a call has changed and may not change; it is put back."""
     mask = os.umask(0o022)
     if mask != 0o022:
         yield f"umask {mask:#o}"
@@ -199,7 +199,7 @@ _REPORT = 900
 
 
 def examine(labels: list[str], seed: int, rounds: int, call: int | None, first: int) -> None:
-    """What a child does: batches of its targets, from a call of the first on."""
+    """The work of a child: batches of its targets, from a call of the first on."""
     os.dup2(1, _REPORT)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):

@@ -1,4 +1,4 @@
-"""What the fuzzer calls: every public callable of the package, found by introspection."""
+"""The targets of the fuzzer: every public callable of the package, found by introspection."""
 
 import dataclasses
 import enum
@@ -17,7 +17,7 @@ from programs.fuzz_values import MAKERS, Rudeness, World
 
 #: Rooms of the package whose parts are public through other modules; the helpers in `errors` are nobody else's.
 _ROOMS = ("cli", "errors", "data", "memory", "synchronization", "files.", "constants", "ntstatus", "winerror")
-#: What cannot be called over and over in one process, each with the reason.
+#: Targets that cannot be called over and over in one process, each with the reason.
 EXCLUDED = {
     "namedmap.compat.install": "changes the process for good",
     "namedmap.compat.windll.install": "changes the process for good",
@@ -35,7 +35,7 @@ _SPECIAL = (
     *("__getitem__", "__setitem__", "__contains__", "__eq__", "__len__", "__iter__", "__repr__", "__reduce__"),
     *("__enter__", "__exit__", "__buffer__", "__hash__", "__int__", "__bool__"),
 )
-#: What a call may raise for a bad argument: an error of the package, or one of these.
+#: The exceptions that a call may raise for a bad argument: an error of the package, or one of these.
 _PYTHON = (namedmap.Error, TypeError, ValueError, OverflowError, Rudeness)
 
 
@@ -125,7 +125,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _allowed(label: str, name: str) -> tuple[type[BaseException], ...]:
-    """What may be raised, by what the documentation says."""
+    """The exceptions that may be raised, by what the documentation says."""
     if label.startswith(("namedmap.win32.", "namedmap.nt.")) and label.rpartition(".")[2][:1].isupper():
         # Structures of ctypes refuse values as well.
         return (TypeError, Rudeness, ValueError) if "_" in name else (TypeError, Rudeness)

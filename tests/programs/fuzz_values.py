@@ -26,7 +26,7 @@ def _rude(*_: object, **__: object) -> Any:
 
 
 class Rude:
-    """Whatever is asked of it, it raises."""
+    """It raises, whatever is asked of it."""
 
     __index__ = __int__ = __float__ = __bool__ = __len__ = __iter__ = __fspath__ = __enter__ = _rude
     __getitem__ = __call__ = __lt__ = __gt__ = __le__ = __ge__ = __add__ = __radd__ = __buffer__ = _rude
@@ -164,7 +164,7 @@ def odd(random_: random.Random, world: World) -> Any:
 
 _PATHS = ("data", "other", "new", Path("data"), b"data")
 _CONTENTS = (b"x", b"content", 5, "x", bytearray(9))
-#: What is right for a parameter, by words in its name; the first that fits.
+#: The right values for a parameter, by words in its name; the first that fits.
 _RIGHT: tuple[tuple[tuple[str, ...], Callable[[random.Random, World], Any]], ...] = (
     (("timeout", "seconds", "milliseconds", "lpdue"), lambda r, w: r.choice((0, 0, 1, 0.001, True))),
     (("progress", "cancel"), lambda r, w: r.choice((None, lambda *_: False))),
@@ -184,7 +184,7 @@ _RIGHT: tuple[tuple[tuple[str, ...], Callable[[random.Random, World], Any]], ...
 
 
 def right(name: str, random_: random.Random, world: World) -> Any:
-    """What a parameter of this name may be."""
+    """The values that a parameter of this name may have."""
     lowered = name.lower().strip("_")
     for words, make in _RIGHT:
         if lowered in words or any(len(word) > 3 and lowered.endswith(word) for word in words):

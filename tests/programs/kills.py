@@ -10,8 +10,8 @@ Scenarios and modes:
     tokens none                       the same without mutexes
     event  none | waiting             an auto-reset event wakes as often as it is set
 
-MODE says who is killed: nobody, who says that he owns something, who waits, or anybody at any time. The last line sums
-up. Exit status 1 if anything was violated.
+MODE says who is killed: nobody, one that says that it owns something, one that waits, or anybody at any time. The last
+line sums up. Exit status 1 if anything was violated.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SCENARIOS: dict[str, type[Scenario]] = {kind.name: kind for kind in (Counter, Ri
 
 
 def attempt(scenario: str, mode: str, scale: float, seed: int, scratch: Path) -> str:
-    """What was done; raises if anything was violated."""
+    """An account of the run; raises if anything was violated."""
     crew = Crew(scratch / "complaints", seed)
     try:
         done = SCENARIOS[scenario](crew, scale, mode).run()

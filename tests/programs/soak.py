@@ -2,11 +2,11 @@
 
     PYTHONPATH=tests python -m programs.soak [--seconds N] [--kills N] [--names N] [--workers N]
 
-Workers live for milliseconds and end by SIGKILL, wherever they are, or now and then by themselves. What must hold:
+Workers live for milliseconds and end by SIGKILL, wherever they are, or now and then by themselves. The rules:
 
-- a name that somebody holds can be opened again, by him and by others, and leads to the same object;
+- a name that somebody holds can be opened again, by the holder and by others, and leads to the same object;
 - all who hold a name at the same time hold the same object: the first to see a fresh section writes a random token into
-  it, and every holder publishes the token that he sees on a board that all look at;
+  it, and every holder publishes the token that it sees on a board that all look at;
 - a fresh section is all zeros, a view stays what it was, whoever ends or comes after it;
 - nobody waits for the dead, and no call fails that should not;
 - when all holders have gone the name is free, and one sweep leaves no file.

@@ -1,4 +1,4 @@
-"""What games do for the programs of test_other_programs: they fill named memory and set events.
+"""Games for the programs of test_other_programs: they fill named memory and set events.
 
 As a script with the name of a game it says "ready", changes its data sixty times a second, and ends with its input.
 The layouts are those of the games' public headers; numbers are offsets in bytes.
@@ -134,7 +134,7 @@ class IRacing:
 
 
 class Game(Protocol):
-    """What a game can do."""
+    """The abilities of a game."""
 
     def frame(self, number: int) -> None:
         """Write the data of a moment."""

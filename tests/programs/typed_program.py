@@ -23,7 +23,7 @@ Closer = Callable[[], object]
 
 
 class Point(ctypes.Structure):
-    """What an overlay shows."""
+    """A structure that an overlay shows."""
 
     _fields_ = (("x", ctypes.c_int32), ("y", ctypes.c_int32))
 
@@ -180,7 +180,7 @@ async def tasks(mutex: namedmap.Mutex, event: namedmap.Event, slots: namedmap.Se
 
 
 def add(mapping: namedmap.FileMapping, view: namedmap.View, block: namedmap.Block, mutex: namedmap.Mutex) -> int:
-    """What the others do: count in memory that they were sent."""
+    """The work of the others: count in memory that they were sent."""
     with mapping, view.mapping, block, mutex:
         own = mapping.view()
         own[0] += 1

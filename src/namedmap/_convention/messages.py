@@ -55,7 +55,7 @@ _TEXTS = {
     WinError.ERROR_REVISION_MISMATCH: "The object was made by an incompatible version.",
     WinError.ERROR_PRIVILEGE_NOT_HELD: "A required privilege is not held.",
     WinError.ERROR_INVALID_SECURITY_DESCR: "The security descriptor is not valid.",
-    WinError.ERROR_FILE_CORRUPT: "What is in the place of the object is not an object, or is damaged.",
+    WinError.ERROR_FILE_CORRUPT: "The file in the place of the object is not an object, or is damaged.",
     WinError.ERROR_NO_SYSTEM_RESOURCES: "The system has too few resources.",
     WinError.ERROR_INVALID_LOCK_RANGE: "A range of a file that is to be locked has no end within 64 bits.",
     WinError.ERROR_WORKING_SET_QUOTA: "Not so much memory may be locked.",

@@ -243,7 +243,7 @@ def _text(error: BaseException) -> str:
 
 
 def _settle_output() -> None:
-    """What is buffered goes out now or never: a failure at the interpreter's exit would be a traceback."""
+    """Buffered output goes out now or never: a failure at the interpreter's exit would be a traceback."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What the commands print: JSON, tables, lines; on a terminal nothing that could drive it."""
+"""The output of the commands: JSON, tables, lines; on a terminal nothing that could drive it."""
 
 import contextlib
 import json

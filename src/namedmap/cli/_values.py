@@ -70,7 +70,7 @@ def seconds(value: str | float) -> float:
 
 @contextlib.contextmanager
 def path_or_name(source: str) -> Iterator[None]:
-    """What is not there is said of both: in a with-block that takes the path of a file or the name of an object."""
+    """In a with-block that takes the path of a file or the name of an object: an error of one that is neither."""
     from namedmap import NotFoundError, inspection
 
     try:
@@ -206,7 +206,7 @@ def encoded(
 
 
 def stdin() -> BinaryIO:
-    """What is piped in. Raises click.ClickException if it is closed."""
+    """The standard input. Raises click.ClickException if it is closed."""
     if sys.stdin is None:
         raise click.ClickException("stdin is closed: nothing can be read from it")
     return sys.stdin.buffer

@@ -73,8 +73,8 @@ def copy(src: str, dst: str, quiet: bool, as_json: bool, **how: Any) -> None:
 def dump(source: str, offset: int, size: int | None, width: int, every: bool, as_json: bool) -> None:
     """Show bytes as hexadecimal digits and text.
 
-    What has a slash in it, or is the path of a file, is a path; else the name of shared memory. --json gives a line
-    for each.
+    A word that has a slash in it, or is the path of a file, is a path; else the name of shared memory. --json gives a
+    line for each.
     """
     with contextlib.closing(_dump_lines(source, offset, size, width)) as lines:
         if as_json:
@@ -227,7 +227,7 @@ def checksum(paths: tuple[str, ...], check: bool, quiet: bool, as_json: bool, **
 
 
 def _sum(path: str, quiet: bool, given: dict[str, Any]) -> dict[str, Any]:
-    """What `as_dict()` has, or an "error": the other files have their sums all the same."""
+    """The content of `as_dict()`, or an "error": the other files have their sums all the same."""
     if path == "-":
         return _sum_of_stdin(given)
     try:
@@ -275,7 +275,7 @@ def _sum_line(digest: str, path: str) -> str:
 
 
 def _listed(path: str) -> Iterator[tuple[str, str]]:
-    """(path, sum) of each line. What is no such line is not passed over in silence."""
+    """(path, sum) of each line. A line that is none of these is not passed over in silence."""
     others = 0
     with contextlib.ExitStack() as stack:
         lines = stdin() if path == "-" else stack.enter_context(open(path, "rb"))

@@ -116,7 +116,7 @@ def _lines(found: ObjectInfo) -> list[tuple[str, str]]:
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
 @_app.as_json
 def gc(dry_run: bool, as_json: bool) -> None:
-    """Remove the files that killed processes have left. What anybody holds is never removed."""
+    """Remove the files that killed processes have left. An object that anybody holds is never removed."""
     left = inspection.collect(dry_run=dry_run)
     if as_json:
         _output.emit([each.as_dict() for each in left])

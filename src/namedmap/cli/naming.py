@@ -14,7 +14,7 @@ _form = click.option(
     "--as",
     "form",
     type=click.Choice(_values.FORMS),
-    help="What the content is; else text, which ends at a NUL.",
+    help="The form of the content; else text, which ends at a NUL.",
 )
 _fields = click.option(
     "--fields", metavar="STRUCT", help="Fields of a structure, as for Python's struct: '<IfHH:count,temp,a,b'."
@@ -44,12 +44,12 @@ def structure(form: str | None, fields: str | None) -> tuple[str, Structure | No
 @name_argument
 @click.argument("content", nargs=-1)
 @click.option(
-    "--kind", type=click.Choice(["memory", "mutex", "semaphore", "event"]), default="memory", help="What to make."
+    "--kind", type=click.Choice(["memory", "mutex", "semaphore", "event"]), default="memory", help="The object to make."
 )
 @click.option("--size", type=_values.size, help="Of the memory; else what the content needs, or 4096 bytes.")
 @_form
 @_fields
-@click.option("--mode", metavar="OCTAL", help="Who may use the memory, as for chmod; else the user alone (600).")
+@click.option("--mode", metavar="OCTAL", help="Permissions of the memory, as for chmod; else the user alone (600).")
 @click.option("--value", type=click.IntRange(min=0), help="Of the semaphore at first; 1 if not said.")
 @click.option("--maximum", type=click.IntRange(min=1), help="Of the semaphore.")
 @click.option("--auto", is_flag=True, help="The event lets one pass each time it is set; else all.")

@@ -32,8 +32,8 @@ def residency(
 ) -> None:
     """Show which pages of a file, or of the shared memory NAME, are in memory.
 
-    What has a slash in it, or is the path of a file, is a path; else a name. Pages that the disk does not have yet
-    (dirty) are counted where the kernel tells (Linux 6.5).
+    A word that has a slash in it, or is the path of a file, is a path; else a name. Pages that the disk does not have
+    yet (dirty) are counted where the kernel tells (Linux 6.5).
     """
     if prefetch and evict:
         raise click.UsageError("--prefetch and --evict exclude each other")

@@ -21,7 +21,7 @@ _ROW = 16
 
 
 class Sight(NamedTuple):
-    """What was seen at a moment: content for JSON, and the bytes of it, if it has any."""
+    """The sight of a moment: content for JSON, and the bytes of it, if it has any."""
 
     content: Any
     data: bytes | None
@@ -38,7 +38,7 @@ class Sight(NamedTuple):
     "--as",
     "form",
     type=click.Choice(_values.FORMS),
-    help="What the content is; else hex on a terminal, or text.",
+    help="The form of the content; else hex on a terminal, or text.",
 )
 @click.option("--fields", metavar="STRUCT", help="Fields of a structure, as for read.")
 @click.option("--offset", type=_values.size, default=0, help="Where to begin.")
@@ -101,7 +101,7 @@ def _state(name: str) -> Sight:
 def _changes(
     watched: inspection.Watched, look: Callable[[], Sight], interval: float, count: int | None, timeout: float | None
 ) -> Iterator[Sight]:
-    """What is seen at first, and then each time that it is another."""
+    """The sight at first, and then each time that it is another."""
     deadline = None if timeout is None else time.monotonic() + timeout
     before: Sight | None = None
     left = count

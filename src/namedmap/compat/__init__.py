@@ -14,8 +14,8 @@ def install(*, windows: bool = False) -> None:
     Replaced are `mmap.mmap` and `multiprocessing.shared_memory`. ctypes gets what it has on Windows (see
     `namedmap.compat.windll`), its wintypes the sizes that they have there, its structures wide text of 16 bits a unit,
     and builtins WindowsError. The modules of pywin32 that deal with named objects can be imported, if pywin32 is not
-    there. What was imported out of these modules before stays what it was: install first, then import the program.
-    Without effect the second time.
+    there. A name that was imported out of these modules before stays what it was: install first, then import the
+    program. Without effect the second time.
 
     With `windows` the program's own modules are told that the platform is Windows, when they import `os`, `sys`,
     `platform`, `ctypes` or `struct` (where a C long then has 32 bits, and a wchar_t 16), and `msvcrt` and `_winapi` are

@@ -1,7 +1,8 @@
-"""What modules of the standard library, and the environment, have on Windows only: for programs that are told of it.
+"""Names of the standard library, and of the environment, that only Windows has: for programs that are told of it.
 
 Each function takes the real module and gives the names that a program finds in it beside, or in the place of, its own.
-Most of what they stand for is nothing here: a window to hide, a console to leave. What has a counterpart does that.
+Most of what they stand for is nothing here: a window to hide, a console to leave. A name that has a counterpart does
+that.
 """
 
 import contextlib
@@ -90,7 +91,7 @@ _CREATION = {
 
 
 def subprocess_names(module: ModuleType) -> dict[str, Any]:
-    """What Popen is given, which takes it (see `_children`)."""
+    """Names of subprocess for arguments of Popen, which takes them (see `_children`)."""
     return {"STARTUPINFO": STARTUPINFO, **_CREATION}
 
 
@@ -126,7 +127,7 @@ def _environment() -> Any:
 
 
 class _DLLDirectory:
-    """What os.add_dll_directory gives: there are no DLLs to be found."""
+    """The result of os.add_dll_directory: there are no DLLs to be found."""
 
     def __init__(self, path: Any) -> None:
         self.path = os.fspath(path)

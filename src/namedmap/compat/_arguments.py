@@ -1,4 +1,4 @@
-"""What a program passes to a foreign function, turned into what the functions of `namedmap.win32` take.
+"""The arguments of a foreign function, turned into what the functions of `namedmap.win32` take.
 
 Each kind of parameter is a function from the Python value to ours. Programs pass ints, None, bytes, str and every shape
 that ctypes has: simple instances, arrays, pointers, `byref`, structures of their own making. Two traps are met here.
@@ -18,7 +18,7 @@ from namedmap.compat import _descriptors, _wide
 from namedmap.compat._memory import Place
 
 _MASK = 2**64 - 1
-#: What `byref` returns. The type has no name in ctypes.
+#: The type of the results of `byref`. It has no name in ctypes.
 _ByRef: Any = type(ctypes.byref(ctypes.c_int()))
 #: The base of c_int and its like.
 Simple: Any = ctypes.c_int.__base__

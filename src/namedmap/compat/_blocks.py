@@ -21,7 +21,7 @@ _HEAP = 0x10000
 _blocks: dict[int, Any] = {}
 #: Those of them that lie below 2 GiB.
 _low_blocks: set[int] = set()
-#: What is known of blocks: the text that a security descriptor was made of.
+#: Notes on blocks: the text that a security descriptor was made of.
 _notes: dict[int, str] = {}
 
 

@@ -1,7 +1,7 @@
 """Programs that a program starts with its own interpreter: they get the same stand-ins.
 
 `subprocess.Popen` is told to start `launching/launch.py` with what the new program needs in front of its own words, if
-these begin with `sys.executable`. What is started through a shell, or by os.exec and os.spawn, is left alone.
+these begin with `sys.executable`. A program that is started through a shell, or by os.exec and os.spawn, is left alone.
 """
 
 import functools
@@ -17,7 +17,7 @@ from namedmap.compat import _disguise
 
 _PACKAGE = Path(__file__).parent.parent
 _LAUNCHER = str(_PACKAGE / "compat" / "launching" / "launch.py")
-#: What Popen takes on Windows only. It has no effect here.
+#: Arguments that Popen takes on Windows only. They have no effect here.
 _WINDOWS_ONLY = {"startupinfo": None, "creationflags": 0}
 
 

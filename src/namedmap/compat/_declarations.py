@@ -198,7 +198,7 @@ _KERNEL32 = _RTL | _declared(
     ("GetConsoleWindow", _system.no_window, POINTER, ()),
 )
 
-#: What returns addresses, below 2 GiB.
+#: Functions that return addresses, below 2 GiB.
 _LOW: dict[str, Callable[..., Any]] = {
     "MapViewOfFile": _low.map_view,
     "MapViewOfFileEx": _low.map_view_at,
@@ -258,7 +258,7 @@ C_LIBRARY = _declared(
     ("_kbhit", _system.key_hit, INT, ()),
 )
 
-#: What has forms with A and W though its text is not read here.
+#: Functions that have forms with A and W though their text is not read here.
 _WITH_FORMS = {"SendNotifyMessage", "SendMessage", "PostMessage", "FindWindow"}
 
 

@@ -22,7 +22,7 @@ _REVISION = 1
 _DACL_PRESENT = 0x0004
 #: Of an absolute descriptor: revision and control are in front, the address of its access list at the end.
 _SIZE, _CONTROL, _OWNER, _DACL = 40, 2, 8, 32
-#: A user as Samba names him: S-1-22-1-<uid>. The authority stands in six bytes, the highest first.
+#: A user as Samba names one: S-1-22-1-<uid>. The authority stands in six bytes, the highest first.
 _SID = struct.Struct("<BB6sII")
 _UNIX_USER = (1, 2, (22).to_bytes(6, "big"), 1)
 _CURRENT_TOKEN, _TOKEN_USER = -4, 1
@@ -91,7 +91,7 @@ def OpenProcessToken(process: int, access: int, target: ctypes.c_void_p | None) 
 
 
 def GetTokenInformation(token: int, kind: int, target: Place, size: int, needed: ctypes.c_uint32 | None) -> bool:
-    """Who the user is (TOKEN_USER), the only thing that a token tells here. Source: GetTokenInformation (Win32)."""
+    """The user (TOKEN_USER), the only thing that a token tells here. Source: GetTokenInformation (Win32)."""
     if token != _CURRENT_TOKEN or kind != _TOKEN_USER:
         functions.SetLastError(int(ERROR_INVALID_HANDLE if token != _CURRENT_TOKEN else ERROR_INVALID_PARAMETER))
         return False

@@ -1,8 +1,8 @@
 """Windows as a program's own modules see it: other modules `os`, `sys`, `platform`, `ctypes` and `struct` for them.
 
 A program's own modules are the script, what it imports from beside it, and the package that `-m` names. The standard
-library and installed packages keep the real modules: they would look for what only Windows has. What is told otherwise
-is the name of the platform, that a C long has 32 bits and a wchar_t 16, and what these modules have there only (see
+library and installed packages keep the real modules: they would look for what only Windows has. Told otherwise are the
+name of the platform, that a C long has 32 bits and a wchar_t 16, and what these modules have there only (see
 `_abroad`); paths and all else are those of Linux. `msvcrt` and `_winapi` can be imported. Modules that are got in
 another way than by an import statement (importlib, sys.modules) are the real ones.
 """
@@ -26,7 +26,7 @@ from namedmap.compat import _abroad, _wide, builtin, windll
 
 
 class _Version(NamedTuple):
-    """What sys.getwindowsversion gives."""
+    """The result of sys.getwindowsversion."""
 
     major: int = 10
     minor: int = 0
@@ -35,7 +35,7 @@ class _Version(NamedTuple):
     service_pack: str = ""
 
 
-#: What ctypes has otherwise.
+#: Names that ctypes has otherwise.
 _TYPES: dict[str, Any] = {
     "c_long": ctypes.c_int32,
     "c_ulong": ctypes.c_uint32,
@@ -47,7 +47,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-#: What ctypes.wintypes has otherwise; all else is the same for everybody, so that programs can pass it on.
+#: Names that ctypes.wintypes has otherwise; all else is the same for everybody, so that programs can pass it on.
 _WIDE_TYPES = ("WCHAR", "PWCHAR", "LPWSTR", "LPCWSTR", "LPOLESTR", "LPCOLESTR", "WIN32_FIND_DATAW")
 _WIDE_POINTERS = ("PWIN32_FIND_DATAW", "LPWIN32_FIND_DATAW")
 
@@ -88,7 +88,7 @@ _BUILD = "10.0.19045"
 _WINTYPES = _wintypes()
 _FORMATTED = (struct.calcsize, struct.iter_unpack, struct.pack, struct.pack_into, struct.unpack, struct.unpack_from)
 
-#: What the modules say of the platform: names, or what makes them of the real module.
+#: The names in which modules tell the platform, or a function that makes them of the real module.
 _TOLD: dict[str, dict[str, Any] | Callable[[types.ModuleType], dict[str, Any]]] = {
     "asyncio": _abroad.asyncio_names,
     "os": _abroad.os_names,

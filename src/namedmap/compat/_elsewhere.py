@@ -76,7 +76,7 @@ def has(library: str, name: str) -> bool:
 
 
 def refusing(library: str, name: str) -> Callable[..., int]:
-    """What stands for the function."""
+    """A stand-in for the function."""
     failure = _failure(library, name)
 
     def refuse(*_: Any) -> int:

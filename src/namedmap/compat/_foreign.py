@@ -22,7 +22,7 @@ _FIN, _FOUT, _FLCID = 1, 2, 4
 
 
 class Declaration(NamedTuple):
-    """What is behind a name: a function, the C type of its result, and of each argument."""
+    """The things behind a name: a function, the C type of its result, and of each argument."""
 
     function: Callable[..., Any]
     result: str
@@ -35,7 +35,7 @@ class _LastError(threading.local):
     code = 0
 
 
-#: What ctypes.get_last_error gives: the error of calls through libraries that were loaded with use_last_error.
+#: The result of ctypes.get_last_error: the error of calls through libraries that were loaded with use_last_error.
 _private = _LastError()
 
 
@@ -103,7 +103,7 @@ class ForeignFunction:
 
     @property
     def errcheck(self) -> Any:
-        """What is called with result, function and arguments; what it returns is the result."""
+        """A function that is called with result, function and arguments; what it returns is the result."""
         return self._errcheck
 
     @errcheck.setter
@@ -147,7 +147,7 @@ class ForeignFunction:
         made = self._argtypes[index].from_param(argument)
         if not isinstance(made, _ByRef):
             return made
-        # What from_param has made of a number or text cannot be read again; what it has taken the address of can.
+        # A number or text that from_param has converted cannot be read again; one whose address it has taken can.
         return made if _is_address(made) else argument
 
     def _invoke(self, values: list[Any]) -> Any:
@@ -185,7 +185,7 @@ def _holds_address(kind: Any) -> bool:
 
 
 def converted(result: Any, declared: str, kind: Any) -> Any:
-    """What a program gets for a result: its 64 bits, as the type that the program has for it."""
+    """The program's form of a result: its 64 bits, as the type that the program has for it."""
     if kind is None:
         return None
     number = int(result or 0)

@@ -73,7 +73,7 @@ def _find_codec(name: str) -> codecs.CodecInfo | None:
 
 
 class _Install:
-    """What a child that is not forked unpickles before anything else, and is installed by."""
+    """An object that a child that is not forked unpickles before anything else, and is installed by."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return install_all, (_disguise.installed, sorted(_disguise.own_packages))

@@ -1,7 +1,7 @@
 """Memory that a program passes: by an argument that tells its size, or by an address that may be anything.
 
 On Windows ctypes turns a touch of memory that is not there into an OSError; so do the functions here, where Linux would
-end the process. What an argument has room for is not exceeded.
+end the process. The room of an argument is not exceeded.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ class Place(int):
         return read(self, size) if self.room is None else ctypes.string_at(self, size)
 
     def text(self, unit: int) -> bytes:
-        """What is there up to the first NUL, in units of so many bytes; an array may end without one."""
+        """The text up to the first NUL, in units of so many bytes; an array may end without one."""
         if self.room is None:
             return until_nul(self, unit)
         content = ctypes.string_at(self, self.room // unit * unit)

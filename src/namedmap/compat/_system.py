@@ -172,7 +172,7 @@ def std_handle(which: int) -> int:
 
 
 def no_console(*_: Any) -> bool:
-    """What would change or ask a console. Source: SetConsoleMode (Win32)."""
+    """The answer to all that would change or ask a console. Source: SetConsoleMode (Win32)."""
     return bool(_fail(int(ERROR_INVALID_HANDLE), 0))
 
 
@@ -201,7 +201,7 @@ def register_message(name: str | None) -> int:
 
 
 def nothing(*_: Any) -> int:
-    """What has no effect that anybody could see, as where no debugger is. Source: IsDebuggerPresent (Win32)."""
+    """A call without an effect that anybody could see, as where no debugger is. Source: IsDebuggerPresent (Win32)."""
     return 0
 
 

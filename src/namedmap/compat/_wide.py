@@ -19,7 +19,7 @@ from namedmap.compat import _memory
 from namedmap.memory.longs import layouts_with_longs, warn_of_longs
 
 if TYPE_CHECKING:
-    # What mypy cannot know of ctypes: its metaclasses, and that these classes may be derived from.
+    # Facts about ctypes that mypy cannot know: its metaclasses, and that these classes may be derived from.
     _SimpleType = type
     _StructureType = type
     _UnionType = type
@@ -113,7 +113,7 @@ class _Items:
 
 
 class _Array(_Items):
-    """What arrays have, whatever their length."""
+    """The common part of arrays, whatever their length."""
 
     def __len__(self) -> int:
         return ctypes.sizeof(_any(self)) // 2

@@ -5,7 +5,7 @@
 
 The third argument tells which: an int is flags, a string a tag name. A map with a tag name is shared with all that give
 the same name, as on Windows: it begins with the first and ends with the last of them, however they end; a file of -1
-or 0 is none. Who asks for more than a map of this name has gets PermissionError; for length 0, all of it.
+or 0 is none. A program that asks for more than a map of this name has gets PermissionError; for length 0, all of it.
 
 Other rules of Windows: memory without a name can be resized; a map of a file cannot shrink it while other maps of this
 process stand on it; a map with a tag name keeps its size (on Windows only while others have the name). Maps of the file
@@ -132,7 +132,7 @@ class mmap(_standard.mmap):
     def __del__(self) -> None:
         self._let_go()
 
-    # What a subclass inherits goes through __getitem__, and would make ints of them.
+    # The inherited methods go through __getitem__, and would make ints of them.
 
     def __iter__(self) -> Iterator[Any]:
         """Each byte as a bytes object, as of the standard library's class."""

@@ -17,7 +17,7 @@ _PURPOSE = "run a Python program that was written for Windows, unchanged, with n
 
 
 def main(words: list[str], prog: str = "python -m namedmap run") -> None:
-    """What follows `run` on the command line; ends with the program's exit status."""
+    """Run the words that follow `run` on the command line; ends with the program's exit status."""
     own, rest = _split(words)
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -68,7 +68,7 @@ def _run(given: argparse.Namespace, rest: list[str], parser: argparse.ArgumentPa
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """What is for us, and what is the program's: from the script on, or behind -m MODULE or -c CODE."""
+    """Our words, and the program's: from the script on, or behind -m MODULE or -c CODE."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word = words[at]

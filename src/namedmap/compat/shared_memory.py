@@ -1,11 +1,11 @@
 """The standard library's `multiprocessing.shared_memory`, with the lifetime that Windows gives it, on every platform.
 
-A block lives as long as anybody has it open, in whatever process, and ends with the last of them however he ends.
+A block lives as long as anybody has it open, in whatever process, and ends with the last of them however that one ends.
 Nobody has to call unlink, which does nothing, as on Windows; no process is started to watch over blocks. Its size is
 what was asked for, for everybody.
 
-So whoever passes on a name keeps the block open until the other has it. (Whoever passes the block itself as an argument
-of a new process need not: it is kept open on the way.)
+So a process that passes on a name keeps the block open until the other has it. (One that passes the block itself as an
+argument of a new process need not: it is kept open on the way.)
 """
 
 import contextlib
@@ -100,7 +100,7 @@ class SharedMemory:
 
     @property
     def name(self) -> str:
-        """What others attach by."""
+        """The name that others attach by."""
         return self._name.removeprefix("/")
 
     @property

@@ -1,9 +1,9 @@
-"""What ctypes has on Windows only: `WinDLL`, `windll`, `WinError`, `get_last_error` and the rest; for 64-bit programs.
+"""The Windows side of ctypes: `WinDLL`, `windll`, `WinError`, `get_last_error` and the rest; for 64-bit programs.
 
 The libraries are ours: kernel32 with the functions of `namedmap.win32` and what else programs with named maps ask for
-(memory, texts, time), and a little of advapi32, user32, shell32, winmm and ntdll. What else Windows itself has of
-libraries and functions can be declared; a call fails, with a warning. Other libraries cannot be loaded, other functions
-are an AttributeError. msvcrt is the C library, but for a few of its functions.
+(memory, texts, time), and a little of advapi32, user32, shell32, winmm and ntdll. All other libraries and functions of
+Windows itself can be declared; a call fails, with a warning. Other libraries cannot be loaded, other functions are an
+AttributeError. msvcrt is the C library, but for a few of its functions.
 
     kernel32 = WinDLL("kernel32", use_last_error=True)
     kernel32.OpenFileMappingW.restype = wintypes.HANDLE

@@ -1,4 +1,4 @@
-"""What lies in shared memory and says what it is.
+"""Objects that lie in shared memory and say what they are.
 
     formats       how arrays, tables and bytes lie there
     blocks        publish and attach

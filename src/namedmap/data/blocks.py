@@ -3,7 +3,7 @@
     block = namedmap.publish("prices", array)      block.value lies in shared memory
     block = namedmap.attach("prices")              the same memory, in any process, read-only
 
-Bytes, NumPy arrays, Arrow tables and record batches, pandas and polars frames. What is attached is not copied (pandas
+Bytes, NumPy arrays, Arrow tables and record batches, pandas and polars frames. An attached object is not copied (pandas
 and polars copy what their own layout asks for), and nothing is ever unpickled. The layout, little endian:
 
     offset  size  what
@@ -17,12 +17,12 @@ and polars copy what their own layout asks for), and nothing is ever unpickled. 
         36     4  zero
         40        the description, JSON: of an array {"dtype", "shape", "order"}
 
-Data of the kinds 3 to 6 is an Arrow IPC stream. Whoever may write to a block can make the data say anything; what the
-header says is checked before it is believed, and of Arrow data the sizes of buffers. Offsets inside of Arrow columns
-are not: call `value.validate(full=True)` on tables of somebody whom you do not trust, before anything else. Frames are
-checked to the end when they are attached. Subclasses of arrays come back as arrays.
+Data of the kinds 3 to 6 is an Arrow IPC stream. A program that may write to a block can make the data say anything;
+what the header says is checked before it is believed, and of Arrow data the sizes of buffers. Offsets inside of Arrow
+columns are not: call `value.validate(full=True)` on tables of somebody whom you do not trust, before anything else.
+Frames are checked to the end when they are attached. Subclasses of arrays come back as arrays.
 
-Readers see what the publisher stores at once, and half of it too. Who changes a block takes turns with them:
+Readers see what the publisher stores at once, and half of it too. A program that changes a block takes turns with them:
 
     with namedmap.Mutex("prices.mutex"):
         block.value[0] = 1.5
@@ -68,7 +68,7 @@ class Block:
 
     @property
     def name(self) -> str | None:
-        """What others attach by."""
+        """The name that others attach by."""
         return self._mapping.name
 
     @property
@@ -113,9 +113,9 @@ class Block:
 def publish(name: str | None, value: Any, **who: Unpack[Sharing]) -> Block:
     """Copy an object into shared memory of this name. Raises ExistsError; TypeError for what cannot be shared.
 
-    `block.value` is the copy: bytes as a writable memoryview, an array writable. Who else may use it: see
-    namedmap.permissions (`mode`, `group`, `security`).
-    Who changes it while others read needs a Mutex with them.
+    `block.value` is the copy: bytes as a writable memoryview, an array writable. For the others who may use it see
+    namedmap.permissions (`mode`, `group`, `security`). A program that changes it while others read needs a Mutex with
+    them.
 
     >>> with publish("example.block", b"abc") as block:
     ...     block.kind, block.created, bytes(block.value)
@@ -165,7 +165,7 @@ def _attached(mapping: FileMapping, access: str) -> Block:
 
 
 def _read_header(mapping: FileMapping, view: View) -> _Header:
-    """What the header says, if it can be true."""
+    """The content of the header, if it can be true."""
     if view.size < _HEADER.size:
         raise _error(mapping, "it is too small for a header")
     # The magic first, since it is stored last; each byte once, since others may write to it while it is judged.

@@ -29,7 +29,7 @@ class Format:
         raise NotImplementedError
 
     def prepare(self, value: Any) -> Any:
-        """What is measured and stored for it. Raises TypeError for what cannot be shared."""
+        """The form of it that is measured and stored. Raises TypeError for a value that cannot be shared."""
         return value
 
     def measure(self, value: Any) -> tuple[int, Any]:
@@ -41,7 +41,7 @@ class Format:
         raise NotImplementedError
 
     def load(self, data: memoryview, description: Any) -> Any:
-        """The object that lies there, of which a stranger may have written what he liked."""
+        """The object that lies there, whose bytes a stranger may have chosen."""
         raise NotImplementedError
 
 
@@ -240,7 +240,7 @@ class Batch(Table):
 
 
 class _Frame(Table):
-    """What is converted to Arrow and back, of which a name is the package."""
+    """A frame that is converted to Arrow and back, of which a name is the package."""
 
     def fits(self, value: Any) -> bool:
         package = sys.modules.get(self.name)

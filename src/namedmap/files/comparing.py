@@ -10,7 +10,7 @@ from typing import Any
 from .failures import bad
 from .reading import PIECE, AnyPath, Meter, Progress, Source
 
-#: What differs is looked at in pieces of this size, to find the bytes.
+#: A window that differs is looked at in pieces of this size, to find the bytes.
 _FINE = 16 << 10
 _RUNS = re.compile(rb"[^\0]+")
 

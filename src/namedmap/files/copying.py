@@ -8,8 +8,8 @@ Which way is taken, the first that fits:
     sendfile   the file is small, has to grow from its beginning (resume), is not on a disk, or there is one processor
     threads    everything else
 
-Holes are skipped in all of them, and stay holes. What a file needs is allocated before it is written, except for a copy
-that is to be resumed: a disk that is too small is found at the beginning.
+Holes are skipped in all of them, and stay holes. The space that a file needs is allocated before it is written, except
+for a copy that is to be resumed: a disk that is too small is found at the beginning.
 """
 
 import contextlib
@@ -45,13 +45,13 @@ Cancel = Callable[[], bool] | Flag
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a copy came to. Numbers are bytes, but for `seconds`."""
+    """The result of a copy. Numbers are bytes, but for `seconds`."""
 
     #: Of the file.
     size: int
-    #: What was written: without holes, and without what an earlier, interrupted copy had written.
+    #: The bytes that were written: without holes, and without what an earlier, interrupted copy had written.
     written: int
-    #: What is a hole in the source, and in the copy.
+    #: The holes in the source, and in the copy.
     holes: int
     #: The way: "reflink", "drain", "checked", "sendfile" or "threads".
     method: str
@@ -93,7 +93,7 @@ def copy(
     progress  is called with (bytes done, bytes in all), in the calling thread
     cancel    a function or an Event: once it is true, Cancelled is raised
 
-    Whatever is raised, no half file is left at `dst`; without `atomic` or `resume` an old one is gone then, too. Only a
+    No error leaves half a file at `dst`; without `atomic` or `resume` an old one is gone then, too. Only a
     kill leaves half a file, and only without `atomic` or `resume`. Raises NotFoundError, AccessDeniedError (also: a
     directory), BadValueError (same file, special file), ChangedError (the source became shorter), VerifyError, Error
     (the disk is full).

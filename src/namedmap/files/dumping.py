@@ -49,7 +49,7 @@ class DumpLine:
 
 
 class Readable(Protocol):
-    """What a View is, as far as a dump needs it: this module stands on no platform."""
+    """A View, as far as a dump needs it: this module stands on no platform."""
 
     @property
     def size(self) -> int: ...
@@ -58,7 +58,7 @@ class Readable(Protocol):
 
 
 class Mapped(Protocol):
-    """What a FileMapping is, as far as a dump needs it."""
+    """A FileMapping, as far as a dump needs it."""
 
     @property
     def size(self) -> int: ...

@@ -129,7 +129,7 @@ def _of(expression: bytes) -> frozenset[int]:
     return frozenset(ord(each) for each in re.findall(expression, bytes(range(256))))
 
 
-#: What \\d and the others stand for.
+#: The sets that \\d and the others stand for.
 _CATEGORIES = {
     "CATEGORY_DIGIT": _of(rb"\d"),
     "CATEGORY_NOT_DIGIT": _of(rb"\D"),
@@ -138,7 +138,7 @@ _CATEGORIES = {
     "CATEGORY_WORD": _of(rb"\w"),
     "CATEGORY_NOT_WORD": _of(rb"\W"),
 }
-#: What takes one byte.
+#: Operations that take one byte.
 _BYTES: dict[str, Callable[[Any], frozenset[int]]] = {
     "LITERAL": lambda part: frozenset((part,)),
     "NOT_LITERAL": lambda part: _ALL,

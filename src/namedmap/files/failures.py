@@ -35,7 +35,7 @@ class ChangedError(errors.Error):
 
 
 class VerifyError(errors.Error):
-    """What was read back from the copy is not what was written to it."""
+    """The bytes that were read back from the copy are not those that were written to it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(WinError.ERROR_FILE_CORRUPT, message)

@@ -32,9 +32,9 @@ from .reading import PIECE, Piece, Source
 _FICLONE = 0x40049409
 #: FALLOC_FL_KEEP_SIZE.
 _KEEP_SIZE = 1
-#: What the kernel copies in one call: soon enough for somebody who cancels.
+#: The bytes that the kernel copies in one call: soon enough for somebody who cancels.
 _SENT = 8 << 20
-#: What a thread moves at a time.
+#: The bytes that a thread moves at a time.
 SPREAD = 256 << 10
 
 Report = Callable[[int], None]
@@ -42,7 +42,7 @@ Ranges = Iterator[tuple[int, int]]
 
 
 class Hash(Protocol):
-    """What hashlib makes."""
+    """A hash of hashlib."""
 
     def update(self, data: Any, /) -> None: ...
 
@@ -196,4 +196,4 @@ def _read(fd: int, view: memoryview, offset: int) -> int:
 
 
 def _silent(_: int) -> None:
-    """The report of a helper: who asked for the copy is told by his own thread."""
+    """The report of a helper: the caller of the copy is told by its own thread."""

@@ -18,7 +18,7 @@ class Patch:
     #: Of the file, absolute.
     path: str
     offset: int
-    #: What was there, and what is there now.
+    #: The bytes that were there, and those that are there now.
     before: bytes
     after: bytes
 
@@ -67,7 +67,7 @@ def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
         write_all(fd, memoryview(new), start)
         os.fsync(fd)
     except OSError:
-        # What was written had room, and so has what was there before.
+        # The bytes that were written had room, and so have those that were there before.
         with contextlib.suppress(OSError):
             write_all(fd, memoryview(before), start)
         raise

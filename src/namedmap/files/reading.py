@@ -27,7 +27,7 @@ Piece = tuple[int, memoryview, bool]
 PIECE = 1 << 20
 #: A file that the kernel makes up as it is read tells no size, or this one at most.
 _MADE_UP = 1 << 16
-#: What of such a file is kept at most; a copy keeps nothing of it.
+#: Bytes of such a file that are kept at most; a copy keeps nothing of it.
 _KEPT = 64 << 20
 #: Less than this is shown to nobody's progress function.
 _TELLING = 1 << 20

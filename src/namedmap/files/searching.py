@@ -43,9 +43,9 @@ class Match:
 
     #: Where it begins in the file, in bytes.
     offset: int
-    #: What matched.
+    #: The match.
     bytes: Octets
-    #: What stands before and after it, at most as much as `context` asked for.
+    #: The bytes before and after it, at most as many as `context` asked for.
     before: Octets = b""
     after: Octets = b""
 
@@ -179,7 +179,7 @@ class _Scan:
         self.pattern: re.Pattern[bytes] | None = None
         self.folded = False
         self.sought = self.rare = b""
-        #: What is known of matches that may be longer than `reach`; None if there is none.
+        #: The reach of matches that may be longer than `reach`; None if there is none.
         self.unbounded: expressions.Reach | None = None
         #: The first place up to which a match may begin that was missed.
         self.uncertain_from: int | None = None

@@ -4,9 +4,9 @@
     Aside       a file without a name, which replaces the target when it is complete (atomic)
     Part        a file beside the target, which stays when the copy fails, and is taken up by the next one (resume)
 
-What can be left over has a name that says so: ".<target>.<which target>.<which source>.namedmap-part" for copies that
-can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that was killed, on filesystems that have no files
-without a name. Whoever works on one holds a lock (flock(2)) on it, which the kernel drops when he dies.
+A file that can be left over has a name that says so: ".<target>.<which target>.<which source>.namedmap-part" for copies
+that can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that was killed, on filesystems that have no
+files without a name. A process that works on one holds a lock (flock(2)) on it, which the kernel drops when it dies.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ _COPY, _PART = ".namedmap-copy", ".namedmap-part"
 _LIST = "system.posix_acl_access"
 #: Bytes of the target's name in that of an unfinished file: a name has at most 255.
 _HEAD = 100
-#: What of an earlier part is compared with the source before it is gone on with.
+#: The bytes of an earlier part that are compared with the source before it is gone on with.
 _TAIL = 8 << 20
 
 
 class Target:
     """The file that a copy is written to: `fd`. Bytes up to `done` are there already."""
 
-    #: What it is called until it is complete; "" if it is written in its place.
+    #: The name of the target until it is complete; "" if it is written in its place.
     temporary = ""
 
     def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
@@ -89,7 +89,7 @@ class Target:
         return stat.S_IMODE(self.source.info.st_mode) & 0o777
 
     def dress(self) -> None:
-        """What is to replace a file gets its permissions, and its owner and group as far as that is allowed."""
+        """A target that replaces a file gets its permissions, and its owner and group as far as that is allowed."""
         if self.old is None:
             return
         mode = stat.S_IMODE(self.old.st_mode) & 0o777
@@ -203,7 +203,7 @@ class Aside(Target):
         fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def finish(self, *, durable: bool) -> None:
-        """Replace the target: whoever opens it gets the old file or the complete new one."""
+        """Replace the target: an opener gets the old file or the complete new one."""
         super().finish(durable=durable)
         if not self.named:
             # linkat(2) follows the link in /proc only if asked, which Python does when it is given a directory.
@@ -228,8 +228,8 @@ class Aside(Target):
 class Part(Target):
     """A file beside the target that can be taken up again. Its length is how far the copy was.
 
-    Its name says which source it is of: inode, size and time of the last change. What an earlier copy wrote last is
-    compared with the source before it is believed.
+    Its name says which source it is of: inode, size and time of the last change. The last bytes of an earlier copy are
+    compared with the source before they are believed.
     """
 
     def open(self) -> None:
@@ -255,7 +255,7 @@ class Part(Target):
             fd = os.open(self.temporary, flags | os.O_CREAT, self._mode | 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had the lock may have finished meanwhile: then this file is the target now.
+            # The process that had the lock may have finished meanwhile: then this file is the target now.
             if os.path.samestat(os.fstat(fd), os.lstat(self.temporary)):
                 self.fd, fd = fd, -1
         except FileNotFoundError:

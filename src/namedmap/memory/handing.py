@@ -23,7 +23,7 @@ class Offered:
 
 
 def sendable(descriptor: int) -> object:
-    """What to pickle for a descriptor. Its `detach` gives the receiver one."""
+    """An object to pickle for a descriptor. Its `detach` gives the receiver one."""
     context = sys.modules.get("multiprocessing.context")
     if context is not None and context.get_spawning_popen() is not None:
         from multiprocessing.reduction import DupFd  # the child inherits it

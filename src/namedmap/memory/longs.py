@@ -18,7 +18,7 @@ from ctypes import wintypes
 from typing import Any
 
 _LONGS = (ctypes.c_long, ctypes.c_ulong)
-#: What has 8 bytes on 64-bit Windows as well.
+#: Types that have 8 bytes on 64-bit Windows as well.
 _WIDE = {"LARGE_INTEGER", "ULARGE_INTEGER", "_LARGE_INTEGER", "_ULARGE_INTEGER", "LPARAM", "WPARAM"}
 _judged: "weakref.WeakSet[type]" = weakref.WeakSet()
 
@@ -75,7 +75,7 @@ def _longs_in_source(cls: type) -> list[str]:
 
 
 def _resolved(module: object, dotted: str) -> object:
-    """What a name stands for in a module; a long if it cannot be found there."""
+    """The object that a name stands for in a module; a long if it cannot be found there."""
     for name in dotted.split("."):
         module = getattr(module, name, _LONGS[0])
     return module

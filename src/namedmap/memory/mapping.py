@@ -65,7 +65,7 @@ class FileMapping(Passable):
 
     @property
     def access(self) -> str:
-        """What the handle allows: "read", "write", …"""
+        """The access of the handle: "read", "write", …"""
         return self._access.word
 
     @property
@@ -197,8 +197,9 @@ def create(
     """Create shared memory of `size` bytes, all zeros. Raises ExistsError if the name is taken.
 
     The space is allocated now: what does not fit is an error here, not a signal later. With `reserve` it is not: pages
-    are to be committed (`View.commit`) before they are used. Who else may use it is said as in namedmap.permissions; by
-    default nobody but the user. `inheritable`: children that are started with close_fds=False get the handle.
+    are to be committed (`View.commit`) before they are used. The others who may use it are told as in
+    namedmap.permissions; by default there are none. `inheritable`: children that are started with close_fds=False get
+    the handle.
     """
     found = _create(name, size, access, reserve, permissions(mode, group, security), inheritable)
     if not found._created:

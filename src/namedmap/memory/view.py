@@ -4,8 +4,8 @@ The memory of a view stays mapped as long as anybody can see it: the view, or a 
 that was made from it. Closing the view or the mapping takes it from nobody, and raises no BufferError.
 
 Where the memory can vanish under its users (a file that another program cuts off, a sparse file on a disk that is full,
-reserved pages), the methods of View copy with care: they raise PageError. Whoever goes through `buf`, arrays, overlays
-and memoryviews touches the memory itself; a page that is gone is then SIGBUS, which ends the process.
+reserved pages), the methods of View copy with care: they raise PageError. A program that goes through `buf`, arrays,
+overlays and memoryviews touches the memory itself; a page that is gone is then SIGBUS, which ends the process.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ _GRANULARITY = 0x10000
 #: Bytes that are looked at at a time, in a search or comparison.
 _WINDOW = 1 << 20
 
-#: What all types of ctypes have in common.
+#: The base of all types of ctypes.
 _CData: Any = ctypes.c_int.__mro__[-2]
 
 Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any] | ctypes._SimpleCData[Any]")

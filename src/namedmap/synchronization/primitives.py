@@ -1,6 +1,6 @@
 """Mutex, Semaphore and Event: shared by name between processes, in the namespace of file mappings.
 
-A mutex belongs to who acquired it: to the *thread* after `acquire` or `with`, to the *asyncio task* after
+A mutex belongs to its acquirer: to the *thread* after `acquire` or `with`, to the *asyncio task* after
 `acquire_async` or `async with`. It is recursive for its owner, and keeps out everybody else, also other tasks of the
 same thread. An owner that ends (a thread, a task, a process, by SIGKILL as well) abandons it: the next one gets it, and
 is told by a warning and by `abandoned`, since what the mutex protects may be half changed.
@@ -96,7 +96,7 @@ class Primitive:
         return ValueError(f"this {type(self).__name__} is closed")
 
     def _must_be_new(self) -> Self:
-        """What `create` returns: this object, unless another was found in its place."""
+        """The result of `create`: this object, unless another was found in its place."""
         if not self._created:
             self.close()
             kind = type(self).__name__.lower()
@@ -104,7 +104,7 @@ class Primitive:
         return self
 
     def note(self, result: int) -> None:
-        """What a wait that took the object said about it."""
+        """Keep what a wait that took the object said about it."""
 
     def give_back(self) -> None:
         """Undo a wait that took the object."""
@@ -130,7 +130,7 @@ class Primitive:
 
 
 class _Acquired(Primitive):
-    """What is acquired and released, by a with-statement too."""
+    """An object that is acquired and released, by a with-statement too."""
 
     release: Callable[..., object]
 
@@ -323,7 +323,7 @@ class Semaphore(_Acquired):
 
     @property
     def value(self) -> int:
-        """What can be taken at the moment."""
+        """The units that can be taken at the moment."""
         held = self._use()
         with errors.translated():
             return held.query()[0]
@@ -404,7 +404,7 @@ class Event(Primitive):
             raise errors.translate(failure) from None
 
     def clear(self) -> None:
-        """Let nobody pass any more; who was let pass goes on."""
+        """Let nobody pass any more; waiters that were let pass go on."""
         held = self._use()
         with errors.translated():
             held.reset()

@@ -13,7 +13,7 @@ from namedmap._contract import PendingWait, WaitableHandle
 from namedmap._platform import waits as platform
 
 if TYPE_CHECKING:
-    # Imported by who uses it: it takes longer than all of this package.
+    # Imported by its users: it takes longer than all of this package.
     import asyncio
 
 #: As many objects as Windows allows in one wait.

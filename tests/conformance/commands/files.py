@@ -6,7 +6,7 @@ from slots import Address, Slots
 
 from namedmap import win32
 
-#: What an out-parameter holds before the call, so that one which is left alone shows.
+#: The content of an out-parameter before the call, so that one which is left alone shows.
 _PRESET = 0x55
 
 

@@ -1,4 +1,4 @@
-"""What `namedmap._contract` asks of a platform: the operations for the Python classes, which raise.
+"""The operations that `namedmap._contract` asks of a platform: those for the Python classes, which raise.
 
     memory           the pages of views
     sections         sections and their handles

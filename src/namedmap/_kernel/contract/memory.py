@@ -18,7 +18,7 @@ from namedmap._writing import write_all
 from namedmap.access import Access
 
 _ADVICE = {"normal": 0, "random": 1, "sequential": 2, "willneed": 3, "dontneed": 4}
-#: What the advice to the kernel is called.
+#: The names of the advice to the kernel.
 ADVICE = tuple(_ADVICE)
 
 

@@ -206,7 +206,7 @@ def _decoded(file_name: str, is_global: bool) -> str:
 
 
 def state(found: Found) -> dict[str, int | bool]:
-    """What a mutex, semaphore or event is in, by the words of its control page; {} for a section."""
+    """The state of a mutex, semaphore or event, by the words of its control page; {} for a section."""
     if found.page is None or not found.words or found.page.kind is Kind.SECTION:
         return {}
     count, permits = found.words[COUNT], max(found.words[PERMITS], 0)
@@ -283,7 +283,7 @@ def remove_dead_inboxes() -> int:
 
 
 def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
-    """Who holds these objects, as far as /proc shows it to this user."""
+    """The holders of these objects, as far as /proc shows them to this user."""
     wanted = {each.key for each in files}
     bases = {os.path.basename(each.path) for each in files}
     holders: dict[Key, list[Holding]] = {key: [] for key in wanted}

@@ -64,7 +64,7 @@ def count(fd: int, offset: int, size: int) -> Counts | None:
 
 
 class Runs:
-    """What is in memory of a file: (offset, size in bytes) in order; neighbours are joined.
+    """The parts of a file that are in memory: (offset, size in bytes) in order; neighbours are joined.
 
     A file may have holes of any size, or pages far apart, which cost whoever made it little. So the work is bounded:
     `complete` tells whether everything was looked at.

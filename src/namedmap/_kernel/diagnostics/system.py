@@ -1,4 +1,4 @@
-"""What of this system named objects depend on, and what of it is amiss: each finding with its remedy.
+"""The parts of this system that named objects depend on, and what of it is amiss: each finding with its remedy.
 
 A finding is (level, what, remedy): level "ok", "note" (worth knowing), "warning" (will fail some day, or in some calls)
 or "problem" (named objects do not work). Nothing is changed.
@@ -150,7 +150,7 @@ def _setting(path: str) -> int | None:
 
 def _login(space: namespace.Namespace) -> Iterator[Finding]:
     if not os.path.isdir("/run/systemd/system"):
-        yield OK, "no systemd runs here, which could remove a user's objects when he logs out", ""
+        yield OK, "no systemd runs here, which could remove objects when their user logs out", ""
         return
     if not space.root.startswith(namespace.DEFAULT_ROOT):
         return
@@ -161,7 +161,7 @@ def _login(space: namespace.Namespace) -> Iterator[Finding]:
     elif _lingers(space.uid):
         yield OK, "logind removes the objects of users who have logged out, but this one lingers", ""
     else:
-        what = "logind removes a user's objects when he has logged out, also those in use (RemoveIPC=yes)"
+        what = "logind removes objects when their user has logged out, also those in use (RemoveIPC=yes)"
         yield WARNING, what, "loginctl enable-linger, or RemoveIPC=no in /etc/systemd/logind.conf"
 
 

@@ -1,4 +1,4 @@
-"""What can be waited for.
+"""Objects that can be waited for.
 
     line          those who wait without a thread, in order
     dispatcher    state words and waiters of mutexes, semaphores and events

@@ -32,7 +32,7 @@ _MOST = 2**31 - 1
 
 
 class Counted(Dispatcher):
-    """What is there COUNT times, to be taken once by each who waits: a semaphore, an auto-reset event."""
+    """An object that is there COUNT times, to be taken once by each waiter: a semaphore, an auto-reset event."""
 
     #: Whether it stays there when it is taken: a manual-reset event.
     manual = False
@@ -84,7 +84,7 @@ class Counted(Dispatcher):
     def post(self, number: int, *, keep: bool = True) -> int:
         """Give so many to those who wait, and keep the rest, up to MAXIMUM; with the guard held.
 
-        Returns how many to wake, without the guard: who is woken takes it first.
+        Returns how many to wake, without the guard: a woken waiter takes it first.
         """
         words = self.quick_words or self.words
         granted = waiters = 0
@@ -173,7 +173,7 @@ class Counted(Dispatcher):
         if entry.counted:
             with self.mutex:
                 self.count_out(entry)
-            # Who cannot have the guard leaves the rest to the others' next look.
+            # A waiter that cannot have the guard leaves the rest to the others' next look.
             if self.run_guarded(self._leave_rest, BRIEF):
                 # The wake may have been for this entry.
                 self._tell(1)
@@ -318,7 +318,7 @@ class Event(Counted):
         wake = self._release_everybody() if self.manual else self.post(1, keep=False)
         words[COUNT] = 0
         if words[WAITING_ALL] and (self.manual or not wake):
-            # Whoever sleeps on this as the last one of all finds out when he looks.
+            # A sleeper that lacks only this one of all finds out when it looks.
             self._next_generation()
             words[PULSED] = 1
             words[WAITING_ALL] = 0

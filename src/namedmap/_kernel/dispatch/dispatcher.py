@@ -13,16 +13,16 @@ The state is ten words in the control page, changed under the object's guard (bu
     PULSED        an auto-reset event was pulsed: one of the latter, to whom it was the last one missing, may take that
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
-releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. Who is queued later
-finds GENERATION as he saw it, and leaves the permits alone, unless nobody (a stopped process) collects them.
-The kernel counts the queued, by locks (see `locks`, WAITERS), so that a permit for a thread that was killed is
-noticed, and is there for everybody.
+releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. A waiter that is queued later
+finds GENERATION as it saw it, and leaves the permits alone, unless nobody (a stopped process) collects them. The kernel
+counts the queued, by locks (see `locks`, WAITERS), so that a permit for a thread that was killed is noticed, and is
+there for everybody.
 
-A sleeper reads SEQUENCE, then sets WAITING, then looks at the object, then sleeps unless SEQUENCE has changed. Who
-changes the object does it, then looks at WAITING, then clears it, then adds to SEQUENCE and wakes. So either the
-sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each permit; who was woken and goes
-without taking anything wakes another. Should a process die between its change and the wake, the sleepers find out by
-themselves, since sleeps are short (waiting.SLICE).
+A sleeper reads SEQUENCE, then sets WAITING, then looks at the object, then sleeps unless SEQUENCE has changed. The
+changer changes the object, then looks at WAITING, then clears it, then adds to SEQUENCE and wakes. So either the
+sleeper sees the change, or the changer sees the sleeper. One sleeper is woken for each permit; one that was woken and
+goes without taking anything wakes another. Should a process die between its change and the wake, the sleepers find out
+by themselves, since sleeps are short (waiting.SLICE).
 """
 
 import contextlib
@@ -160,7 +160,7 @@ def truncated(what: object) -> KernelError:
 
 
 class Dispatcher(NamedObject):
-    """What mutants, semaphores and events have in common."""
+    """The base of mutants, semaphores and events."""
 
     all_access: ClassVar[int]
 
@@ -252,7 +252,7 @@ class Dispatcher(NamedObject):
             raise locks.stuck(self.fd, self)
 
     def _free(self) -> None:
-        # Who looks at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
+        # A look at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
         with self.mutex:
             self.quick_words = self.glimpse = self.pairs = None
             super()._free()
@@ -333,7 +333,7 @@ class Dispatcher(NamedObject):
         return function()
 
     def prepare_to_watch(self, entry: Entry) -> None:
-        """What precedes a sleep until this object may be there for everybody, with the guard held."""
+        """Prepare a sleep until this object may be there for everybody, with the guard held."""
         words = self.words
         entry.sequence, entry.generation = words[SEQUENCE_ALL], words[GENERATION]
         words[WAITING_ALL] = 1

@@ -2,16 +2,16 @@
 
 If each of them slept on the object's word, each release would wake them all, and all but one would look in vain. So
 they stand in a *line* of the object, and one notifier sleeps for the line (see `notifier`). When the object changes, as
-many are *rung* as can go on, from the front: one for a mutex, as many as there are permits for a semaphore. Who was
-rung attempts to take the object. It leaves the line with it; or, if somebody was quicker, stays at its place. Who was
-rung and leaves without the object (cancelled, or content with another object) has the next one rung.
+many are *rung* as can go on, from the front: one for a mutex, as many as there are permits for a semaphore. An entry
+that was rung attempts to take the object. It leaves the line with it; or, if somebody was quicker, stays at its place.
+An entry that was rung and leaves without the object (cancelled, or content with another object) has the next one rung.
 
 Changes come from three sides. This process's own calls stir the line themselves, at once; so what only this process
 uses needs nobody who sleeps, and while this process owns a mutex, the notifier need not even watch it. Other processes
 change the word. And deaths change nothing, so the line looks now and then: once for all who stand in it.
 
-Who was rung and has not come within a slice (its event loop is busy, or was forgotten) is *absent*: the next one is
-rung in its place, and nobody lets it go first any more. It keeps its place for when it comes.
+An entry that was rung and has not come within a slice (its event loop is busy, or was forgotten) is *absent*: the next
+one is rung in its place, and nobody lets it go first any more. It keeps its place for when it comes.
 
 A line of those who wait for all of several objects works likewise, but the line cannot know whether others than its own
 object are missing. There each change begins a *round*, in which all are rung one after the other until the object has
@@ -31,7 +31,7 @@ from namedmap._convention.status import KernelError
 from namedmap._kernel.objects.waitable import Entry
 
 #: How long a sleep is at first, in seconds, and at most. In between it is a tenth of what was waited already: so a
-#: death is noticed a tenth later than it could be, and who waits for long costs next to nothing.
+#: death is noticed a tenth later than it could be, and a long wait costs next to nothing.
 SLICE, LONGEST = 0.1, 1.0
 _SHARE = 10
 #: As many as there are.
@@ -46,7 +46,7 @@ def slice_after(waited: float, shortest: float = SLICE, longest: float = LONGEST
 
 
 class Lined(Protocol):
-    """What a line asks of its object, with the object's mutex held."""
+    """The operations that a line asks of its object, with the object's mutex held."""
 
     def room(self, *, every: bool) -> int:
         """How many could take it, at a glance."""
@@ -85,14 +85,14 @@ class Line:
         self.held = held
         # By weak references: an exception from a signal handler may have kept a wait from leaving.
         self._entries: OrderedDict[int, weakref.ref[Entry]] = OrderedDict()
-        #: Who was rung and has neither come nor left, and when.
+        #: The entries that were rung and have neither come nor left, and when.
         self._rung: dict[int, float] = {}
         self._absent: set[int] = set()
-        #: What the notifier sleeps on; None while it need not.
+        #: The place that the notifier sleeps on; None while it need not.
         self.place: Place | None = None
         self.since = time.monotonic()
         self.due = self.since + SLICE
-        #: What the notifier is told: that it has to watch the word from now on, and that nobody waits any more.
+        #: The calls to the notifier: it has to watch the word from now on; nobody waits any more.
         self.watch: Callable[[], None] = _nothing
         self.end: Callable[[], None] = _nothing
 
@@ -145,7 +145,7 @@ class Line:
             if room > 0:
                 self._ring(room)
         except (KernelError, OSError):
-            pass  # a truncated file: who attempts finds out
+            pass  # a truncated file: the next attempt finds out
 
     def _ring(self, room: int) -> None:
         first = next(iter(self._entries), None)
@@ -188,7 +188,7 @@ class Line:
             if not changed:
                 self._look_for_deaths(now)
             self._look(changed)
-        except (KernelError, OSError):  # locked, or truncated: whoever attempts finds out
+        except (KernelError, OSError):  # locked, or truncated: the next attempt finds out
             if changed:
                 self._ring(EVERYBODY)
         self.due = now + slice_after(now - self.since, 2 * SLICE)
@@ -243,7 +243,7 @@ class LineForAll(Line):
 
     def remove(self, entry: Entry) -> None:
         super().remove(entry)
-        # Who was told last has cleared the mark that somebody waits, and leaves it so if it has got all.
+        # The entry that was told last has cleared the mark that somebody waits, and leaves it so if it has got all.
         with contextlib.suppress(KernelError, OSError):
             if self._entries and not self.held.owned_here and self.held.expect_wake(every=True):
                 self.changed()

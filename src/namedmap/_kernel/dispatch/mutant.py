@@ -21,10 +21,10 @@ _DEEPEST = 2**31 - 1
 class Mutant(Dispatcher):
     """A mutex, by its native name.
 
-    The process of the owner holds the OWNER lock; the kernel drops it if the process dies. Who gets the lock and finds
-    COUNT owned has taken over an abandoned mutex. Which thread (or task) owns it, and how often, the process knows
-    itself. So taking and releasing a mutex is one lock call each, and one store. Whoever fails to take it tries again
-    under the guard, because a wait for several objects may have had it for a moment, without keeping it.
+    The process of the owner holds the OWNER lock; the kernel drops it if the process dies. A process that gets the lock
+    and finds COUNT owned has taken over an abandoned mutex. Which thread (or task) owns it, and how often, the process
+    knows itself. So taking and releasing a mutex is one lock call each, and one store. A thread that fails to take it
+    tries again under the guard, because a wait for several objects may have had it for a moment, without keeping it.
 
     A signal handler that uses the mutex runs in the middle of a take or release of its thread, which `mutex` does not
     keep out. Handlers run after calls only; so a call is followed by a look at `_turn`, which changes with each take.
@@ -310,7 +310,7 @@ class Mutant(Dispatcher):
                 self.release()
 
     def _keep(self) -> None:
-        """The owner keeps the object until he lets go, or ends: others may have handles, or wait."""
+        """The owner keeps the object until it lets go, or ends: others may have handles, or wait."""
         if not self._kept:
             self._kept = True
             self.retain()

@@ -98,7 +98,7 @@ class Notifier:
             # An object that another thread keeps locked must not hold up the others.
             if held.mutex.acquire(timeout=BRIEF):
                 try:
-                    with contextlib.suppress(KernelError, OSError):  # whoever attempts finds out
+                    with contextlib.suppress(KernelError, OSError):  # the next attempt finds out
                         line.prepare()
                 finally:
                     held.mutex.release()
@@ -108,7 +108,7 @@ class Notifier:
     def _look(self, seen: "dict[int, tuple[int, int] | None]", early: bool) -> None:
         with self._lock:
             found = list(self._lines.items())
-        # Who is nearly due looks now, so that there is one waking for many lines.
+        # A line that is nearly due is looked at now, so that there is one waking for many lines.
         soon = time.monotonic() + (0 if early else SLICE)
         for line, held in found:
             place = seen.get(id(line))

@@ -1,6 +1,6 @@
 """Waits: for one object, for any, for all.
 
-Who comes takes what is there. Else it is *queued* with each object, and looks, sleeps, and looks again, until it
+A newcomer takes what is there. Else it is *queued* with each object, and looks, sleeps, and looks again, until it
 takes one, the time is over, or an exception (Ctrl-C) ends it; then it leaves the objects that it did not take.
 
 A wait for all objects takes their guards in the order of their files, so that two such waits cannot hold each other up,
@@ -131,7 +131,7 @@ class Wait:
         return worst
 
     def places(self) -> list[futex.Word | None]:
-        """What to sleep on after an attempt that failed; None for what cannot be slept on."""
+        """The words to sleep on after an attempt that failed; None for an object that cannot be slept on."""
         return [entry.held.place(entry, every=self.every) for entry in self._awaited()]
 
     def _awaited(self) -> list[Entry]:

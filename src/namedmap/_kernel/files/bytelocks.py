@@ -198,7 +198,7 @@ class ByteLocks:
 
     @staticmethod
     def _stretches(range_: Range, covers: list[Range]) -> list[tuple[int, int]]:
-        """What of a range no lock covers, as the kernel has it."""
+        """The stretches of a range that no lock covers, as the kernel has it."""
         left, at = [], range_.first
         for cover in sorted(covers):
             if at < cover.first:

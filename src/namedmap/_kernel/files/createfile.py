@@ -23,7 +23,7 @@ from namedmap.constants import CreationDisposition, FileAccess, FileFlag, FileSh
 _READING = int(FileAccess.FILE_READ_DATA | FileAccess.FILE_EXECUTE)
 _WRITING = int(FileAccess.FILE_WRITE_DATA | FileAccess.FILE_APPEND_DATA)
 _APPEND_DATA = int(FileAccess.FILE_APPEND_DATA)
-#: What CreateFile asks for in addition to what it is asked for.
+#: Access that CreateFile asks for in addition to what it is asked for.
 _ALWAYS = int(Generic.SYNCHRONIZE | FileAccess.FILE_READ_ATTRIBUTES)
 _DELETE, _GENERIC_WRITE = int(Generic.DELETE), int(Generic.GENERIC_WRITE)
 _MAXIMUM_ALLOWED = int(Generic.MAXIMUM_ALLOWED)
@@ -46,7 +46,7 @@ _NO_DIRECT = (errno.EINVAL, errno.EOPNOTSUPP)
 
 @dataclass(frozen=True)
 class _Request:
-    """What CreateFile was asked for."""
+    """The arguments of CreateFile, judged."""
 
     path: paths.Path
     access: int
@@ -235,7 +235,7 @@ def _open_existing(request: _Request, info: os.stat_result) -> File | None:
         if (opened.st_dev, opened.st_ino) == (info.st_dev, info.st_ino):
             if stat.S_ISREG(opened.st_mode) or stat.S_ISDIR(opened.st_mode):
                 sharemodes.claim(fd, request.what, request.access, request.share, overwrite=request.overwrite)
-            # Who deletes a file claims it before he does: one that has a name still, after our claim, is the one there.
+            # A deleter claims a file before it deletes: one that has a name still, after our claim, is the one there.
             if os.fstat(fd).st_nlink:
                 if request.disposition == _CREATE_ALWAYS and stat.S_ISREG(opened.st_mode):
                     attributes.put(fd, os.fstat(fd), _new_attributes(request), request.what)

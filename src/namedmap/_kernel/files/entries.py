@@ -147,7 +147,7 @@ def _released(file: File) -> Iterator[None]:
 def _claimed(path: paths.Path, info: os.stat_result) -> Iterator[int | None]:
     """Hold the access DELETE to a file while its name changes. Yields a descriptor, or None where there is none.
 
-    What may not be read cannot be claimed; nor need links, FIFOs and devices be, which nobody opens as files.
+    A file that may not be read cannot be claimed; nor need links, FIFOs and devices be, which nobody opens as files.
     """
     fd = None
     try:

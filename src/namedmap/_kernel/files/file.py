@@ -53,7 +53,7 @@ class File(KernelObject):
         self._lent = lent
         self._locks: ByteLocks | None = None
         self.uncached = uncached
-        #: Whoever inherits the file object must not delete under those who opened it.
+        #: A process that inherits the file object must not delete under those who opened it.
         self._opener = os.getpid()
         flags = fcntl.fcntl(fd, fcntl.F_GETFL)
         mode = flags & os.O_ACCMODE

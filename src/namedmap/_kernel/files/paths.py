@@ -34,7 +34,7 @@ class Path:
         return repr(self.name)
 
     def status(self, *, follow: bool = True) -> os.stat_result | None:
-        """What is there; None if nothing is. A missing directory on the way is an error."""
+        """The status of the file there; None if nothing is. A missing directory on the way is an error."""
         try:
             return os.stat(self.name, follow_symlinks=follow)
         except OSError as error:

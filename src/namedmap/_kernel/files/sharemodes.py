@@ -2,7 +2,7 @@
 
 Windows keeps, per open file, what each opener does with it (its access) and what it lets others do (its share mode).
 Here the kernel keeps both, in OFD locks on single bytes far past any data, so that they hold between processes and end
-with the opener however he dies. All are shared locks; a byte says only that somebody holds it:
+with the opener however it dies. All are shared locks; a byte says only that somebody holds it:
 
     SHARE_GUARD    held while the others are taken and looked at
     ACCESS         3 bytes: somebody reads, writes, may delete the file
@@ -10,7 +10,7 @@ with the opener however he dies. All are shared locks; a byte says only that som
     MAPPED         a section or a view stands on the file: it must not shrink or go
     MAPPED_WRITE   a writable one: later openers must share writing
 
-An opener takes the guard, takes his own bytes, looks whether others hold bytes that conflict with them, and gives his
+An opener takes the guard, takes its own bytes, looks whether others hold bytes that conflict with them, and gives its
 own back if so. Two openers that may only read hold the guard together (a descriptor without write access cannot lock
 exclusively) and can refuse each other; see `_must_retry`. The rules are those of Wine's server, which pass the tests
 that were made on Windows.
@@ -49,7 +49,7 @@ _DELETING = int(Generic.DELETE)
 #: The runs of neighbouring bytes for a set of the three kinds: one system call each.
 _RUNS = ((), ((0, 1),), ((1, 1),), ((0, 2),), ((2, 1),), ((0, 1), (2, 1)), ((1, 2),), ((0, 3),))
 
-#: What a file that cannot be locked answers: the filesystem has no locks, or the descriptor may not be read.
+#: The answers of a file that cannot be locked: the filesystem has no locks, or the descriptor may not be read.
 _UNLOCKABLE = (errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EOVERFLOW)
 
 _ATTEMPTS = 20
@@ -57,7 +57,7 @@ _VERBS = ("reading", "writing", "deleting")
 
 
 def kinds(access: int) -> int:
-    """What an access mask means for sharing, in the bits of FILE_SHARE_*; 0 for attributes and the like."""
+    """The meaning of an access mask for sharing, in the bits of FILE_SHARE_*; 0 for attributes and the like."""
     return (
         (_READ if access & _READING else 0)
         | (_WRITE if access & _WRITING else 0)
@@ -74,7 +74,7 @@ def claim(fd: int, what: str, access: int, share: int, *, overwrite: bool = Fals
     wanted = kinds(access)
     if not wanted and share & _WRITE and not overwrite:
         return
-    # Whoever neither reads, writes nor deletes does not restrict others either.
+    # An opener that neither reads, writes nor deletes does not restrict others either.
     denied = ~share & 7 if wanted else 0
     conflict = ACCESS
     for _ in range(_ATTEMPTS):
@@ -211,7 +211,7 @@ _REMEMBERED = 64
 
 
 def holder(fd: int, byte: int) -> str:
-    """Who holds a byte, for messages.
+    """The holder of a byte, for messages.
 
     Finding another process means reading what all processes have open. A program that tries again and again until a
     file is free must not pay for that each time: once a second is enough.

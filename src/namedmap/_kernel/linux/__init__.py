@@ -1,4 +1,4 @@
-"""What the operating system is asked for.
+"""The operating system, and all that is asked of it.
 
     libc          foreign declarations
     natives       locks and sleep as they were before a program put others in their place

@@ -3,8 +3,8 @@
 `os.closerange`, and libraries that make daemons, close all descriptors of a process. The numbers are then given to
 other files, which what was meant for ours would hit: closed, locked, cut off. So a descriptor that is kept knows the
 file that it was of, by device and inode, and is compared before anything that could do harm. (Descriptors that are
-locked are compared without a system call: see `locks`.) Two that are kept cannot have one number. Whose number is given
-to another was closed behind our back, and is told.
+locked are compared without a system call: see `locks`.) Two that are kept cannot have one number. A descriptor whose
+number is given to another was closed behind our back, and its keeper is told.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ GONE = 2**31 - 1
 
 
 class Keeper(Protocol):
-    """Whoever keeps a descriptor."""
+    """The owner of a kept descriptor."""
 
     def descriptor_lost(self) -> None:
         """The number is another's now: use it no more."""
 
 
-#: Who keeps which number.
+#: The keeper of each number.
 kept: dict[int, Keeper] = {}
 
 
 def claim(number: int) -> None:
-    """A new descriptor has this number: whoever had it before has lost it."""
+    """A new descriptor has this number: the keeper that had it before has lost it."""
     before = kept.pop(number, None)
     if before is not None:
         before.descriptor_lost()
@@ -113,7 +113,7 @@ class Descriptor(int):
 
 def _identity(number: int, info: os.stat_result | None = None) -> tuple[int, int, str]:
     info = info or os.fstat(number)
-    # What has no file (userfaultfd, and pidfd before Linux 6.9) has one inode for all; /proc tells its kind.
+    # Descriptors without a file (userfaultfd, and pidfd before Linux 6.9) have one inode for all; /proc tells its kind.
     kind = ""
     if not info.st_mode & 0o170000:
         with contextlib.suppress(FileNotFoundError):  # /proc is not mounted

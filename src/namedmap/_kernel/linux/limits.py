@@ -18,7 +18,7 @@ from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 CREDIT_PART, MOST_CREDIT = 256, 64 << 20
 #: Of this size and more, a section is looked at in any case.
 LARGE = 4 << 20
-#: What is left to the process itself, which needs memory to go on: this part of a limit, and not more than so much.
+#: Memory left to the process itself, which needs some to go on: this part of a limit, and not more than so much.
 SPARE_PART, MOST_SPARE = 64, 1 << 20
 
 _UNLIMITED = 1 << 60

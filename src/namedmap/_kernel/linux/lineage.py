@@ -32,7 +32,7 @@ class _Byte(Protocol):
 
 
 class _ByProcessId:
-    """What stands in for the byte on a kernel that clears no pages."""
+    """A stand-in for the byte on a kernel that clears no pages."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -74,7 +74,7 @@ _turns: dict[int, RLock] = {}
 
 
 def look() -> None:
-    """What to do when the byte is cleared: take over after a fork, free the locks at the end of the interpreter."""
+    """When the byte is cleared: take over after a fork, free the locks at the end of the interpreter."""
     global _pid, _taking
     pid = os.getpid()
     if pid == _pid:
@@ -110,6 +110,6 @@ def expect_the_end() -> None:
 
 
 def free(lock: Any) -> None:
-    """Free a reentrant lock unless this thread has it: who has it does not run any more."""
+    """Free a reentrant lock unless this thread has it: its owner does not run any more."""
     if not lock._is_owned():
         lock._at_fork_reinit()

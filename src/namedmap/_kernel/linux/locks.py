@@ -12,8 +12,9 @@ The map of the locks in an object file:
     HANDOVER  one byte. Shared: a description on its way to a child, see `processes`
     LIVENESS  everything from here on. Shared: n bytes for a process with n handles, at a slot of the process's own
 
-Who takes the guard locks some bytes below it as well, in each process another number of them. So F_OFD_GETLK, which
-gives the range of a lock but not its owner, tells those who wait for the guard whether its holders change.
+A process that takes the guard locks some bytes below it as well, in each process another number of them. So
+F_OFD_GETLK, which gives the range of a lock but not its owner, tells those who wait for the guard whether its holders
+change.
 
 An object exists while anyone holds HANDOVER or LIVENESS. The holders' slots are random and far apart, so that
 F_OFD_GETLK can find them one by one: the kernel keeps the handle count over all processes. (/proc/locks would tell as
@@ -173,7 +174,7 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
     _call(fd, _SET, _UNLOCK, start, length)
 
 
-# What every change of a state does, without the detours: call(fd, SET, ...) for an anchored descriptor, and
+# The calls of every change of a state, without the detours: call(fd, SET, ...) for an anchored descriptor, and
 # compared_call(fd, SET, ...) for another.
 SET, call = _SET, _fcntl
 # The guard and everything behind it, which can be had only while nobody else has the object; and all that goes with it.
@@ -258,7 +259,7 @@ def wait_for(fd: int, start: int = GUARD, patience: float | None = None, *, excl
 
 
 def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
-    # What counts is the time spent waiting between tries, not the clock: a waiter that was stopped itself, or not
+    # Only the time spent waiting between tries counts, not the clock: a waiter that was stopped itself, or not
     # scheduled for seconds, has not been patient.
     waited = total = 0.0
     pause, holder, look = _FIRST_NAP, _holder(fd, start), patience / _LOOKS
@@ -273,7 +274,7 @@ def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
         if waited < look:
             continue
         before, holder, look = holder, _holder(fd, start), look + patience / _LOOKS
-        # Mere contention, in which each gets his turn some time; but who has no patience does not wait for that.
+        # Mere contention, in which each gets its turn some time; but a caller without patience does not wait for that.
         if holder != before and patience >= GUARD_TIMEOUT and total < patience * _MOST_CHANGES_OF_PATIENCE:
             waited, look = 0.0, patience / _LOOKS
     return True
@@ -282,7 +283,7 @@ def _poll(fd: int, start: int, patience: float, exclusive: bool) -> bool:
 def offer_processor(now: float) -> float:
     """Let others run for a moment, who may finish with what the caller needs; not to be done before `dear_until`.
 
-    On a machine whose cores are all busy others run for milliseconds, but who sleeps and is woken runs at once.
+    On a machine whose cores are all busy others run for milliseconds, but a sleeper that is woken runs at once.
     Takes and returns the time of time.monotonic().
     """
     global dear_until

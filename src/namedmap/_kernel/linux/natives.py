@@ -5,7 +5,7 @@ an operation must not: a greenlet that is switched away inside it keeps its thre
 greenlet of the thread passes them. So the locks in this package are the interpreter's own, nobody switches while
 holding one, and a wait sleeps by what was patched in (`Bell`).
 
-A program may be patched before or after namedmap is imported; so who wants to know looks each time.
+A program may be patched before or after namedmap is imported; so a caller that wants to know looks each time.
 """
 
 import threading
@@ -51,7 +51,7 @@ def poll(descriptors: Sequence[int], seconds: float) -> bool:
 
 
 class Bell:
-    """What a wait in a patched program sleeps on, so that other greenlets run."""
+    """A bell that a wait in a patched program sleeps on, so that other greenlets run."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

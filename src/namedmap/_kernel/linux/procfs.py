@@ -144,7 +144,7 @@ def holds(pid: int | str, inode: int, byte: int) -> bool:
 
 
 def describe_holders(fd: int, byte: int) -> str:
-    """Who holds a lock on a byte of a file: "process 12 (python3 x.py)" where /proc tells, for error messages."""
+    """The holders of a lock on a byte of a file: "process 12 (python3 x.py)" where /proc tells, for error messages."""
     inode = os.fstat(fd).st_ino
     found = [_described(pid) for pid in processes() if pid != os.getpid() and holds(pid, inode, byte)]
     return " and ".join(found) or UNSEEN

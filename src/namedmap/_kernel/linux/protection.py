@@ -1,4 +1,4 @@
-"""What page protections mean: to sections, to views, and to mmap. One table each; source: MmMakeSectionAccess and
+"""The meaning of page protections: to sections, to views, and to mmap. One table each; source: MmMakeSectionAccess and
 MmCompatibleProtectionMask as documented by the recorded behaviour (matrices A and B).
 """
 

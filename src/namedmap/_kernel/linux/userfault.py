@@ -1,10 +1,10 @@
 """Faults on reserved pages, by userfaultfd.
 
 A page of a SEC_RESERVE section faults until some process commits it, and from then on works in every view of every
-process. A file of tmpfs with holes has just these two states: a hole, or a page. What is missing is that touching a
-hole fills it. userfaultfd(2) changes that for a range of addresses: registered for missing pages with
-UFFD_FEATURE_SIGBUS, a touch of a hole is a fault (SIGBUS in the program, EFAULT in a system call), while a page that
-fallocate has put there, in whatever process, is simply mapped. Nobody has to be told of a commit.
+process. A file of tmpfs with holes has just these two states: a hole, or a page. One thing is missing: touching a hole
+fills it. userfaultfd(2) changes that for a range of addresses: registered for missing pages with UFFD_FEATURE_SIGBUS, a
+touch of a hole is a fault (SIGBUS in the program, EFAULT in a system call), while a page that fallocate has put there,
+in whatever process, is simply mapped. Nobody has to be told of a commit.
 
 Without privileges userfaultfd is restricted to faults from user mode; that is enough, system calls then fail as well.
 Where it is missing or forbidden (before Linux 5.11, some containers' seccomp filters) touching a reserved page commits

@@ -72,7 +72,7 @@ class Section(NamedObject):
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
         self.size = page.size
-        #: Who else may change its file: the owner, whoever that is, and others if it is shared for writing.
+        #: The others who may change its file: the owner, whoever that is, and others if it is shared for writing.
         self.owner, self.shared = file.info.st_uid, bool(file.info.st_mode & 0o022)
         self.protection = page.protection
         self.reserve = bool(page.flags & FLAG_RESERVE)
@@ -295,7 +295,7 @@ def _close(page: Control) -> None:
 
 @functools.lru_cache(maxsize=256)
 def check_arguments(size: int, protect: int, attributes: int, has_file: bool) -> None:
-    """What NtCreateSection checks before it looks at the file."""
+    """The checks that NtCreateSection makes before it looks at the file."""
     _check_attributes(attributes, has_file)
     if protect & _NEVER:
         raise _no_protection(protect)

@@ -40,7 +40,7 @@ class Run:
 
 
 class PageInfo(NamedTuple):
-    """What VirtualQuery reports. Addresses and sizes in bytes."""
+    """The report of VirtualQuery. Addresses and sizes in bytes."""
 
     base: int
     allocation_base: int

@@ -47,7 +47,7 @@ class Kind(IntEnum):
 
     @property
     def noun(self) -> str:
-        """What errors call it."""
+        """The word for it in errors."""
         return "mutex" if self is Kind.MUTANT else self.name.lower()
 
 
@@ -56,7 +56,7 @@ _KINDS = {int(kind): kind for kind in Kind}
 
 @dataclass(slots=True)
 class Control:
-    """What a control page says. Sizes in bytes."""
+    """The content of a control page. Sizes in bytes."""
 
     kind: Kind
     name: str = ""

@@ -13,7 +13,7 @@ from namedmap._convention.status import NTSTATUS, KernelError
 #: In UTF-16 units. A UNICODE_STRING counts bytes in 16 bits: Windows cuts longer names to this, without an error.
 MAXIMUM_LENGTH = 32766
 SESSION = 1
-#: In characters. What is remembered of a name is remembered of short ones only, so that long ones do not fill memory.
+#: In characters. Facts about a name are remembered of short ones only, so that long ones do not fill memory.
 SHORT = 256
 
 _LONGEST_FILE_NAME = 200  # of 255, so that the prefix of Global\\ files fits
@@ -58,7 +58,7 @@ def _hash(raw: bytes) -> str:
 
 
 class _Known:
-    """What is known of objects, which stand above names. Set by `objects`."""
+    """Functions of the objects, which stand above names. Set by `objects`."""
 
     def __init__(self) -> None:
         #: Whether somebody holds an object of this name.

@@ -3,7 +3,7 @@
 Understood: `O:` and `G:` with a Unix SID; `D:` with allow-entries (`A`) for the owner (OW, CO, or the owner's SID), a
 group (a Unix group SID) and everyone (WD, AU, BU). Rights may be GA, GR, GW, GX, the FA/FR/FW/FX and KA/KR/KW forms,
 single standard rights, or a number. Local System and Administrators (SY, BA) are root here, who may do everything
-anyway. What this cannot express in a mode is refused, never dropped: deny-entries, other SIDs, two groups.
+anyway. An entry that this cannot express in a mode is refused, never dropped: deny-entries, other SIDs, two groups.
 
 Unix SIDs are those of Samba: S-1-22-1-<uid> is a user, S-1-22-2-<gid> a group. Source: "Security Descriptor String
 Format" (Win32).

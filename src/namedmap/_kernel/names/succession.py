@@ -110,12 +110,12 @@ def leads_on(path: str) -> bool:
 
 
 def pause() -> None:
-    """Before another attempt: whoever is in the making needs a moment."""
+    """Before another attempt: a file in the making needs a moment."""
     time.sleep(random.uniform(0.0005, 0.002))
 
 
 def state(path: str) -> str:
-    """What a file of a chain is in; one that has gone is dead."""
+    """The state of a file of a chain; one that has gone is dead."""
     try:
         fd = os.open(path, os.O_RDONLY | reopening.UNFOLLOWED)
     except FileNotFoundError:
@@ -138,7 +138,7 @@ def _chain(first: str | None) -> Iterator[str]:
 
 
 def _settled(path: str) -> str:
-    """What a file in the making has come to, when its guard is free; BUSY if that lasts longer than a guard should."""
+    """The state of a file in the making when its guard is free; BUSY if that lasts longer than a guard should."""
     deadline = time.monotonic() + locks.GUARD_TIMEOUT
     while (found := state(path)) == BUSY and time.monotonic() < deadline:
         pause()

@@ -1,4 +1,4 @@
-"""What keeps an object alive, and what all named objects have in common.
+"""The things that keep an object alive, and those that all named objects have in common.
 
     owners        threads and tasks as owners of mutexes; their end
     waitable      what waits ask of an object

@@ -1,4 +1,4 @@
-"""What keeps a kernel object alive: handles and references.
+"""The life of a kernel object: handles and references keep it.
 
 A kernel object lives by two counts, as in NT. *Handles* keep its name; *references* (every handle, every mapped view,
 every call in progress) keep its memory. When the last handle of all processes goes, the name goes, at once; when the
@@ -21,7 +21,7 @@ class KernelObject(Waitable):
     """State common to everything that a handle can refer to."""
 
     type_name: ClassVar[str]
-    #: What GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE and GENERIC_ALL mean for this type.
+    #: The meaning of GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE and GENERIC_ALL for this type.
     generic: ClassVar[tuple[int, int, int, int]]
 
     # A new object comes with its creator's handle: HandleTable.insert takes it over, or the creator calls drop_handle.

@@ -169,7 +169,7 @@ class NamedObject(Described):
                 return True
             except BlockingIOError:
                 pass
-        # First drop, then look: of several that close at once, whoever drops last sees that nobody is left.
+        # First drop, then look: of several that close at once, the last one to drop sees that nobody is left.
         locks.unlock(self.fd, self.slot, 0)
         if locks.object_is_alive(self.fd):
             return False
@@ -352,7 +352,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
         known = _registry.get(file.key)
-        # Who may write to an object's file may link it to another name, where this process expects another.
+        # A user who may write to an object's file may link it to another name, where this process expects another.
         if known is not None and known.name != file.name:
             raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
         joined = _joined(cls, file)

@@ -1,9 +1,9 @@
-"""Who can own a mutex: a thread, a greenlet where those stand for threads, or an asyncio task.
+"""The owners of mutexes: a thread, a greenlet where those stand for threads, or an asyncio task.
 
 A thread is known by its identifier, and its end is noticed by the end of its thread-local storage, which the
-interpreter takes down in the thread itself, before anybody can join it. Whatever is registered with `at_end` is called
-then. A task stands for itself, and so does a greenlet. The greenlets of gevent and eventlet tell of their end; of a
-plain one it is noticed when another greenlet of the process wants what it owns (`is_over`).
+interpreter takes down in the thread itself, before anybody can join it. Each function that is registered with `at_end`
+is called then. A task stands for itself, and so does a greenlet. The greenlets of gevent and eventlet tell of their
+end; of a plain one it is noticed when another greenlet of the process wants what it owns (`is_over`).
 """
 
 import contextlib

@@ -31,7 +31,7 @@ def forking() -> bool:
 
 
 def end_fork(*, discard: bool = False) -> None:
-    """What was postponed is due now; with `lock` held. A forked child, which counts anew, need not do it."""
+    """All that was postponed is due now; with `lock` held. A forked child, which counts anew, need not do it."""
     global _after_fork
     if _after_fork is not None and not discard:
         _due.extend(_after_fork)
@@ -67,9 +67,9 @@ _thread = _Thread()
 def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Postpone what the garbage collector or a signal handler drops in this thread to the end of the function.
 
-    Who creates or opens an object holds its file's guard before he counts as a holder: a finalizer that drops the last
-    handle to the same object there would wait for the guard that its own thread holds, and take the object away
-    between its being found and its being counted.
+    A thread that creates or opens an object holds its file's guard before it counts as a holder: a finalizer that drops
+    the last handle to the same object there would wait for the guard that its own thread holds, and take the object
+    away between its being found and its being counted.
     """
 
     @functools.wraps(function)

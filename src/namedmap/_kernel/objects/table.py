@@ -247,8 +247,8 @@ class HandleTable:
     def retire_all(self) -> None:
         """At the end of the process: the names go that nobody else has, as if all handles had been closed.
 
-        The handles themselves stay. What is in the globals of a program is finalized after this, and its finalizers
-        close handles, and may use them.
+        The handles themselves stay. The globals of a program are finalized after this, and their finalizers close
+        handles, and may use them.
         """
         if not ours[0]:
             look()

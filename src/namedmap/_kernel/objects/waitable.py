@@ -1,4 +1,4 @@
-"""What a wait asks of an object; here, of one without a state of its own: NT lets every wait on such a one pass."""
+"""The face of an object to a wait; here, of one without a state of its own: NT lets every wait on such a one pass."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -92,7 +92,7 @@ class Waitable:
         return False
 
     def descriptor(self) -> int | None:
-        """What becomes readable when the object is signaled, for an object without a word to sleep on."""
+        """A descriptor that becomes readable when the object is signaled, for an object without a word to sleep on."""
         return None
 
     # -- sleeping -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What crosses a process border.
+"""Handles across process borders.
 
     process       processes and threads, as handles refer to them
     handover      descriptions with a lock of their own, and what a receiver makes of them

@@ -1,4 +1,4 @@
-"""What must happen around a fork.
+"""The steps around a fork.
 
 A child has its parent's descriptions, whose locks are the parent's. It puts one of its own in the place of each, with a
 liveness lock at a slot of its own (`NamedObject.settle`), maps its views from them, and starts anew whatever a process
@@ -13,7 +13,7 @@ Signal handlers run in the middle of the hooks, wherever the program has threads
 objects: what is closed is postponed, and what is made without a spare the child settles as after a fork in C. They may
 raise: a hook that did so would stay half done, and Python would print the exception and go on, so that Ctrl-C is lost.
 Therefore each hook is a generator that waits within a try statement (`_Shield`): a function is entered by a look for
-signals, outside of any try. What was raised is kept, the hook begins again, which each can, and the last thing that
+signals, outside of any try. The exception is kept, the hook begins again, which each can, and the last thing that
 happens is that the thread which forked is told to raise the exception, in the program.
 """
 
@@ -49,7 +49,7 @@ class _Late:
     def __init__(self) -> None:
         self._error: BaseException | None = None
         self._pid = 0
-        # What PyThreadState_SetAsyncExc is called with. No thread has the id 0: then it does nothing.
+        # The arguments of PyThreadState_SetAsyncExc. No thread has the id 0: then it does nothing.
         self._thread = ctypes.c_ulong(0)
         self._class: ctypes.py_object[object] = ctypes.py_object(None)
         #: Makes the thread that has forked raise the exception at its next instruction.
@@ -110,7 +110,7 @@ class _Shield:
 
 
 class _Fork:
-    """What must happen around a fork, and what is known of one between the hooks of os.fork."""
+    """The steps around a fork, and what is known of one between the hooks of os.fork."""
 
     def __init__(self) -> None:
         #: The thread that forks, as long as it has the locks.

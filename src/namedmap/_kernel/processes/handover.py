@@ -40,7 +40,7 @@ def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
 
 
 def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
-    """What a receiver needs to know of a handle, next to its descriptors."""
+    """The facts that a receiver needs to know of a handle, next to its descriptors."""
     held = entry.object
     record: Record = {"handle": value, "access": entry.access, "flags": entry.flags, "type": held.type_name}
     if isinstance(held, NamedObject):
@@ -53,7 +53,7 @@ def describe(entry: Handle[Any], value: int, fd: int, backing: int) -> Record:
 
 
 def judged(record: object, descriptors: int) -> Record:
-    """What another process has written, with so many descriptors, as a whole; ValueError if it is no handle of ours."""
+    """A record of another process, with so many descriptors, judged whole; ValueError if it is no handle of ours."""
     if not isinstance(record, dict) or not _is_handle(record):
         raise ValueError("no handle is described")
     kind = record["type"]

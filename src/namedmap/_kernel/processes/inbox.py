@@ -161,7 +161,7 @@ def _duplicate(fd: int, what: object) -> int:
 
 def receive() -> None:
     """Adopt all handles that other processes have sent."""
-    # One thread at a time: who finds the queue empty must find what another has just taken from it in the table.
+    # One thread at a time: one that finds the queue empty must find what another has just taken from it in the table.
     with _receiving:
         _accept()
         for message in list(_coming):

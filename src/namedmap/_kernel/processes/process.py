@@ -66,8 +66,8 @@ class Process(KernelObject):
             found = procfs.started(self.pid)
         except OSError:
             return ""
-        # What was read is of the process that the descriptor holds only if that one had its id until then, which it
-        # keeps until its parent has waited for it.
+        # The start that was read is of the process that the descriptor holds only if that one had its id until then,
+        # which it keeps until its parent has waited for it.
         try:
             signal.pidfd_send_signal(self._fd, 0)
         except OSError as error:
@@ -118,7 +118,7 @@ class Process(KernelObject):
         return os.WEXITSTATUS(status)
 
     def _wait_status(self) -> int | None:
-        """What a wait for the process gives, from wherever it is to be had; the process is not waited for."""
+        """The status that a wait for the process gives, from anywhere that has it; the process is not waited for."""
         with contextlib.suppress(OSError):
             found = os.waitid(os.P_PIDFD, self._fd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if found is not None:

@@ -1,4 +1,4 @@
-"""What a program says to whoever listens: OutputDebugString.
+"""Texts from a program to a listening debugger: OutputDebugString.
 
 A listener (DebugView and its like) makes the section DBWIN_BUFFER, of 4096 bytes, and two auto-reset events. It sets
 DBWIN_BUFFER_READY when the buffer may be written to; the speaker, who holds the mutex DBWinMutex, writes the id of its
@@ -18,7 +18,7 @@ from namedmap.constants import EVENT_MODIFY_STATE, FILE_MAP_WRITE, SYNCHRONIZE, 
 
 #: How long a listener, or another speaker, is waited for, in milliseconds; then the text is lost, as on Windows.
 _PATIENCE = 10_000
-#: What a buffer takes at once beside the process id and the NUL.
+#: The bytes that a buffer takes at once beside the process id and the NUL.
 _ROOM = 4096 - 4 - 1
 _MAPPED, _SIGNAL, _WAIT = int(FILE_MAP_WRITE), int(EVENT_MODIFY_STATE), int(SYNCHRONIZE)
 _TAKEN = (int(WAIT_OBJECT_0), int(WAIT_ABANDONED))

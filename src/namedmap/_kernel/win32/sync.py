@@ -214,7 +214,7 @@ def SetEvent(hEvent: AnyHandle) -> bool:
 
 @win32(False)
 def ResetEvent(hEvent: AnyHandle) -> bool:
-    """Reset an event; who was released stays so. Errors as SetEvent. Source: ResetEvent (Win32)."""
+    """Reset an event; waiters that were released stay so. Errors as SetEvent. Source: ResetEvent (Win32)."""
     _changing(hEvent, counted.Event, _MODIFY_STATE).reset()
     return True
 
@@ -327,7 +327,7 @@ def SignalObjectAndWait(
 ) -> int:
     """Release a mutex or semaphore, or set an event, and wait for another object.
 
-    Whoever sees the signal finds this thread waiting. Returns as WaitForSingleObject; without having signaled or
+    A thread that sees the signal finds this one waiting. Returns as WaitForSingleObject; without having signaled or
     waited WAIT_FAILED: ERROR_INVALID_HANDLE (also: an object that cannot be signaled), ERROR_ACCESS_DENIED,
     ERROR_NOT_OWNER, ERROR_TOO_MANY_POSTS. Source: SignalObjectAndWait (Win32).
     """

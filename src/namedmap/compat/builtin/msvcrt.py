@@ -66,7 +66,7 @@ def locking(fd: int, mode: int, nbytes: int, /) -> None:
 
 
 def _refusal(code: int) -> OSError:
-    """What the C library's function reports for a failed call."""
+    """The report of the C library's function for a failed call."""
     reason = _functions.FormatMessage(_c.FORMAT_MESSAGE_FROM_SYSTEM, None, _functions.GetLastError())
     return OSError(code, f"{_os.strerror(code)}: {reason}")
 

@@ -1,4 +1,4 @@
-"""What a Python runs in the place of a program that another program has started: see `namedmap.compat._children`.
+"""A program that a Python runs in the place of one that another program has started: see `namedmap.compat._children`.
 
 The first argument is the directory that has the package, which need not be on the path of this Python. This file is
 alone in its directory, so that what stands in front of the path hides no module.

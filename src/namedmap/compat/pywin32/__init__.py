@@ -10,8 +10,8 @@ mmapfile       a section and its view, as a file
 win32con       constants
 winerror       error codes
 
-Arguments, results and exceptions are those of pywin32. What a module does not have is an AttributeError, as of a name
-that pywin32 itself does not have: a program sees at once what is missing.
+Arguments, results and exceptions are those of pywin32. A name that a module does not have is an AttributeError, as is
+one that pywin32 itself does not have: a program sees at once what is missing.
 """
 
 import importlib

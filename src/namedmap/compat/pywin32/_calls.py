@@ -53,7 +53,7 @@ def check(succeeded: object, funcname: str) -> None:
 
 
 def waited(result: int, funcname: str) -> int:
-    """What a wait returned. Raises error if it failed."""
+    """The result of a wait. Raises error if it failed."""
     if result == _WAIT_FAILED:
         raise error.last(funcname)
     return result

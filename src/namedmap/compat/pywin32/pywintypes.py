@@ -129,7 +129,7 @@ class PyOVERLAPPED:
 
 
 class PySECURITY_DESCRIPTOR:
-    """Who may use an object: its owner alone; with a discretionary list that is None (NULL), everyone; or a string."""
+    """Rights to an object: the owner's alone; with a discretionary list of None (NULL), everyone's; or a string."""
 
     def __init__(self, size: object = None, /) -> None:
         #: The descriptor as a string of the security descriptor definition language; None for the default.
@@ -159,7 +159,7 @@ class PySECURITY_DESCRIPTOR:
 
 
 class PySECURITY_ATTRIBUTES:
-    """Who may use a new object, and whether its handle is inheritable, which it is unless one says otherwise."""
+    """Those who may use a new object, and whether its handle is inheritable, which it is unless one says otherwise."""
 
     def __init__(self) -> None:
         self.bInheritHandle = 1
