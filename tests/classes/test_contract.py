@@ -13,7 +13,7 @@ from classes.implementations import Implementation
 
 PACKAGE = Path(namedmap.__file__).parent
 #: Where the thread's last error is a result: the functions of Windows, and what imitates or shows them.
-LAST_ERROR_BELONGS = {"win32.py", "nt.py", "_kernel", "compat", "cli"}
+LAST_ERROR_BELONGS = {"win32.py", "nt.py", "_convention", "_kernel", "_windows", "compat", "cli"}
 
 #: A program that uses all of the classes, and of the drop-in modules what stands on the same contract.
 TOUR = """

@@ -79,6 +79,14 @@ class Process(KernelObject):
         """Whether it is the calling process, and not an earlier one that had its id."""
         return self.pid == os.getpid() and not self.signaled()
 
+    def is_same_as(self, other: "Process") -> bool:
+        """Whether another handle means the same process, and not one that has had its id before or after it."""
+        if (self.pid, self.started) != (other.pid, other.started):
+            return False
+        # The kernel counts the start in hundredths of a second, so two short processes may have it in common as well.
+        # Of one process no handle says that it lives once another has said that it has ended.
+        return self.signaled() <= other.signaled() <= self.signaled()
+
     def signaled(self) -> bool:
         """Whether the process has ended."""
         self._fd.require(self)

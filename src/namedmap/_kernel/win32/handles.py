@@ -172,5 +172,5 @@ def CompareObjectHandles(hFirstObjectHandle: AnyHandle, hSecondObjectHandle: Any
         return True
     one, two = table.get(first).object, table.get(second).object
     if isinstance(one, Process) and isinstance(two, Process):
-        return (one.pid, one.started) == (two.pid, two.started)
+        return one.is_same_as(two)
     return one is two
