@@ -34,12 +34,12 @@ each_memory = pytest.mark.parametrize("make", MEMORY, ids=["released", "writable
 
 class TestFuzzer:
     def test_a_short_run_finds_nothing(self) -> None:
-        """Every public callable survives some hundred senseless calls; `make soak` makes more."""
-        said = program("fuzz", "--rounds", "12", "--seed", "0")
+        """Every public callable survives a few senseless calls; `make soak` makes more."""
+        said = program("fuzz", "--rounds", "4", "--seed", "0")
         found = re.search(r"fuzz: (\d+) callables, (\d+) calls, 0 faults", said)
         assert found is not None, said
         assert int(found[1]) == len(targets())
-        assert int(found[2]) == 12 * int(found[1])
+        assert int(found[2]) == 4 * int(found[1])
 
     def test_it_calls_everything(self) -> None:
         """Every public callable of the modules that the documentation names; one that is left out has a reason."""
