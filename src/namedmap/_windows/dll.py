@@ -146,6 +146,10 @@ PulseEvent = _kernel32("PulseEvent", BOOL, HANDLE)
 WaitForSingleObjectEx = _kernel32("WaitForSingleObjectEx", DWORD, HANDLE, DWORD, BOOL)
 WaitForMultipleObjectsEx = _kernel32("WaitForMultipleObjectsEx", DWORD, DWORD, LPVOID, BOOL, DWORD, BOOL)
 SignalObjectAndWait = _kernel32("SignalObjectAndWait", DWORD, HANDLE, HANDLE, DWORD, BOOL)
+Sleep = _kernel32("Sleep", VOID, DWORD)
+SleepEx = _kernel32("SleepEx", DWORD, DWORD, BOOL)
+OpenThread = _kernel32("OpenThread", HANDLE, DWORD, BOOL, DWORD)
+QueueUserAPC = _kernel32("QueueUserAPC", DWORD, LPVOID, HANDLE, SIZE_T)
 
 # -- texts and security ------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ def wait(handles: Sequence[int], milliseconds: int, *, every: bool = False, aler
             answer = _wait_on(handles, milliseconds, every, alertable)
         _let_handlers_run()
     except BaseException:
-        _give_back(answer[0], handles, every)
+        give_back(answer[0], handles, every)
         raise
     return answer
 
@@ -58,7 +58,7 @@ def signal_and_wait(first: int, second: int, milliseconds: int, *, alertable: bo
         answer = calling.ask(dll.SignalObjectAndWait, first, second, min(milliseconds, _SLICE), alertable)
         _let_handlers_run()
     except BaseException:
-        _give_back(answer[0], [second], False)
+        give_back(answer[0], [second], False)
         raise
     if answer[0] != _TIMEOUT or milliseconds <= _SLICE:
         return answer
@@ -117,7 +117,7 @@ def _left(deadline: float) -> int:
     return _FOREVER if deadline == math.inf else max(math.ceil((deadline - time.monotonic()) * 1000), 0)
 
 
-def _give_back(result: int, handles: Sequence[int], every: bool) -> None:
+def give_back(result: int, handles: Sequence[int], every: bool) -> None:
     """Give back what a wait with this result has taken."""
     index = result - _ABANDONED if result >= _ABANDONED else result - _TAKEN
     if not 0 <= index < len(handles):

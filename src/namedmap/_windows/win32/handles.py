@@ -4,7 +4,7 @@ import os
 
 from namedmap._convention import call
 from namedmap._convention.call import AnyHandle, Out, boolean, dword, handle, last_error, set_last_error
-from namedmap._windows import dll
+from namedmap._windows import dll, handles
 from namedmap._windows.win32.passing import done, made, place, win32
 from namedmap.types import DWORD, HANDLE
 
@@ -46,7 +46,11 @@ def OpenProcess(dwDesiredAccess: int, bInheritHandle: bool, dwProcessId: int) ->
 @win32(False)
 def CloseHandle(hObject: AnyHandle) -> bool:
     """Close a handle; the last one to an object takes its name away. Source: CloseHandle (handleapi.h)."""
-    return done(dll.CloseHandle, handle(hObject))
+    number = handle(hObject)
+    owner, closed = handles.owner_of(number), done(dll.CloseHandle, number)
+    if owner is not None:
+        owner.was_closed()
+    return closed
 
 
 @win32(False)

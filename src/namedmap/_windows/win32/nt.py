@@ -23,7 +23,7 @@ from namedmap._convention.call import (
     target,
 )
 from namedmap._convention.status import NTSTATUS, KernelError
-from namedmap._windows import calling, dll, guarded, security
+from namedmap._windows import calling, dll, guarded, handles, security
 from namedmap._windows.win32.passing import object_name, place, status
 from namedmap.types import (
     DWORD,
@@ -271,7 +271,11 @@ def _memory(out: Out, length: int) -> Any:
 @native
 def NtClose(Handle: AnyHandle) -> int:
     """Close a handle: STATUS_INVALID_HANDLE, STATUS_HANDLE_NOT_CLOSABLE for a protected one. Source: ZwClose."""
-    return status(dll.NtClose, handle(Handle))
+    number = handle(Handle)
+    owner, found = handles.owner_of(number), status(dll.NtClose, number)
+    if owner is not None and not found:
+        owner.was_closed()
+    return found
 
 
 @native
