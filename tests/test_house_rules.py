@@ -14,7 +14,9 @@ import namedmap
 from child import plain
 
 PACKAGE = Path(namedmap.__file__).parent
-KERNEL = PACKAGE / "_kernel"
+KERNEL, WINDOWS = PACKAGE / "_kernel", PACKAGE / "_windows"
+#: What `_platform` chooses from.
+PLATFORMS = (KERNEL, WINDOWS)
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted(Path(__file__).parent.rglob("*.py"))
@@ -153,9 +155,10 @@ class TestPlatform:
 
     def test_only_the_public_modules_ask_it(self) -> None:
         """`win32` and `nt` get their functions from `_platform`, which alone imports the implementation."""
-        outside = [path for path in MODULES if not path.is_relative_to(KERNEL)]
-        found = [path for path in outside if any(name.startswith("namedmap._kernel") for name in imports(path))]
-        assert [label(path) for path in found] == ["src/namedmap/_platform.py"]
+        for platform in PLATFORMS:
+            outside, name = [path for path in MODULES if not path.is_relative_to(platform)], f"namedmap.{platform.name}"
+            found = [path for path in outside if any(each.startswith(name) for each in imports(path))]
+            assert [label(path) for path in found] == ["src/namedmap/_platform.py"]
 
 
 class TestLayers:
@@ -184,25 +187,28 @@ class TestLayers:
             import importlib
             for name in {ground}:
                 importlib.import_module(f"namedmap.{{name}}")
-            print([name for name in sys.modules if name.startswith(("namedmap._kernel", "namedmap._platform"))])
+            platforms = "namedmap._kernel", "namedmap._windows", "namedmap._platform"
+            print([name for name in sys.modules if name.startswith(platforms)])
             """
         )
         assert output == "[]\n"
 
-    def test_the_maps_of_the_object_manager_are_complete(self) -> None:
+    @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: each.name)
+    def test_the_maps_of_a_platform_are_complete(self, platform: Path) -> None:
         """The map in the `__init__` of each wing names every module once, and none that is not there."""
-        assert sorted(listed(KERNEL)) == [name for name in present(KERNEL) if name != "__init__"]
-        for wing in KERNEL.glob("*/__init__.py"):
+        assert sorted(listed(platform)) == [name for name in present(platform) if name != "__init__"]
+        for wing in platform.glob("*/__init__.py"):
             assert sorted(listed(wing.parent)) == [name for name in present(wing.parent) if name != "__init__"], wing
 
-    def test_wings_import_from_above_only(self) -> None:
+    @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: each.name)
+    def test_wings_import_from_above_only(self, platform: Path) -> None:
         """Modules import from wings above, and in their wing from modules above; the two faces not from each other."""
-        wings, found = listed(KERNEL), []
-        for path in KERNEL.glob("*/*.py"):
+        wings, found = listed(platform), []
+        for path in platform.glob("*/*.py"):
             wing, order = path.parent.name, listed(path.parent)
             for name in imports(path) if path.stem != "__init__" else ():
                 parts = name.split(".")[2:]
-                if not name.startswith("namedmap._kernel."):
+                if not name.startswith(f"namedmap.{platform.name}."):
                     continue
                 if parts[0] == wing:
                     allowed = order.index(parts[1]) < order.index(path.stem)
@@ -293,7 +299,8 @@ class TestText:
 
     def test_public_functions_are_documented(self) -> None:
         """Each public function of the contract has a docstring."""
-        contract = [*sorted((KERNEL / "win32").glob("*.py")), PACKAGE / "win32.py", PACKAGE / "nt.py"]
+        platforms = [path for platform in PLATFORMS for path in sorted((platform / "win32").glob("*.py"))]
+        contract = [*platforms, PACKAGE / "win32.py", PACKAGE / "nt.py"]
         found = [(label(path), name) for path in contract for name in _undocumented(path, ast.FunctionDef)]
         assert [each for each in found if each[1][0].isupper()] == []
 
@@ -326,16 +333,18 @@ class TestText:
             assert name == "syscall" or re.search(rf"\b{name}\.argtypes\b", text), name
 
     def test_foreign_functions_are_declared_in_one_place(self) -> None:
-        """Only `libc` loads a C library; `files`, which stands on no platform, has two functions of its own, and
-        `_abroad` asks the interpreter for one."""
+        """Only `libc` and `dll` load libraries; `files`, which stands on no platform, has a few functions of its own,
+        and `_abroad` asks the interpreter for one."""
         found = [
             label(path)
             for path in MODULES
-            if re.search(r"CDLL|PyDLL|cdll\b|pythonapi", path.read_text(encoding="utf-8"))
+            if re.search(r'CDLL|PyDLL|\["WinDLL"\]|cdll\b|pythonapi', path.read_text(encoding="utf-8"))
         ]
         assert found == [
             "src/namedmap/_kernel/linux/libc.py",
+            "src/namedmap/_windows/dll.py",
             "src/namedmap/compat/_abroad.py",
+            "src/namedmap/files/_kernel32.py",
             "src/namedmap/files/_libc.py",
         ]
 
@@ -351,7 +360,7 @@ class TestText:
 
     def test_the_insides_are_named_in_one_place(self) -> None:
         """Tests reach what is private to the package through `calls.kernel`, scripts for other processes included."""
-        inside = re.compile(r"namedmap\._kernel\b")
+        inside = re.compile(r"namedmap\._(?:kernel|windows)\b")
         found = [label(path) for path in TESTS if inside.search(path.read_text(encoding="utf-8"))]
         assert found == ["tests/calls/kernel.py", "tests/test_house_rules.py"]
 

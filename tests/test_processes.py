@@ -233,7 +233,12 @@ class TestDebugOutput:
             ("win32.OutputDebugString(b'gr\\xc3\\xbcn')", "grün".encode()),
             ("ctypes_windll.kernel32.OutputDebugStringW('wide')", b"wide"),
             ("ctypes_windll.kernel32.OutputDebugStringA(b'narrow')", b"narrow"),
+            ("ctypes_windll.kernel32.OutputDebugStringA(b'gr\\xc3\\xbcn')", "grün".encode()),
             ("ctypes_windll.kernel32.OutputDebugStringW(ctypes.c_wchar_p('text'))", b"text"),
+            ("ctypes_windll.kernel32.OutputDebugStringW('both'.encode('utf-16-le'))", b"both"),
+            ("ctypes_windll.kernel32.OutputDebugString('plain')", b"plain"),
+            ("ctypes_windll.kernel32.OutputDebugString(b'bytes')", b"bytes"),
+            ("ctypes_windll.kernel32.OutputDebugString(ctypes.c_char_p(b'pointer'))", b"pointer"),
             ("win32api.OutputDebugString('pywin32')", b"pywin32"),
         ):
             child.run("from namedmap.compat.windll import windll as ctypes_windll")

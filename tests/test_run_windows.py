@@ -307,6 +307,60 @@ class TestChildren:
         shown = run(text, "--windows")
         assert [line.split()[0] for line in shown] == ["posix", "nt"]
 
+    def test_words_that_come_one_by_one(self) -> None:
+        """An iterator given to Popen is read once: a program of this interpreter and any other get all of the words."""
+        Path("child.py").write_text(SHOW, encoding="utf-8")
+        text = """
+            import subprocess, sys
+            subprocess.run(iter([sys.executable, "child.py", "a"]), check=True)
+            subprocess.run((word for word in ("echo", "b", "c")), check=True)
+            subprocess.run(("echo", "d"), check=True)
+            """
+        assert run(text, "--windows") == [f"nt ['a'] namedmap.compat.mmap __main__ {os.getcwd()}", "b c", "d"]
+
+    @pytest.mark.parametrize("method", ["spawn", "forkserver"])
+    def test_processes_of_an_installed_module(self, method: str) -> None:
+        """What multiprocessing starts for a module that is not the program's own sees Linux as that one does, and its
+        own children have the stand-ins."""
+        Path("site-packages/installed").mkdir(parents=True)
+        Path("site-packages/installed/tool.py").write_text(
+            textwrap.dedent(
+                f"""
+                import multiprocessing, os, subprocess, sys
+                def show():
+                    print(os.name, __name__, flush=True)
+                    code = "import mmap; print(mmap.mmap.__module__, flush=True)"
+                    subprocess.run([sys.executable, "-c", code], check=True)
+                if __name__ == "__main__":
+                    show()
+                    child = multiprocessing.get_context({method!r}).Process(target=show)
+                    child.start()
+                    child.join()
+                """
+            ),
+            encoding="utf-8",
+        )
+        text = """
+            import os, subprocess, sys
+            os.environ["PYTHONPATH"] += ":" + os.path.abspath("site-packages")
+            subprocess.run([sys.executable, "-m", "installed.tool"], check=True)
+            """
+        stand_in = "namedmap.compat.mmap"
+        assert run(text, "--windows") == ["posix __main__", stand_in, "posix __mp_main__", stand_in]
+
+    def test_processes_of_a_program_that_is_not_told(self) -> None:
+        """What multiprocessing starts passes the stand-ins on to the programs that it starts itself."""
+        text = """
+            import multiprocessing, subprocess, sys
+            def show():
+                subprocess.run([sys.executable, "-c", "import mmap; print(mmap.mmap.__module__)"], check=True)
+            if __name__ == "__main__":
+                child = multiprocessing.get_context("spawn").Process(target=show)
+                child.start()
+                child.join()
+            """
+        assert run(text) == ["namedmap.compat.mmap"]
+
     def test_grandchildren_and_status(self) -> None:
         """They pass it on; exit statuses, input and output are the child's own."""
         Path("child.py").write_text(

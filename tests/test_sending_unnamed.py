@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from calls.kernel import handover
 from child import WATCHDOG, Spawn
 
 READ = (
@@ -74,7 +73,7 @@ class TestPlainPickle:
     def test_another_user(self, spawn: Spawn, second_user: int) -> None:
         """It is not another user's to open."""
         with namedmap.create(None, 100) as mapping:
-            offer = handover.offer(mapping._open_passage())
+            offer = mapping._sendable()
             stranger = spawn(uid=second_user)
             stranger.run(f"""
                 from calls.kernel import handover

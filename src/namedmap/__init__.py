@@ -20,10 +20,11 @@ types       DWORD, SYSTEM_INFO and the others
 #
 #     winerror constants ntstatus types        data: codes, constants, structures
 #     _failure _finalizer _writing errors access   the ground, which stands on no platform
-#     _contract                                what a platform owes the classes
+#     _contract _facts                         what a platform owes the classes, and tells of named objects
 #     files/                                   files of any size, by read and write
 #     _convention/                             arguments, return values, last error, NTSTATUS and texts of the functions
 #     _kernel/                                 the object manager on Linux; its map stands in its __init__
+#     _windows/                                Windows itself, called by ctypes; its map stands in its __init__
 #     _platform                                chooses the platform
 #     win32 nt                                 its functions by their Windows names
 #     permissions memory/ synchronization/     the classes: mappings and views; mutexes, semaphores, events, waits

@@ -19,7 +19,7 @@ implementation to this.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from os import PathLike
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from namedmap.access import Access
 
@@ -38,10 +38,6 @@ class Permissions(NamedTuple):
 # -- handles and what they refer to ------------------------------------------------------------------------------------
 
 
-#: A descriptor of another process: its id and start, the number, device and inode of the file.
-Offer: TypeAlias = tuple[int, str, int, int, int]
-
-
 class Handle(Protocol):
     """An open handle to an object. Its owner closes it, or the end of the process does."""
 
@@ -54,13 +50,16 @@ class Handle(Protocol):
 
 
 class Passage(Protocol):
-    """A descriptor by which another process gets an object, and which keeps it alive."""
-
-    def fileno(self) -> int:
-        """Its number."""
+    """The way on which other processes of the user get a section, which it keeps alive while it is open."""
 
     def intact(self) -> bool:
         """Whether other code has left it open."""
+
+    def sendable(self) -> object:
+        """What to pickle for another process, which gives it to `Sections.receive` while the passage is open.
+
+        Pickled among the arguments of a new process of multiprocessing, it is good for that process, and once.
+        """
 
     def close(self) -> None:
         """Close it, unless other code has done so."""
@@ -87,10 +86,13 @@ class SectionHandle(Handle, Protocol):
         """Map a view; the offset is a multiple of 64 KiB. Returns its address."""
 
     def open_data(self) -> int:
-        """A new descriptor of the section's bytes, which begin at 0; the caller closes it. It keeps no name alive."""
+        """A new descriptor of the section's bytes, which begin at 0; the caller closes it. It keeps no name alive.
 
-    def hand_over(self) -> "Passage":
-        """A descriptor that keeps the section alive in whatever process has it; the caller closes it."""
+        Fails where memory has no descriptors.
+        """
+
+    def hand_over(self) -> Passage:
+        """A passage for other processes, which need no name; the caller closes it."""
 
 
 class FileHandle(Handle, Protocol):
@@ -204,17 +206,14 @@ class Sections(Protocol):
     ) -> tuple[SectionHandle, bool]:
         """Memory of this name, new or there, and whether it is new. `reserve`: pages are committed one by one."""
 
-    def open(self, name: str, access: Access, *, inheritable: bool = False) -> SectionHandle:
-        """The section of this name."""
+    def open(self, name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> SectionHandle:
+        """The section of this name. Fails if it cannot have this size (None: whatever it has).
 
-    def offer(self, descriptor: int) -> Offer:
-        """How other processes of the user find a descriptor from `hand_over`, as long as this one keeps it open."""
+        Where the system tells openers a rounded size, a size that rounds to it is the handle's.
+        """
 
-    def accept(self, offer: Offer) -> int:
-        """The offered descriptor, as one for `take_over`."""
-
-    def take_over(self, descriptor: int, access: Access) -> SectionHandle:
-        """The section of a descriptor that was handed over, which is closed."""
+    def receive(self, sent: object, access: Access) -> SectionHandle:
+        """The section of a passage, by what its process has sent."""
 
 
 class Files(Protocol):

@@ -7,17 +7,26 @@
 
 import sys
 
-if sys.platform != "linux":
-    raise ImportError(f"namedmap {sys.platform!r}: this version runs on Linux only")
-
 from namedmap import _contract
-from namedmap._kernel.contract import files as _files
-from namedmap._kernel.contract import memory as _memory
-from namedmap._kernel.contract import sections as _sections
-from namedmap._kernel.contract import synchronization as _synchronization
-from namedmap._kernel.contract import waits as _waits
-from namedmap._kernel.diagnostics import objects, pagecache, system
-from namedmap._kernel.win32 import functions
+
+if sys.platform == "linux":
+    from namedmap._kernel.contract import files as _files
+    from namedmap._kernel.contract import memory as _memory
+    from namedmap._kernel.contract import sections as _sections
+    from namedmap._kernel.contract import synchronization as _synchronization
+    from namedmap._kernel.contract import waits as _waits
+    from namedmap._kernel.diagnostics import objects, pagecache, system
+    from namedmap._kernel.win32 import functions
+elif sys.platform == "win32":
+    from namedmap._windows.contract import files as _files
+    from namedmap._windows.contract import memory as _memory
+    from namedmap._windows.contract import sections as _sections
+    from namedmap._windows.contract import synchronization as _synchronization
+    from namedmap._windows.contract import waits as _waits
+    from namedmap._windows.diagnostics import objects, pagecache, system
+    from namedmap._windows.win32 import functions
+else:
+    raise ImportError(f"namedmap runs on Linux and on Windows, not on {sys.platform!r}")
 
 sections: _contract.Sections = _sections
 files: _contract.Files = _files

@@ -9,6 +9,9 @@
 Each returns data; `as_dict()` of it is what the command line prints with --json: the fields by their names, sizes in
 bytes, times in seconds. A look is no snapshot: objects come and go meanwhile. The objects of other users are seen as
 far as /proc shows them.
+
+On Windows names, kinds, states, sizes (rounded to pages) and the number of handles can be had; the rest is None or
+empty. Nothing dead is left there, and no process is told which pages of a file are in memory (ERROR_NOT_SUPPORTED).
 """
 
 import bisect
@@ -22,6 +25,7 @@ from typing import Any
 
 from namedmap import constants as c
 from namedmap import errors
+from namedmap._facts import Facts
 from namedmap._platform import objects as looking
 from namedmap._platform import pagecache, system
 
@@ -85,9 +89,9 @@ class ObjectInfo(Data):
     status: str  # live; dead: nobody holds it; busy: being made or removed; damaged; unreadable: another user's
     problem: str | None  # why it is damaged or unreadable
     size: int | None  # of a section, in bytes, as it was asked for
-    used: int  # bytes of memory that its file takes
-    owner: int  # user id
-    mode: str  # of its file, as for chmod
+    used: int | None  # bytes of memory that its file takes
+    owner: int | None  # user id
+    mode: str | None  # of its file, as for chmod
     creator: int | None  # process id, as the creator knew it
     created: float | None  # seconds since 1970
     age: float | None  # seconds
@@ -99,7 +103,7 @@ class ObjectInfo(Data):
     protection: str | None  # of a section: PAGE_READWRITE, …
     reserved: bool  # a section whose pages are committed one by one
     file: str | None  # that a section is made of
-    path: str  # of the object's own file
+    path: str | None  # of the object's own file
     views: tuple[MappedView, ...] | None  # None: not asked for
 
 
@@ -111,7 +115,7 @@ def objects(*, everyone: bool = False) -> list[ObjectInfo]:
     with errors.translated():
         found = looking.look(everyone=everyone)
         holders = looking.holdings(found)
-    return [_info(each, holders[each.key], None) for each in found]
+    return [_info(looking.facts(each), holders[each.key], None) for each in found]
 
 
 def info(name: str) -> ObjectInfo:
@@ -120,7 +124,8 @@ def info(name: str) -> ObjectInfo:
         found = looking.look_at(name)
         holders = looking.holdings([found])[found.key]
         views = looking.mapped([found.data])[found.data] if found.data else []
-    return _info(found, holders, views)
+        facts = looking.facts(found)
+    return _info(facts, holders, views)
 
 
 def names() -> list[str]:
@@ -142,30 +147,29 @@ class Watched:
         return looking.is_alive(self._found)
 
 
-def _info(found: looking.Found, holdings: list[looking.Holding], views: list[looking.Mapped] | None) -> ObjectInfo:
-    page, seen = found.page, sum(each.handles for each in holdings)
-    created = page.created / 1e9 if page else None
+def _info(facts: Facts, holdings: list[looking.Holding], views: list[looking.Mapped] | None) -> ObjectInfo:
+    seen = sum(each.handles for each in holdings)
     return ObjectInfo(
-        name=found.name,
-        kind=page.kind.noun if page else "unknown",
-        status=found.status,
-        problem=found.problem or None,
-        size=(page.requested or page.size) if page and page.kind.noun == "section" else None,
-        used=found.info.st_blocks * 512,
-        owner=found.info.st_uid,
-        mode=f"{found.info.st_mode & 0o777:04o}",
-        creator=page.creator_pid if page else None,
-        created=created,
-        age=None if created is None else max(time.time() - created, 0.0),
-        handles=found.handles,
-        unseen=max(found.handles - seen, 0),
-        waiters=found.waiters if looking.counts_waiters(found) else None,
+        name=facts.name,
+        kind=facts.kind,
+        status=facts.status,
+        problem=facts.problem,
+        size=facts.size,
+        used=facts.used,
+        owner=facts.owner,
+        mode=facts.mode,
+        creator=facts.creator,
+        created=facts.created,
+        age=None if facts.created is None else max(time.time() - facts.created, 0.0),
+        handles=facts.handles,
+        unseen=max(facts.handles - seen, 0),
+        waiters=facts.waiters,
         holders=tuple(_holders(holdings)),
-        state=looking.state(found),
-        protection=_protection(page.protection) if page and page.protection else None,
-        reserved=page is not None and looking.is_reserved(page),
-        file=page.backing_path or None if page else None,
-        path=found.path,
+        state=facts.state,
+        protection=_protection(facts.protection) if facts.protection else None,
+        reserved=facts.reserved,
+        file=facts.file,
+        path=facts.path,
         views=None if views is None else tuple(_view(each) for each in views),
     )
 
@@ -203,8 +207,8 @@ class Leftover(Data):
     name: str
     kind: str
     used: int  # bytes of memory
-    owner: int  # user id
-    path: str
+    owner: int | None  # user id
+    path: str | None
     removed: bool
 
 
@@ -224,8 +228,8 @@ def collect(*, dry_run: bool = False) -> list[Leftover]:
 
 
 def _leftover(found: looking.Found, removed: bool) -> Leftover:
-    kind = found.page.kind.noun if found.page else "unknown"
-    return Leftover(found.name, kind, found.info.st_blocks * 512, found.info.st_uid, found.path, removed)
+    facts = looking.facts(found)
+    return Leftover(facts.name, facts.kind, facts.used or 0, facts.owner, facts.path, removed)
 
 
 # -- the system --------------------------------------------------------------------------------------------------------
@@ -249,17 +253,17 @@ def doctor() -> list[Finding]:
 
 
 def _leftovers(present: list[ObjectInfo]) -> Iterator[Finding]:
-    own = os.geteuid()
+    own = looking.user()
     dead = [each for each in present if each.status == "dead"]
     mine = [each for each in dead if each.owner == own]
     if mine:
-        used = sum(each.used for each in mine)
+        used = sum(each.used or 0 for each in mine)
         yield Finding("note", f"{len(mine)} dead objects take {used:,} bytes of memory", "namedmap gc")
     else:
         yield Finding("ok", "the dead have left nothing behind", "")
     for each in dead:
         if each.owner != own:
-            text = f"user {each.owner} left {each.path} behind, which takes {each.used:,} bytes of memory"
+            text = f"user {each.owner} left {each.path} behind, which takes {each.used or 0:,} bytes of memory"
             yield Finding(
                 "warning", text, f"that user: namedmap gc; root: rm {each.path}, when nobody has {each.name!r}"
             )
@@ -335,9 +339,9 @@ def evict(what: str | os.PathLike[str]) -> None:
     Raises Error for memory that has no other place: tmpfs, which named objects live in.
     """
     with _opened(what) as (fd, _):
-        mount = system.mount_of(os.path.realpath(f"/proc/self/fd/{fd}"))
-        if mount is not None and mount.kind in ("tmpfs", "ramfs", "devtmpfs"):
-            text = f"{os.fspath(what)!r} lives in memory ({mount.kind}) and has no other place to go to"
+        kind = system.memory_filesystem(fd)
+        if kind is not None:
+            text = f"{os.fspath(what)!r} lives in memory ({kind}) and has no other place to go to"
             raise errors.of(int(c.ERROR_NOT_SUPPORTED), text)
         pagecache.evict(fd)
 

@@ -1,13 +1,13 @@
 """The other end of a driver process: start it, give it commands, end or kill it."""
 
 import contextlib
-import os
-import select
-import signal
+import queue
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
+
+import host
 
 _PROGRAM = Path(__file__).with_name("driver.py")
 
@@ -27,17 +27,27 @@ class Driver:
 
     def __init__(self, *options: str, inherit: bool = False, leader: bool = False) -> None:
         self._leader = leader
-        self._input = b""
+        self._over = False
         self._process = subprocess.Popen(
             [sys.executable, str(_PROGRAM), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            bufsize=0,
             close_fds=not inherit,
-            # A driver that leads a group takes the processes that its scripts start along when it is killed.
-            start_new_session=leader,
+            # A driver that leads takes the processes that its scripts start along when it is killed.
+            **host.popen(leader=leader),
         )
-        self._ended = os.pidfd_open(self._process.pid)
+        #: Lines of results, and None after the last. Not every system can wait for a pipe for a limited time.
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        # The thread that reads is the one that closes: another would wait for the read, on Windows.
+        with self._process.stdout as results:
+            for line in results:
+                if line.endswith(b"\n"):
+                    self._lines.put(line)
+        self._lines.put(None)
 
     @property
     def pid(self) -> int:
@@ -45,72 +55,61 @@ class Driver:
 
     def ask(self, command: str, seconds: float | None = None) -> str:
         """The result of one command; DriverGone when none comes, or none in time."""
-        if self._ended < 0:
+        if self._over:
             raise DriverGone(f"exit={self._process.returncode}")
         self._tell(command)
-        return self._line(None if seconds is None else time.monotonic() + seconds)
+        return self._line(seconds)
 
     def _tell(self, line: str) -> None:
         channel = self._process.stdin
         assert channel is not None
-        # A driver that has died leaves no answer, which is found when one is read.
-        with contextlib.suppress(BrokenPipeError):
+        # A driver that has died leaves no answer, which is found when one is read. Windows calls its pipe invalid.
+        with contextlib.suppress(OSError):
             channel.write(line.encode("utf-8", "surrogatepass") + b"\n")
+            channel.flush()
 
-    def _line(self, deadline: float | None) -> str:
-        results = self._process.stdout
-        assert results is not None
-        while b"\n" not in self._input:
-            remaining = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if not _readable(results.fileno(), remaining):
-                raise DriverGone("HUNG: no answer in time")
-            piece = os.read(results.fileno(), 1 << 16)
-            if not piece:
-                raise DriverGone(f"exit={self.end()}")
-            self._input += piece
-        line, _, self._input = self._input.partition(b"\n")
-        answer = line.decode("utf-8", "surrogatepass")
+    def _line(self, seconds: float | None) -> str:
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            raise DriverGone("HUNG: no answer in time") from None
+        if line is None:
+            raise DriverGone(f"exit={self.end()}")
+        answer = line.removesuffix(b"\n").decode("utf-8", "surrogatepass")
         if answer.startswith(GONE):
             raise DriverGone(answer.removeprefix(GONE))
         return answer
 
     def end(self) -> int:
-        """Close the channel and wait; the exit status, negative for a signal."""
-        if self._ended >= 0:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            _readable(self._ended, _END_SECONDS)
+        """Close the channel and wait; the exit status, `host.KILLED` for one that had to be killed."""
+        if not self._over:
+            self._close()
+            host.wait(self._process, _END_SECONDS)
         return self.kill()
 
     def kill(self) -> int:
-        """Kill what still runs and wait; the exit status, negative for a signal."""
-        if self._ended >= 0:
-            self._signal()
+        """Kill what still runs and wait; the exit status, `host.KILLED` for one that was killed."""
+        if not self._over:
+            host.kill(self._process, leader=self._leader)
+            self._over = True
+            self._close()
             self._process.wait()
-            os.close(self._ended)
-            self._ended = -1
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
         return self._process.returncode
 
-    def _signal(self) -> None:
-        # Not yet waited for, so neither its pid nor its group can belong to anyone else.
-        with contextlib.suppress(ProcessLookupError):
-            if self._leader:
-                os.killpg(self.pid, signal.SIGKILL)
-            else:
-                os.kill(self.pid, signal.SIGKILL)
+    def _close(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
 
 
 class Keeper(Driver):
-    """A driver that runs script after script, each in a new process of it."""
+    """A driver that runs scripts: one after the other, each in a new process of it, or only one where none can fork."""
 
     def __init__(self) -> None:
         super().__init__("--keep", leader=True)
 
     def begin(self, directory: Path, root: Path) -> None:
-        """Start a process for a script; what is asked from now on is asked of it."""
+        """Start a script; what is asked from now on is asked of its process."""
         self._tell(f"{SCRIPT}\t{directory}\t{root}")
 
     def finish(self) -> str:
@@ -119,9 +118,3 @@ class Keeper(Driver):
             return self.ask(END, _END_SECONDS)
         except DriverGone as gone:
             return str(gone)
-
-
-def _readable(descriptor: int, seconds: float | None) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))

@@ -3,7 +3,8 @@
 With `--keep` it runs script after script, each in a process forked for it: importing is slower than most scripts. The
 keeper itself never calls namedmap, so that each script finds a process that has just started. It reads
 `script<TAB>directory<TAB>root` and then nothing until the script's process, which reads the same channel up to a line
-`end`, has exited; how it exited is then the keeper's answer, marked so that no result looks like it.
+`end`, has exited; how it exited is then the keeper's answer, marked so that no result looks like it. Where no process
+can fork, the keeper runs its first script itself, and ends with it.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterable
 
 import checkout  # noqa: F401 -- before the modules that import namedmap
+import host
 from channel import END, GONE, SCRIPT
 from session import Session
 
@@ -37,7 +39,7 @@ def _keep(channel: Iterable[str]) -> None:
         word, *places = line.rstrip("\n").split("\t")
         if word != SCRIPT:
             continue
-        child = os.fork()
+        child = os.fork() if host.LASTS else 0
         if not child:
             directory, root = places
             os.chdir(directory)

@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
+
+import host
 
 
 class Helper:
@@ -36,14 +37,10 @@ class Helper:
         self._started = self._submit(command)
 
     def has_begun(self) -> bool:
-        """Whether the command that `start` began has ended, or sleeps in a call, as far as /proc shows that."""
+        """Whether the command that `start` began has ended, or sleeps in a call, as far as that shows."""
         if self._started is None or self._started.done():
             return True
-        try:
-            stat = Path(f"/proc/self/task/{self._thread.native_id}/stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return self._started.running()
-        return self._started.running() and stat.rpartition(")")[2].split()[0] == "S"
+        return self._started.running() and host.sleeps(self._thread.native_id or 0) is not False
 
     def join(self, seconds: float) -> str | None:
         """The result of the command that `start` began; None when there is none, TimeoutError when it is not done."""

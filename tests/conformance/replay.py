@@ -14,13 +14,13 @@ results differs. Exit status: 0 nothing differs, 1 something differs or a waiver
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 from collections import Counter
 from pathlib import Path
 
 import checkout  # noqa: F401 -- before the modules that import namedmap
+import host
 from runner import NOT_REACHED, Outcome, Runner, Verdict
 from scoring import Case, MalformedFile, Waivers, load_cases, load_waivers
 
@@ -33,7 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="ID", help="replay only this case (may be repeated)")
     parser.add_argument("--quiet", action="store_true", help="print the totals and needless waivers only")
     parser.add_argument("--waivers", type=Path, default=_WAIVERS, metavar="PATH", help="instead of waivers.txt")
-    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="cases that run at a time")
+    parser.add_argument("--jobs", type=int, default=host.JOBS, help="cases that run at a time")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for the result of one command")
     return parser.parse_args()
 

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import host
 from channel import DriverGone, Keeper
 from scoring import Case, Waivers, changes_state, matches, unsupported
 
@@ -71,8 +72,7 @@ class Runner:
 
     def run(self, cases: Iterable[Case], jobs: int) -> Generator[Outcome, None, None]:
         """Run the cases, `jobs` at a time; their outcomes in order."""
-        shm = Path("/dev/shm")
-        home = os.environ.get("NAMEDMAP_ROOT") or (shm if shm.is_dir() else None)
+        home = os.environ.get("NAMEDMAP_ROOT") or host.ROOT
         with ExitStack() as cleanup:
             work = cleanup.enter_context(_directory(None))
             root = cleanup.enter_context(_directory(home))
@@ -107,7 +107,7 @@ class Runner:
                     ending = keeper.finish()
                     outcome.ending = None if ending == _ENDED else ending
             finally:
-                if ending == _ENDED:
+                if ending == _ENDED and host.LASTS:
                     self._idle.put(keeper)
                 else:
                     keeper.kill()
@@ -115,9 +115,13 @@ class Runner:
 
     def _take(self) -> Keeper:
         try:
-            return self._idle.get_nowait()
+            keeper = self._idle.get_nowait()
         except Empty:
-            return Keeper()
+            keeper = Keeper()
+        if not host.LASTS:
+            # The next script's process starts while this one's runs.
+            self._idle.put(Keeper())
+        return keeper
 
     def _fill(self, outcome: Outcome, keeper: Keeper) -> bool:
         """Fill in the results as far as the case goes; whether its process still answers."""

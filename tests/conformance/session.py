@@ -1,11 +1,11 @@
 """One script's state in one process: its slots, its helper threads and its child processes."""
 
-import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import commands
+import host
 import language
 from channel import Driver, DriverGone
 from helper import Helper
@@ -148,8 +148,8 @@ class Session:
         child = _known(self._children, arguments, "process")
         del self._children[arguments[0]]
         status = child.kill()
-        # The recorder ended the child with TerminateProcess(77), for which SIGKILL stands here.
-        return f"exit={77 if status == -signal.SIGKILL else status}"
+        # The recorder ended the child with TerminateProcess(77), for which the system's own way to kill stands here.
+        return f"exit={77 if status == host.KILLED else status}"
 
     def _sleep(self, arguments: list[str], rest: str) -> str:
         if not arguments:

@@ -63,7 +63,7 @@ def win32(failure: Failure) -> Callable[[Callable[Params, Result]], Callable[Par
     return decorate
 
 
-def native(function: Callable[Params, NTSTATUS | None]) -> Callable[Params, int]:
+def native(function: Callable[Params, int | None]) -> Callable[Params, int]:
     """Make a function of the object manager a native call that returns an NTSTATUS; None is STATUS_SUCCESS."""
 
     @functools.wraps(function)

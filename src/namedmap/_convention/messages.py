@@ -4,6 +4,7 @@ The texts are ours, not Microsoft's.
 """
 
 import ctypes
+from collections.abc import Callable
 
 from namedmap._convention.call import Out, dword, invalid, last_error, optional_text, win32
 from namedmap._convention.status import NTSTATUS, KernelError
@@ -30,6 +31,7 @@ _TEXTS = {
     WinError.ERROR_FILE_EXISTS: "The file exists.",
     WinError.ERROR_INVALID_PARAMETER: "An argument is not valid.",
     WinError.ERROR_DISK_FULL: "There is not enough space on the disk.",
+    WinError.ERROR_CALL_NOT_IMPLEMENTED: "This version of the system has no such function.",
     WinError.ERROR_INSUFFICIENT_BUFFER: "The buffer is too small.",
     WinError.ERROR_INVALID_NAME: "The name is not valid.",
     WinError.ERROR_NEGATIVE_SEEK: "The file pointer cannot be moved before the beginning of the file.",
@@ -82,20 +84,30 @@ def FormatMessage(
     is, with inserts ignored. Returns the text; or, when `lpBuffer` is an array of ctypes.c_wchar, the characters stored
     in it. On failure 0: ERROR_MR_MID_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER. Source: FormatMessage (Win32).
     """
-    flags, code = dword(dwFlags), dword(dwMessageId)
     dword(dwLanguageId)
-    source = optional_text(lpSource, "lpSource")
-    if flags & FormatMessageFlag.FORMAT_MESSAGE_FROM_STRING and source is not None:
-        text = source
+    return formatted(dword(dwFlags), lpSource, dword(dwMessageId), lpBuffer, nSize, known_text)
+
+
+def formatted(
+    flags: int, source: str | None, code: int, buffer: Out, size: int, texts: Callable[[int], str | None]
+) -> str | int:
+    """What FormatMessage answers; `texts` has the plain text of a code, or None."""
+    given = optional_text(source, "lpSource")
+    if flags & FormatMessageFlag.FORMAT_MESSAGE_FROM_STRING and given is not None:
+        text = given
     elif flags & FormatMessageFlag.FORMAT_MESSAGE_FROM_SYSTEM:
-        text = _system_text(code)
+        text = _with_detail(code, texts(code))
     else:
         raise invalid("FormatMessage needs FORMAT_MESSAGE_FROM_SYSTEM, or FORMAT_MESSAGE_FROM_STRING and a text")
-    return text if lpBuffer is None else _store(text, lpBuffer, dword(nSize))
+    return text if buffer is None else _store(text, buffer, dword(size))
 
 
-def _system_text(code: int) -> str:
-    text = _TEXTS.get(WinError(code)) if code in WinError._value2member_map_ else None
+def known_text(code: int) -> str | None:
+    """The plain text of a code, as it is on every platform; None if the code is none that namedmap reports."""
+    return _TEXTS.get(WinError(code)) if code in WinError._value2member_map_ else None
+
+
+def _with_detail(code: int, text: str | None) -> str:
     if text is None:
         raise KernelError(
             NTSTATUS.STATUS_NOT_SUPPORTED, f"there is no text for error {code}", WinError.ERROR_MR_MID_NOT_FOUND

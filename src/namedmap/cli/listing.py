@@ -92,18 +92,21 @@ def _lines(found: ObjectInfo) -> list[tuple[str, str]]:
         lines.append(("problem", found.problem))
     if found.size is not None:
         lines.append(("size", f"{found.size:,} bytes"))
-    lines.append(("in use", f"{found.used:,} bytes of memory"))
+    if found.used is not None:
+        lines.append(("in use", f"{found.used:,} bytes of memory"))
     if found.created is not None:
         when = datetime.datetime.fromtimestamp(found.created).astimezone()
         lines.append(
             ("created", f"{when:%Y-%m-%d %H:%M:%S %z}, {_output.span(found.age)} ago, by process {found.creator}")
         )
-    lines.append(("owner", f"user {found.owner}, mode {found.mode}"))
+    if found.owner is not None:
+        lines.append(("owner", f"user {found.owner}, mode {found.mode}"))
     if found.protection:
         lines.append(("protection", found.protection + (", reserved" if found.reserved else "")))
     if found.file:
         lines.append(("file", found.file))
-    lines.append(("path", found.path))
+    if found.path:
+        lines.append(("path", found.path))
     lines.append(("handles", f"{found.handles}, of them {found.unseen} of processes that cannot be seen"))
     lines += [("holder", _holder(each)) for each in found.holders]
     for view in found.views or ():

@@ -21,11 +21,17 @@ _LAUNCHER = str(_PACKAGE / "compat" / "launching" / "launch.py")
 _WINDOWS_ONLY = {"startupinfo": None, "creationflags": 0}
 
 
-@functools.cache
+#: Whether what this process starts has the stand-ins.
+followed = False
+
+
 def follow() -> None:
     """Let what this process starts have the stand-ins from now on; without effect the second time."""
-    popen: Any = subprocess.Popen
-    popen.__init__ = _following(popen.__init__)
+    global followed
+    if not followed:
+        followed = True
+        popen: Any = subprocess.Popen
+        popen.__init__ = _following(popen.__init__)
 
 
 def _following(start: Callable[..., None]) -> Callable[..., None]:
@@ -35,6 +41,8 @@ def _following(start: Callable[..., None]) -> Callable[..., None]:
             options.update((name, default) for name, default in _WINDOWS_ONLY.items() if name in options)
         # By position: bufsize, executable, stdin, stdout, stderr, preexec_fn, close_fds, shell.
         if not options.get("shell") and not any(rest[7:8]):
+            if not isinstance(args, list | str | bytes | os.PathLike):
+                args = list(args)  # an iterator, too: here once for all, since nobody can read it a second time
             args = launched(args, options.get("executable") or next(iter(rest[1:2]), None))
         start(self, args, *rest, **options)
 

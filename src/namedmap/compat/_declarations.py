@@ -156,9 +156,9 @@ _KERNEL32 = _RTL | _declared(
     ("TerminateProcess", f.TerminateProcess, INT, (handle, dword)),
     ("GetProcessTimes", f.GetProcessTimes, INT, (handle, _int64_out, _int64_out, _int64_out, _int64_out)),
     ("IsDebuggerPresent", _system.nothing, INT, ()),
-    ("OutputDebugString", f.OutputDebugString, VOID, (wide,)),
+    ("OutputDebugString", f.OutputDebugString, VOID, (text,)),
+    # Bytes go to the listener as they are, in whatever encoding.
     ("OutputDebugStringA", f.OutputDebugString, VOID, (narrow_bytes,)),
-    ("OutputDebugStringW", f.OutputDebugString, VOID, (wide,)),
     ("GetLastError", f.GetLastError, DWORD, ()),
     ("SetLastError", f.SetLastError, VOID, (dword,)),
     ("FormatMessageA", _system.format_message_narrow, DWORD, _MESSAGE),

@@ -76,7 +76,15 @@ class _Install:
     """An object that a child that is not forked unpickles before anything else, and is installed by."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return install_all, (_disguise.installed, sorted(_disguise.own_packages))
+        told = (_disguise.installed, sorted(_disguise.own_packages), _disguise.main_may_be_foreign)
+        return _install_as_parent, (*told, _children.followed)
+
+
+def _install_as_parent(windows: bool, packages: list[str], main_may_be_foreign: bool, followed: bool) -> None:
+    _disguise.main_may_be_foreign = main_may_be_foreign
+    install_all(windows, packages)
+    if followed:
+        _children.follow()
 
 
 def install_all(windows: bool, packages: list[str]) -> None:

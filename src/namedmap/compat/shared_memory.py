@@ -86,9 +86,7 @@ class SharedMemory:
         arguments = (self.name, False, self.size)
         if self._mmap is None or not _starts_process():
             return type(self), arguments
-        from multiprocessing.reduction import DupFd
-
-        return _attach_passed, (type(self), arguments, DupFd(self._mmap._open_passage()))
+        return _attach_passed, (type(self), arguments, self._mmap._sendable())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"

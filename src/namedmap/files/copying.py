@@ -5,22 +5,23 @@ Which way is taken, the first that fits:
     reflink    the filesystem shares the blocks (btrfs, XFS, bcachefs; not with reflink=False)
     drain      the file does not know its size (/proc, /sys)
     checked    verify was asked for: written, read back, compared, hashed, in one pass
-    sendfile   the file is small, has to grow from its beginning (resume), is not on a disk, or there is one processor
+    sendfile   the file is small, has to grow from its beginning (resume), is not on a disk, or there is one processor;
+               "plain" on Windows, which has no such call
     threads    everything else
 
-Holes are skipped in all of them, and stay holes. The space that a file needs is allocated before it is written, except
-for a copy that is to be resumed: a disk that is too small is found at the beginning.
+Holes are skipped in all of them, and stay holes (on Windows they are data). The space that a file needs is allocated
+before it is written, except for a copy that is to be resumed: a disk that is too small is found at the beginning.
 """
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from . import moving
+from ._system import system
 from .checksums import new_hash
 from .failures import Cancelled, ChangedError, VerifyError, bad
 from .reading import AnyPath, Meter, Progress, Source, contents, pieces, system_calls
@@ -53,7 +54,7 @@ class Copied:
     written: int
     #: The holes in the source, and in the copy.
     holes: int
-    #: The way: "reflink", "drain", "checked", "sendfile" or "threads".
+    #: The way: "reflink", "drain", "checked", "sendfile", "plain" or "threads".
     method: str
     #: The hash that `verify` asked for, as hexadecimal digits.
     digest: str | None
@@ -83,7 +84,8 @@ def copy(
 
     atomic    other programs see the old file or the complete new one, also after a power failure
     preserve  owner (if allowed), permissions, times and extended attributes, as `cp -p`; otherwise a new file has the
-              source's permissions less the umask, an old one keeps its own
+              source's permissions less the umask, an old one keeps its own. On Windows it is the times, and whether the
+              file is read-only, hidden, of the system, to be archived
     verify    the name of a hash ("sha256"): what was written is read back, compared, and hashed on the way
     resume    a copy that fails, is cancelled or killed leaves a part beside `dst`, which the next one with `resume`
               goes on with if the source has kept its size and time, and the part's end is the same
@@ -147,28 +149,27 @@ class _Work:
         source, target = self.source, self.target
         if not source.size:
             return "drain", moving.drain(source, target.fd, self.report, self.hashed)
-        if reflink and source.sparse and not target.done and moving.share(source, target.fd):
+        if reflink and source.sparse and not target.done and system.share(source.fd, target.fd):
             return "reflink", self._check(source.size) if self.hashed else 0
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(source.fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        system.expect_sequential(source.fd)
         if not isinstance(target, Part) and not source.has_holes:
-            moving.allocate(target.fd, source.size)
+            system.allocate(target.fd, source.size)
         if self.hashed:
             return "checked", self._check(target.done)
         threads = self._threads()
         if threads > 1:
             moved = moving.spread(source, target.fd, self._ranges(), self.report, self.window, threads)
             return "threads", moved
-        return "sendfile", moving.send(source, target.fd, self._ranges(), self.report, self.window)
+        return system.SEND, moving.send(source, target.fd, self._ranges(), self.report, self.window)
 
     def _threads(self) -> int:
         if isinstance(self.target, Part):
             return 1
         if self.threads is not None:
             return min(self.threads, -(-self.source.size // (self.window or moving.SPREAD)))
-        processors = len(os.sched_getaffinity(0))
+        processors = system.processors()
         # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
-        on_disk = os.major(os.fstat(self.target.fd).st_dev) != 0
+        on_disk = system.is_on_disk(self.target.fd)
         # One more than processors: while one waits for the target, the others read.
         return min(processors + 1, _MOST_THREADS) if processors > 1 and on_disk and self.source.size >= _LARGE else 1
 
@@ -201,7 +202,7 @@ def _finished(source: Source, target: Target, *, preserve: bool, durable: bool) 
             yield
             _complete(source, target)
             if preserve:
-                _preserve(source, target.fd)
+                system.preserve(source.fd, source.info, target.fd)
             else:
                 target.dress()
             target.finish(durable=durable)
@@ -225,19 +226,3 @@ def _complete(source: Source, target: Target) -> None:
         raise source.shorter(now.st_size)
     if target.done and (now.st_size, now.st_mtime_ns) != (source.size, source.info.st_mtime_ns):
         raise ChangedError(f"{source.path!r} was changed while its copy was gone on with: copy it anew")
-
-
-def _preserve(source: Source, fd: int) -> None:
-    """Owner, extended attributes, permissions and times, as far as this user may."""
-    info = source.info
-    mode = stat.S_IMODE(info.st_mode)
-    try:
-        os.fchown(fd, info.st_uid, info.st_gid)
-    except PermissionError:
-        mode &= 0o1777  # set-user-id would be another user's now
-    with contextlib.suppress(OSError):  # a filesystem without attributes
-        for name in os.listxattr(source.fd):
-            with contextlib.suppress(OSError):  # an attribute that only the system may set
-                os.setxattr(fd, name, os.getxattr(source.fd, name))
-    os.fchmod(fd, mode)
-    os.utime(fd, ns=(info.st_atime_ns, info.st_mtime_ns))

@@ -1,7 +1,7 @@
 """How the bytes of a copy get from one descriptor to the other.
 
-    share    the filesystem lets both files have the same blocks
     send     the kernel copies, in this thread: for what is small, and what must grow from its beginning to its end
+             (on Windows by plain reads and writes)
     spread   threads read and write pieces that stay in the processor's cache: for what is large
     check    read, write, read back, compare, hash
     drain    read to the end: for files that do not know their size, as in /proc and /sys
@@ -14,24 +14,15 @@ each write, so that one thread writes while the others read, and the bytes do no
 """
 
 import contextlib
-import ctypes
-import errno
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from namedmap._writing import write_all
-
-from ._libc import fallocate
+from ._system import system
 from .failures import VerifyError
 from .reading import PIECE, Piece, Source
 
-#: _IOW(0x94, 9, int). Source: ioctl_ficlone(2).
-_FICLONE = 0x40049409
-#: FALLOC_FL_KEEP_SIZE.
-_KEEP_SIZE = 1
 #: The bytes that the kernel copies in one call: soon enough for somebody who cancels.
 _SENT = 8 << 20
 #: The bytes that a thread moves at a time.
@@ -47,36 +38,13 @@ class Hash(Protocol):
     def update(self, data: Any, /) -> None: ...
 
 
-def share(source: Source, target: int) -> bool:
-    """Whether the target now has the source's blocks, as a copy that costs nothing until one of them is changed."""
-    try:
-        fcntl.ioctl(target, _FICLONE, source.fd)
-    except OSError:  # each filesystem says in its own way that it cannot
-        return False
-    return True
-
-
-def allocate(target: int, size: int) -> None:
-    """Give a file so much space, and leave its size as it is; without effect on a filesystem that cannot.
-
-    Raises OSError if there is no room. Unlike posix_fallocate(3) it never writes zeros instead. Source: fallocate(2).
-    """
-    while fallocate is not None and fallocate(target, _KEEP_SIZE, 0, size):
-        code = ctypes.get_errno()
-        if code in (errno.EOPNOTSUPP, errno.ENOSYS):
-            return
-        if code != errno.EINTR:
-            raise OSError(code, os.strerror(code))
-
-
 def send(source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None) -> int:
-    """Have the kernel copy the ranges, from the first to the last; returns how many bytes. Source: sendfile(2)."""
+    """Have the kernel copy the ranges, from the first to the last; returns how many bytes."""
     moved = 0
     for offset, length in cut(ranges, piece or _SENT):
-        os.lseek(target, offset, os.SEEK_SET)
         done = 0
         while done < length:
-            count = os.sendfile(target, source.fd, offset + done, length - done)
+            count = system.send(source.fd, target, offset + done, length - done)
             if not count:
                 raise source.shorter(offset + done)
             done += count
@@ -109,7 +77,7 @@ def spread(
                 if not length:
                     return
                 source.fill(view[:length], offset)
-                write_all(target, view[:length], offset)
+                system.write_all(target, view[:length], offset)
                 end = offset + length
         except BaseException as error:  # Ctrl-C, too, has to stop the others
             failures.append(error)
@@ -147,7 +115,7 @@ def check(source: Source, target: int, plan: Iterator[Piece], report: Report, ha
     for offset, wanted, is_data in plan:
         if is_data:
             if offset + len(wanted) > done:
-                write_all(target, wanted, offset)
+                system.write_all(target, wanted, offset)
                 moved += len(wanted)
             _expect(source, target, wanted, offset, back)
         hashed.update(wanted)
@@ -169,7 +137,7 @@ def drain(source: Source, target: int, report: Report, hashed: Hash | None) -> i
     """Copy until the source has no more; with a hash, read back and compare as well. Returns how many bytes."""
     back, moved = bytearray(0 if hashed is None else PIECE), 0
     while data := os.read(source.fd, SPREAD):
-        write_all(target, memoryview(data), moved)
+        system.write_all(target, data, moved)
         if hashed is not None:
             _expect(source, target, memoryview(data), moved, back)
             hashed.update(data)
@@ -188,7 +156,7 @@ def cut(ranges: Ranges, size: int) -> Ranges:
 def _read(fd: int, view: memoryview, offset: int) -> int:
     done = 0
     while done < len(view):
-        count = os.preadv(fd, [view[done:]], offset + done)
+        count = system.read_into(fd, view[done:], offset + done)
         if not count:
             break
         done += count

@@ -5,8 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from namedmap._writing import write_all
-
+from ._system import system
 from .failures import ChangedError, bad
 from .reading import AnyPath, Source, system_calls
 
@@ -64,12 +63,12 @@ def patch(path: AnyPath, offset: int, data: bytes, *, expect: bytes | None = Non
 
 def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
     try:
-        write_all(fd, memoryview(new), start)
+        system.write_all(fd, new, start)
         os.fsync(fd)
     except OSError:
         # The bytes that were written had room, and so have those that were there before.
         with contextlib.suppress(OSError):
-            write_all(fd, memoryview(before), start)
+            system.write_all(fd, before, start)
         raise
 
 

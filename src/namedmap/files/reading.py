@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from namedmap import errors
-from namedmap._writing import write_all
 from namedmap.winerror import WinError
 
+from ._system import system
 from .failures import ChangedError, bad, failure
 
 AnyPath = str | os.PathLike[str]
@@ -55,7 +55,7 @@ class Source:
         with system_calls(f"cannot open {self.path!r}"):
             # Opening a device can do things, and opening a FIFO waits: look first, and again at what was opened.
             refuse_special(os.stat(self.path), self.path)
-            self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+            self.fd = os.open(self.path, flags | system.OPEN)
         self.info = os.fstat(self.fd)
         self.size = self.info.st_size
         try:
@@ -75,18 +75,18 @@ class Source:
 
     def _is_made_up(self) -> bool:
         """Whether it has other bytes than its size says, though it takes no space."""
-        if self.info.st_blocks or self.size > _MADE_UP:
+        if system.allocated(self.info) or self.size > _MADE_UP:
             return False
         with system_calls(f"cannot read {self.path!r}"):
-            return len(os.pread(self.fd, self.size + 1, 0)) != self.size
+            return system.read_into(self.fd, memoryview(bytearray(self.size + 1)), 0) != self.size
 
     def _keep(self) -> int:
         """Put the content into memory that stands for the file; returns its size."""
-        kept, size = os.memfd_create("namedmap-files", os.MFD_CLOEXEC), 0
+        kept, size = system.scratch(), 0
         try:
             with system_calls(f"cannot read {self.path!r}"):
                 while data := os.read(self.fd, _MADE_UP):
-                    write_all(kept, data, size)
+                    system.write_all(kept, data, size)
                     size += len(data)
                     if size > _KEPT:
                         raise bad(f"{self.path!r} does not say how long it is, and goes on beyond {_KEPT:,} bytes")
@@ -100,7 +100,7 @@ class Source:
         done = 0
         while done < len(buffer):
             try:
-                count = os.preadv(self.fd, [buffer[done:]], offset + done)
+                count = system.read_into(self.fd, buffer[done:], offset + done)
             except OSError as error:
                 raise failure(error, f"cannot read {self.path!r} at {offset + done:,}") from None
             if not count:
@@ -127,27 +127,16 @@ class Source:
         return offset, min(self.size, offset + size)
 
     def data(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """[begin, end) of each range in [start, stop) that is no hole. Source: lseek(2), SEEK_DATA."""
-        if not self.sparse:
-            yield from [(start, stop)] if start < stop else []
-            return
-        while start < stop:
-            try:
-                begin = os.lseek(self.fd, start, os.SEEK_DATA)
-                end = os.lseek(self.fd, begin, os.SEEK_HOLE)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole from here on
-                    return
-                begin, end = start, stop  # a filesystem that knows no holes
-            if begin >= stop:
-                return
-            yield begin, min(end, stop)
-            start = end
+        """[begin, end) of each range in [start, stop) that is no hole."""
+        if self.sparse:
+            yield from system.data(self.fd, start, stop)
+        elif start < stop:
+            yield start, stop
 
     @property
     def has_holes(self) -> bool:
         """Whether it takes less space than it has bytes (or is compressed)."""
-        return self.sparse and self.info.st_blocks * 512 < self.size
+        return self.sparse and system.allocated(self.info) < self.size
 
 
 def refuse_special(info: os.stat_result, path: str) -> None:

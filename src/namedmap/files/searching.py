@@ -14,7 +14,6 @@ Holes are zeros. If the pattern is nowhere in zeros, what can match is within `r
 
 import ctypes
 import itertools
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 from . import expressions
 from ._libc import memmem
+from ._system import system
 from .failures import bad
 from .reading import AnyPath, Source, ahead
 
@@ -240,7 +240,7 @@ class _Scan:
 
     def _windows(self, source: Source, start: int, stop: int) -> Iterator[_Loaded]:
         """The windows that can have a match."""
-        workers = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+        workers = min(system.processors(), _MOST_THREADS)
         memories: list[bytearray] = []
         if self.sought:
             sample = bytearray(min(_SAMPLE, stop - start))

@@ -6,12 +6,11 @@
 
 A file that can be left over has a name that says so: ".<target>.<which target>.<which source>.namedmap-part" for copies
 that can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that was killed, on filesystems that have no
-files without a name. A process that works on one holds a lock (flock(2)) on it, which the kernel drops when it dies.
+files without a name. The process that works on one holds a lock on it, which the kernel drops when that process ends.
 """
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -22,11 +21,11 @@ from pathlib import Path
 from namedmap import errors
 from namedmap.winerror import WinError
 
+from ._system import system
 from .failures import bad
 from .reading import AnyPath, Source, refuse_special, system_calls
 
 _COPY, _PART = ".namedmap-copy", ".namedmap-part"
-_LIST = "system.posix_acl_access"
 #: Bytes of the target's name in that of an unfinished file: a name has at most 255.
 _HEAD = 100
 #: The bytes of an earlier part that are compared with the source before it is gone on with.
@@ -42,7 +41,7 @@ class Target:
     def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
         """`read`: what was written has to be read back; `preserve`: it is to have the source's metadata."""
         given = os.fspath(path)
-        if given.endswith(os.sep):
+        if given.endswith((os.sep, os.altsep or os.sep)):
             raise bad(f"{given!r} names a directory: give the path of a file")
         self.source, self.read, self.preserve, self.done, self.fd = source, read, preserve, 0, -1
         self.asked = f"cannot copy {source.path!r} to {given!r}"
@@ -61,7 +60,7 @@ class Target:
         if (info.st_dev, info.st_ino) == (self.source.info.st_dev, self.source.info.st_ino):
             raise bad(f"{self.source.path!r} and {self.path!r} are the same file: it cannot be copied onto itself")
         # A rename would replace it all the same: that the directory may be written to is not what its owner meant.
-        if not os.access(self.path, os.W_OK, effective_ids=True):
+        if not system.may_write(self.path):
             raise PermissionError(errno.EACCES, "the target is read-only: Permission denied")
         return info
 
@@ -90,32 +89,19 @@ class Target:
 
     def dress(self) -> None:
         """A target that replaces a file gets its permissions, and its owner and group as far as that is allowed."""
-        if self.old is None:
-            return
-        mode = stat.S_IMODE(self.old.st_mode) & 0o777
-        try:
-            os.fchown(self.fd, -1, self.old.st_gid)
-        except OSError:
-            mode &= 0o707  # what its group might do is not for another one
-        with contextlib.suppress(OSError):
-            os.fchown(self.fd, self.old.st_uid, -1)
-        self._dress_list()
-        os.fchmod(self.fd, mode)
+        if self.old is not None:
+            system.take_after(self.fd, self.path, self.old)
 
-    def _dress_list(self) -> None:
-        """The access control list, and no other: with one, the group's bits are a mask for all it names. acl(5)."""
-        try:
-            rights = os.getxattr(self.path, _LIST)
-        except OSError:
-            with contextlib.suppress(OSError):  # the directory may have given a list; or no file here can have one
-                os.removexattr(self.fd, _LIST)
-        else:
-            os.setxattr(self.fd, _LIST, rights)
+    def _let_go(self) -> None:
+        """Close it where a file that is open can be neither renamed nor removed."""
+        if system.OPEN_FILES_KEEP_NAMES:
+            self.close()
 
     def _replace(self) -> None:
         """Give the file its name, which another one may have had."""
+        self._let_go()
         try:
-            os.replace(self.temporary, self.path)
+            system.replace(self.temporary, self.path)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
@@ -123,17 +109,6 @@ class Target:
                 f"{self.asked}: the target is a mount point, which cannot be replaced; copy without atomic, resume"
             )
             raise errors.of(WinError.ERROR_ACCESS_DENIED, message) from None
-
-    def _settle(self) -> None:
-        """The disk has the name as well."""
-        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a filesystem that keeps its directories elsewhere
-                raise
-        finally:
-            os.close(fd)
 
 
 class InPlace(Target):
@@ -144,8 +119,7 @@ class InPlace(Target):
     def open(self) -> None:
         """Open it for writing, and empty it."""
         self._made: list[int] = []
-        access = os.O_RDWR if self.read else os.O_WRONLY
-        flags = access | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        flags = (os.O_RDWR if self.read else os.O_WRONLY) | system.OPEN
         try:
             # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
             self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
@@ -153,7 +127,7 @@ class InPlace(Target):
             # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
             self.fd = os.open(self.path, flags)
             info = os.fstat(self.fd)
-            if self.preserve and os.geteuid() not in (0, info.st_uid):
+            if self.preserve and not system.may_date(info):
                 message = f"{self.asked}: only its owner may give it other times and permissions; copy without preserve"
                 raise errors.of(WinError.ERROR_ACCESS_DENIED, message) from None
             if self.old is None or (info.st_dev, info.st_ino) != (self.old.st_dev, self.old.st_ino):
@@ -180,7 +154,8 @@ class InPlace(Target):
                 os.ftruncate(self.fd, 0)
             with contextlib.suppress(OSError):
                 if os.path.samestat(self._opened, os.lstat(self.path)):
-                    os.unlink(self.path)
+                    self._let_go()
+                    system.unlink(self.path)
 
 
 class Aside(Target):
@@ -192,37 +167,31 @@ class Aside(Target):
     def open(self) -> None:
         """Make the file."""
         self.temporary = os.path.join(self.directory, f".{_head(self.name)}.{secrets.token_hex(6)}{_COPY}")
-        flags = os.O_RDWR | os.O_CLOEXEC
-        try:
-            self.fd = os.open(self.directory, flags | os.O_TMPFILE, self._mode)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                raise
+        nameless = system.open_nameless(self.directory, self._mode)
+        if nameless is not None:
+            self.fd, self._give_name = nameless
+        else:
             self.named = True
-            self.fd = os.open(self.temporary, flags | os.O_CREAT | os.O_EXCL, self._mode)
-        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | system.OPEN, self._mode)
+        system.lock(self.fd)
 
     def finish(self, *, durable: bool) -> None:
         """Replace the target: an opener gets the old file or the complete new one."""
         super().finish(durable=durable)
         if not self.named:
-            # linkat(2) follows the link in /proc only if asked, which Python does when it is given a directory.
             self.named = True
-            here = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.link(f"/proc/self/fd/{self.fd}", self.temporary, src_dir_fd=here, follow_symlinks=True)
-            finally:
-                os.close(here)
+            self._give_name(self.temporary)
         self._replace()
         self.named = False
         if durable:
-            self._settle()
+            system.settle(self.directory)
 
     def abandon(self, *, useless: bool = True) -> None:
         """Nothing is left."""
         if self.named:
             with contextlib.suppress(OSError):
-                os.unlink(self.temporary)
+                self._let_go()
+                system.unlink(self.temporary)
 
 
 class Part(Target):
@@ -248,13 +217,13 @@ class Part(Target):
         self._believe()
 
     def _open_locked(self) -> None:
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | system.OPEN | system.NO_LINK
         try:
             fd = os.open(self.temporary, flags)
         except FileNotFoundError:
             fd = os.open(self.temporary, flags | os.O_CREAT, self._mode | 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(fd)
             # The process that had the lock may have finished meanwhile: then this file is the target now.
             if os.path.samestat(os.fstat(fd), os.lstat(self.temporary)):
                 self.fd, fd = fd, -1
@@ -270,14 +239,14 @@ class Part(Target):
     def _believe(self) -> None:
         info = os.fstat(self.fd)
         # A second name could be one that another user gave to any file of ours.
-        if info.st_uid != os.geteuid() or not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+        if not system.is_own(info) or not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
             raise errors.of(WinError.ERROR_ACCESS_DENIED, f"{self.temporary!r} is no part of a copy by us: remove it")
         self.done = info.st_size
         size = min(_TAIL, self.done)
         theirs, ours = bytearray(size), bytearray(size)
         if self.done <= self.source.size:
             self.source.fill(memoryview(theirs), self.done - size)
-            if os.preadv(self.fd, [ours], self.done - size) == size and ours == theirs:
+            if system.read_into(self.fd, memoryview(ours), self.done - size) == size and ours == theirs:
                 return
         os.ftruncate(self.fd, 0)
         self.done = 0
@@ -286,20 +255,21 @@ class Part(Target):
         """As above; a new file was made so that it could be opened again, whatever its permissions are to be."""
         super().dress()
         if self.old is None:
-            os.fchmod(self.fd, stat.S_IMODE(os.fstat(self.fd).st_mode) & self._mode)
+            system.set_mode(self.fd, stat.S_IMODE(os.fstat(self.fd).st_mode) & self._mode)
 
     def finish(self, *, durable: bool) -> None:
         """Replace the target."""
         super().finish(durable=durable)
         self._replace()
         if durable:
-            self._settle()
+            system.settle(self.directory)
 
     def abandon(self, *, useless: bool = False) -> None:
         """Leave the part to the next copy, if it can do anything with it."""
         if useless:
             with contextlib.suppress(OSError):
-                os.unlink(self.temporary)
+                self._let_go()
+                system.unlink(self.temporary)
 
 
 def leftovers(directory: AnyPath) -> list[Path]:
@@ -322,18 +292,22 @@ def _dead(directory: str) -> Iterator[str]:
 
 def _remove_dead(path: str) -> None:
     fd = _lock(path)
-    if fd is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+    if fd is None:
+        return
+    if system.OPEN_FILES_KEEP_NAMES:
+        os.close(fd)
+    with contextlib.suppress(OSError):
+        system.unlink(path)
+    if not system.OPEN_FILES_KEEP_NAMES:
         os.close(fd)
 
 
 def _lock(path: str) -> int | None:
     """A descriptor of an unfinished file that nobody works on, locked; None if somebody does."""
     with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = os.open(path, os.O_RDONLY | system.OPEN | system.NO_LINK)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(fd)
         except OSError:
             os.close(fd)
         else:

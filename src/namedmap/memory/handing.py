@@ -1,41 +1,11 @@
 """A handle to a section that other processes may be given without a name."""
 
-import sys
-
 from namedmap import errors
-from namedmap._contract import Offer, Passage, SectionHandle
-from namedmap._platform import sections
-
-
-class Offered:
-    """A descriptor of the process that has pickled this, which a process that unpickles it finds by itself.
-
-    multiprocessing's own way (DupFd) needs a thread in the sender, and a key that only its own children know.
-    """
-
-    def __init__(self, offer: Offer) -> None:
-        self._offer = offer
-
-    def detach(self) -> int:
-        """The descriptor; the caller closes it. Raises NotFoundError if the sender has closed it or ended."""
-        with errors.translated():
-            return sections.accept(self._offer)
-
-
-def sendable(descriptor: int) -> object:
-    """An object to pickle for a descriptor. Its `detach` gives the receiver one."""
-    context = sys.modules.get("multiprocessing.context")
-    if context is not None and context.get_spawning_popen() is not None:
-        from multiprocessing.reduction import DupFd  # the child inherits it
-
-        duplicate: object = DupFd(descriptor)
-        return duplicate
-    with errors.translated():
-        return Offered(sections.offer(descriptor))
+from namedmap._contract import Passage, SectionHandle
 
 
 class Passable:
-    """Has a handle, and the descriptor by which others get the section: it stays open as long as the handle."""
+    """Has a handle, and the passage by which others get the section: it stays open as long as the handle."""
 
     _section: SectionHandle | None = None
     _passage: Passage | None = None
@@ -46,13 +16,16 @@ class Passable:
             raise ValueError(f"this {type(self).__name__} is closed")
         return self._section
 
-    def _open_passage(self) -> int:
-        """A descriptor that keeps the section alive, to be sent."""
+    def _sendable(self) -> object:
+        """What to pickle for a process that is to have the section: `_platform.sections.receive` makes a handle of it.
+
+        It is good as long as this is open. Raises ValueError once it is closed.
+        """
         section = self.opened_section()
-        if self._passage is None or not self._passage.intact():
-            with errors.translated():
+        with errors.translated():
+            if self._passage is None or not self._passage.intact():
                 self._passage = section.hand_over()
-        return self._passage.fileno()
+            return self._passage.sendable()
 
     def _let_go(self) -> None:
         """Close both; without effect the second time."""

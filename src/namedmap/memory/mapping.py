@@ -24,7 +24,7 @@ from namedmap._contract import FileHandle, Permissions, SectionHandle
 from namedmap._failure import Failure
 from namedmap._finalizer import finalizer
 from namedmap._platform import files, sections
-from namedmap.memory.handing import Passable, sendable
+from namedmap.memory.handing import Passable
 from namedmap.memory.view import View
 from namedmap.permissions import permissions
 
@@ -176,11 +176,11 @@ class FileMapping(Passable):
             self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """By name; without one by a descriptor, which the receiver gets if this mapping is still open then."""
+        """By name; without one by its passage, on which the receiver gets it if this mapping is still open then."""
         self.opened_section()
         if self._name is not None:
-            return _open_again, (self._name, self.access)
-        return _receive, (sendable(self._open_passage()), self.access, self._path)
+            return _open_again, (self._name, self.access, self._constant_size)
+        return _receive, (self._sendable(), self.access, self._path)
 
 
 def create(
@@ -208,11 +208,18 @@ def create(
     return found
 
 
-def open(name: str, access: str = "write", *, inheritable: bool = False) -> FileMapping:
-    """Open shared memory, or the mapping of a file, by its name. Raises NotFoundError."""
+def open(name: str, access: str = "write", *, size: int | None = None, inheritable: bool = False) -> FileMapping:
+    """Open shared memory, or the mapping of a file, by its name. Raises NotFoundError.
+
+    `size`, in bytes, is for who knows it. Windows rounds the size of memory to pages of 4 KiB, and tells openers that
+    one; with `size` the mapping has the size that its creator asked for there too. Raises BadValueError if that cannot
+    be: on Linux if it is not exactly the mapping's, on Windows if it does not round to the mapping's.
+    """
     wanted = words.parse(access)
+    if size is not None:
+        size = operator.index(size)
     with errors.translated():
-        section = sections.open(name, wanted, inheritable=inheritable)
+        section = sections.open(name, wanted, size=size, inheritable=inheritable)
     return FileMapping(section, name, wanted, created=False)
 
 
@@ -326,13 +333,15 @@ def _prepare(file: FileHandle, path: str, size: int, wanted: words.Access, spars
             file.grow_sparsely(size)
 
 
-def _open_again(name: str, access: str) -> FileMapping:
-    return open(name, access)
+def _open_again(name: str, access: str, size: int | None = None) -> FileMapping:
+    try:
+        return open(name, access, size=size)
+    except errors.BadValueError:  # another object has the name by now: a pickle is the name
+        return open(name, access)
 
 
-def _receive(passage: object, access: str, path: str | None) -> FileMapping:
-    fd: int = operator.methodcaller("detach")(passage)
+def _receive(sent: object, access: str, path: str | None) -> FileMapping:
     wanted = words.parse(access)
     with errors.translated():
-        section = sections.take_over(fd, wanted)
+        section = sections.receive(sent, wanted)
     return FileMapping(section, None, wanted, created=False, path=path)

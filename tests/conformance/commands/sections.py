@@ -103,31 +103,19 @@ def vfree(slots: Slots, address: Address, length: int, kind: int) -> str:
 
 @command("peek address number", query=True)
 def peek(slots: Slots, address: Address, count: int) -> str:
-    content = memory.read(address.value, count)
-    if len(content) < count:
-        return _fault(address.value, len(content), store=False)
-    return f"OK {language.show_data(content)}"
+    try:
+        return f"OK {language.show_data(memory.read(address.value, count))}"
+    except memory.Fault as fault:
+        return f"FAULT {fault.kind} read at=+{fault.index:#x}"
 
 
 @command("poke address data")
 def poke(slots: Slots, address: Address, content: bytes) -> str:
-    stored = memory.write(address.value, content)
-    if stored < len(content):
-        return _fault(address.value, stored, store=True)
-    return f"OK n={stored}"
-
-
-def _fault(address: int, index: int, *, store: bool) -> str:
-    place = language.size(address + index)
-    info = win32.MEMORY_BASIC_INFORMATION()
-    known = win32.VirtualQuery(place, info, ctypes.sizeof(info))
-    kind = "AV"
-    if known and info.Protect & win32.PAGE_GUARD:
-        kind = "GUARD"
-    elif known and info.State == win32.MEM_COMMIT and memory.allows(place, store=store):
-        # The page is there and its protection allows the access, so the file behind it ends before it.
-        kind = "INPAGE"
-    return f"FAULT {kind} {'write' if store else 'read'} at=+{index:#x}"
+    try:
+        memory.write(address.value, content)
+    except memory.Fault as fault:
+        return f"FAULT {fault.kind} write at=+{fault.index:#x}"
+    return f"OK n={len(content)}"
 
 
 @command("sameview address address", query=True)

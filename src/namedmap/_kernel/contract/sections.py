@@ -1,13 +1,13 @@
 """Sections for the Python classes. See `namedmap._contract.Sections`."""
 
 import fcntl
+import operator
 import os
 
 from namedmap._contract import Permissions
-from namedmap._convention.status import from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, protection, reopening
-from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.memory import section, views
 from namedmap._kernel.memory.section import MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
 from namedmap._kernel.names import names, security
@@ -55,9 +55,9 @@ class SectionHandle(Handle[Section]):
             except OSError as error:
                 raise from_oserror(error, f"{held} cannot be opened again through /proc/self/fd") from None
 
-    def hand_over(self) -> Descriptor:
+    def hand_over(self) -> handover.Passage:
         with self.reference() as reference:
-            return Descriptor(handover.reopen(reference.object, locks_at=locks.HANDOVER))
+            return handover.Passage(handover.reopen(reference.object, locks_at=locks.HANDOVER))
 
 
 def create(
@@ -99,18 +99,31 @@ def _create(
     return handle, not existed
 
 
-def open(name: str, access: Access, *, inheritable: bool = False) -> SectionHandle:
+def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> SectionHandle:
     granted = section.access_of(access.handle)
     held = section.open_existing(names.of_existing(name), writing=bool(granted & section.CHANGES))
     handle = SectionHandle(held, granted)
     table.enter(handle, inherit=inheritable)
+    if size is not None:
+        _demand_size(handle, name, size)
     return handle
 
 
-offer, accept = handover.offer, handover.accept
+def _demand_size(handle: SectionHandle, name: str, size: int) -> None:
+    try:
+        present = handle.size()
+        if present != size:
+            text = (
+                f"file mapping {name!r} has {present:,} bytes, not {size:,}: open it without a size to have it as it is"
+            )
+            raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, text)
+    except BaseException:
+        handle.close()
+        raise
 
 
-def take_over(descriptor: int, access: Access) -> SectionHandle:
+def receive(sent: object, access: Access) -> SectionHandle:
+    descriptor: int = handover.accept(sent) if isinstance(sent, tuple) else operator.methodcaller("detach")(sent)
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     held = handover.receive_section(descriptor, writable=writable)
     handle = SectionHandle(held, section.access_of(access.handle))
@@ -118,4 +131,4 @@ def take_over(descriptor: int, access: Access) -> SectionHandle:
     return handle
 
 
-__all__ = ["accept", "create", "offer", "open", "take_over"]
+__all__ = ["create", "open", "receive"]

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._facts import Facts
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
 from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace, succession
@@ -217,15 +218,40 @@ def state(found: Found) -> dict[str, int | bool]:
     return {"set": count > 0 or permits > 0, "manual": bool(found.words[FLAGS] & 1)}
 
 
+def facts(found: Found) -> Facts:
+    """What a file tells of its object."""
+    page = found.page
+    return Facts(
+        name=found.name,
+        kind=page.kind.noun if page else "unknown",
+        status=found.status,
+        problem=found.problem or None,
+        size=(page.requested or page.size) if page and page.kind is Kind.SECTION else None,
+        used=found.info.st_blocks * 512,
+        owner=found.info.st_uid,
+        mode=f"{found.info.st_mode & 0o777:04o}",
+        creator=page.creator_pid if page else None,
+        created=page.created / 1e9 if page else None,
+        handles=found.handles,
+        waiters=found.waiters if counts_waiters(found) else None,
+        state=state(found),
+        protection=page.protection or None if page else None,
+        reserved=page is not None and bool(page.flags & FLAG_RESERVE),
+        file=page.backing_path or None if page else None,
+        path=found.path,
+    )
+
+
+def user() -> int:
+    """The owner that this process's own objects have."""
+    return os.geteuid()
+
+
 def counts_waiters(found: Found) -> bool:
     """Whether those who wait for it are counted: only where each takes something from the others."""
     if found.page is None or not found.words:
         return False
     return found.page.kind is Kind.SEMAPHORE or (found.page.kind is Kind.EVENT and not found.words[FLAGS] & 1)
-
-
-def is_reserved(page: Control) -> bool:
-    return bool(page.flags & FLAG_RESERVE)
 
 
 def is_alive(found: Found) -> bool:

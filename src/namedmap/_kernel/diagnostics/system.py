@@ -60,6 +60,12 @@ def mount_of(path: str) -> Mount | None:
     return found
 
 
+def memory_filesystem(fd: int) -> str | None:
+    """The kind of the filesystem of a file if it lives in memory, and has no other place."""
+    mount = mount_of(os.path.realpath(f"/proc/self/fd/{fd}"))
+    return mount.kind if mount is not None and mount.kind in ("tmpfs", "ramfs", "devtmpfs") else None
+
+
 # -- where objects live ------------------------------------------------------------------------------------------------
 
 
@@ -289,4 +295,4 @@ def _processes() -> Iterator[Finding]:
         yield NOTE, "/proc hides the processes of other users (hidepid)", "ask as root who holds a global object"
 
 
-__all__ = ["NOTE", "OK", "PROBLEM", "WARNING", "findings", "mount_of"]
+__all__ = ["NOTE", "OK", "PROBLEM", "WARNING", "findings", "memory_filesystem", "mount_of"]

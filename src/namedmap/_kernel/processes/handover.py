@@ -8,14 +8,15 @@ it is: file object and file pointer are shared, as on Windows.
 import dataclasses
 import os
 import stat
-from typing import Any
+import sys
+from typing import Any, TypeAlias
 
-from namedmap._contract import Offer
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs, reopening
+from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.names import ObjectName
@@ -29,6 +30,9 @@ from namedmap._kernel.processes.process import Process, Thread
 KINDS: dict[str, type[NamedObject]] = {cls.type_name: cls for cls in (Section, Mutant, Semaphore, Event)}
 
 Record = dict[str, Any]
+
+#: A descriptor of another process: its id and start, the number, device and inode of the file.
+Offer: TypeAlias = tuple[int, str, int, int, int]
 
 
 def reopen(held: NamedObject, *, locks_at: int, count: int = 1) -> int:
@@ -134,6 +138,33 @@ def receive_section(fd: int, *, writable: bool) -> Section:
         held.drop_handle()
         raise KernelError(NTSTATUS.STATUS_OBJECT_TYPE_MISMATCH, "the descriptor is not that of a section")
     return held
+
+
+class Passage:
+    """A descriptor that keeps a section alive in whatever process has it."""
+
+    def __init__(self, fd: int) -> None:
+        self._descriptor = Descriptor(fd)
+
+    def intact(self) -> bool:
+        return self._descriptor.intact()
+
+    def sendable(self) -> object:
+        """What to pickle: a DupFd for a new process of multiprocessing, which inherits it; for others an Offer.
+
+        A DupFd outside of the start of a process would need a thread in the sender, and a key that only its own
+        children know.
+        """
+        context = sys.modules.get("multiprocessing.context")
+        if context is not None and context.get_spawning_popen() is not None:
+            from multiprocessing.reduction import DupFd
+
+            duplicate: object = DupFd(self._descriptor.fileno())
+            return duplicate
+        return offer(self._descriptor.fileno())
+
+    def close(self) -> None:
+        self._descriptor.close()
 
 
 def offer(fd: int) -> Offer:
