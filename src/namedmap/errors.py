@@ -20,9 +20,7 @@ A closed object raises ValueError, as a closed file does. Timeouts are results, 
 platform: `translated` is the one place where what a platform raises becomes an error of Python.
 """
 
-import contextlib
 import errno
-from collections.abc import Iterator
 
 from namedmap._failure import Failure, printable, reason
 from namedmap.winerror import WinError
@@ -195,10 +193,20 @@ def translate(failure: Failure) -> Error:
     return of(failure.winerror, failure.detail, failure.errno)
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
+class _Translated:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
+        if isinstance(raised, Failure):
+            # Without its traceback: from Python 3.12 on an exception that went through a generator's frame, as that of
+            # a context manager is, is in a cycle with it, which would keep the callers' variables, and their handles.
+            raise translate(raised.with_traceback(None)) from None
+
+
+_translated = _Translated()
+
+
+def translated() -> _Translated:
     """Turns what a platform raises in a with-block into errors of this module."""
-    try:
-        yield
-    except Failure as failure:
-        raise translate(failure) from None
+    return _translated

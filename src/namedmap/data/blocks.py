@@ -202,7 +202,7 @@ def _doubted(mapping: FileMapping) -> Any:
     except (ImportError, MemoryError):
         raise
     except Exception as error:
-        raise _error(mapping, f"it says what cannot be: {error}") from None
+        raise _error(mapping, f"it says what cannot be: {error.with_traceback(None)}") from None
 
 
 def _error(mapping: FileMapping, why: str) -> BlockError:

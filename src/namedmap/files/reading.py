@@ -1,7 +1,6 @@
 """Reading regular files: opened with care, their holes known, the next piece read while the last one is worked on."""
 
 import collections
-import contextlib
 import errno
 import itertools
 import os
@@ -220,14 +219,20 @@ class Meter:
             self._progress(self.total, self.total)
 
 
-@contextlib.contextmanager
-def system_calls(asked: str) -> Iterator[None]:
+class system_calls:
     """Turns what system calls raise in a with-block into errors of this package."""
-    try:
-        yield
-    except errors.Error:
-        raise
-    except OSError as error:
-        raise failure(error, asked) from None
-    except ValueError as error:  # a NUL in a path
-        raise bad(f"{asked}: {error}") from None
+
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
+        if isinstance(raised, errors.Error):
+            return
+        # Without their traceback, as in `errors.translated`.
+        if isinstance(raised, OSError):
+            raise failure(raised.with_traceback(None), self.asked) from None
+        if isinstance(raised, ValueError):  # a NUL in a path
+            raise bad(f"{self.asked}: {raised.with_traceback(None)}") from None
