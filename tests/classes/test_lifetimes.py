@@ -146,7 +146,6 @@ class TestMemory:
 
 
 class TestSent:
-    @needs(Capability.SEND_UNNAMED)
     def test_an_unnamed_mapping_to_a_new_process(self, second: Second) -> None:
         """It goes along with the arguments of a process that is started."""
         child = second()
@@ -225,7 +224,6 @@ class TestForked:
 
 
 class TestInherited:
-    @needs(Capability.INHERIT_ALL)
     @pytest.mark.leaves_dead_files
     @pytest.mark.parametrize("inheritable", [True, False])
     def test_by_children_that_inherit(self, inheritable: bool, second: Second, keep: Keep) -> None:

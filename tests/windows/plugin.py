@@ -1,0 +1,49 @@
+"""What `tests/conftest.py` is on Linux, for tests that run in Windows Python: nothing is left behind.
+
+    python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from child import WATCHDOG
+from child.fixtures import second_user as second_user
+from child.fixtures import spawn as spawn
+from namedmap import inspection
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "leaves_dead_files: the test kills processes, which leave nothing on Windows")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh directory for temporary files, which children inherit. pytest's own stay where they are."""
+    tmp_path_factory.getbasetemp()
+    with tempfile.TemporaryDirectory(prefix="namedmap-tests-") as name, pytest.MonkeyPatch.context() as patch:
+        for variable in ("TEMP", "TMP"):
+            patch.setenv(variable, name)
+        patch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(private_place: Path) -> Iterator[None]:
+    """Every test leaves no named object and no temporary file. (What a process had goes a moment after its end.)"""
+    before = _names()
+    yield
+    deadline = time.monotonic() + WATCHDOG
+    while _names() - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    objects, files = _names() - before, [each.name for each in private_place.iterdir()]
+    assert not objects, f"left behind: objects {objects}"
+    assert not files, f"left behind: temporary files {files}"
+
+
+def _names() -> set[str]:
+    """The named objects of programs; those that Wine's own processes come and go with aside."""
+    return {each for each in inspection.names() if not each.removeprefix("Global\\").startswith("__wine")}
