@@ -348,7 +348,8 @@ def evict(what: str | os.PathLike[str]) -> None:
 
 def is_path(what: str | os.PathLike[str]) -> bool:
     """Whether it is the path of a file rather than the name of an object."""
-    return not isinstance(what, str) or "/" in what or os.path.exists(what)
+    # A backslash is in names as well; an absolute path of Windows has a drive or a server.
+    return not isinstance(what, str) or "/" in what or os.path.isabs(what) or os.path.exists(what)
 
 
 @contextlib.contextmanager
