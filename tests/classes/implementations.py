@@ -17,7 +17,7 @@ class Implementation(NamedTuple):
 
 
 def _on_windows() -> frozenset[Capability]:
-    """What Windows has, and this one: an early one, or what stands for it, may lack a function of ntdll."""
+    """What Windows has, and this one: an early one, and Wine, may lack more."""
     has = EVERYTHING - {
         Capability.FORK,
         Capability.EXACT_SIZES,
@@ -30,6 +30,8 @@ def _on_windows() -> frozenset[Capability]:
         Capability.DESCRIPTORS,
     }
     libraries: Any = vars(ctypes)["windll"]
+    if hasattr(libraries.ntdll, "wine_get_version"):
+        has -= {Capability.OWNERS}
     return has if hasattr(libraries.ntdll, "NtExtendSection") else has - {Capability.EXTENSION}
 
 

@@ -1,6 +1,6 @@
 """What `tests/conftest.py` is on Linux, for tests that run in Windows Python: nothing is left behind.
 
-    python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
+python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
 """
 
 import tempfile
@@ -34,12 +34,12 @@ def private_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def nothing_left(private_place: Path) -> Iterator[None]:
     """Every test leaves no named object and no temporary file. (What a process had goes a moment after its end.)"""
-    before = _names()
+    before, present = _names(), set(private_place.iterdir())
     yield
     deadline = time.monotonic() + WATCHDOG
     while _names() - before and time.monotonic() < deadline:
         time.sleep(0.01)
-    objects, files = _names() - before, [each.name for each in private_place.iterdir()]
+    objects, files = _names() - before, sorted(set(private_place.iterdir()) - present)
     assert not objects, f"left behind: objects {objects}"
     assert not files, f"left behind: temporary files {files}"
 
