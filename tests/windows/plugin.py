@@ -15,9 +15,28 @@ from child.fixtures import second_user as second_user
 from child.fixtures import spawn as spawn
 from namedmap import inspection
 
+#: How long a test may take, in seconds, unless it is marked with `watchdog`: longer than what it waits with itself.
+_LIMIT = 5 * WATCHDOG
+
+#: Standard error as it is before a test's output is captured.
+_complaints: list[int] = []
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    _complaints.append(os.dup(2))
+    config.addinivalue_line("markers", "watchdog(seconds): how long this test may take")
     config.addinivalue_line("markers", "leaves_dead_files: the test kills processes, which leave nothing on Windows")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Write where its threads are, and end this process, when a test hangs."""
+    mark = item.get_closest_marker("watchdog")
+    faulthandler.dump_traceback_later(mark.args[0] if mark else _LIMIT, exit=True, file=_complaints[0])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session", autouse=True)
