@@ -1,8 +1,13 @@
 """What `tests/conftest.py` is on Linux, for tests that run in Windows Python: nothing is left behind.
 
-python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
+    python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
+
+A test that hangs ends its process after a while. With a worker of pytest-xdist (`-n 1`) that is all that ends: the test
+is named, and those after it are run by the next worker.
 """
 
+import faulthandler
+import os
 import tempfile
 import time
 from collections.abc import Iterator

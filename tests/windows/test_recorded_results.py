@@ -1,4 +1,4 @@
-"""What Windows answered holds in Windows Python: on Windows all of it, under Wine apart from what Wine answers itself."""
+"""What Windows answered holds in Windows Python; under Wine, apart from what Wine is known to answer itself."""
 
 import ctypes
 import json
