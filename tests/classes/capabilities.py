@@ -18,7 +18,7 @@ class Capability(enum.Enum):
     DEVICES = "Windows has no file such as /dev/zero"
     SPARSE = "a file becomes sparse by a control code of NTFS, which other filesystems of Windows lack"
     DESCRIPTORS = "on Windows memory has no file descriptor"
-    OWNERS = "Wine 8 takes any text for the owner in a security descriptor"
+    STRICT_SDDL = "Wine 8 takes an unknown owner, and an entry without an end, for a security descriptor"
     EXTENSION = "this Windows has no NtExtendSection (Wine 8 has none)"
 
 

@@ -31,7 +31,7 @@ def _on_windows() -> frozenset[Capability]:
     }
     libraries: Any = vars(ctypes)["windll"]
     if hasattr(libraries.ntdll, "wine_get_version"):
-        has -= {Capability.OWNERS}
+        has -= {Capability.STRICT_SDDL}
     return has if hasattr(libraries.ntdll, "NtExtendSection") else has - {Capability.EXTENSION}
 
 

@@ -134,9 +134,9 @@ class TestValues:
         "sddl",
         [
             "garbage",
-            "D:(A;;GA;;;",
+            pytest.param("D:(A;;GA;;;", marks=needs(Capability.STRICT_SDDL)),
             "D:(X;;GA;;;WD)",
-            pytest.param("O:nobody", marks=needs(Capability.OWNERS)),
+            pytest.param("O:nobody", marks=needs(Capability.STRICT_SDDL)),
             "D:(A;;ZZ;;;WD)",
         ],
     )
