@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from signal import pthread_sigmask, sigwaitinfo
 from typing import NoReturn
 
 from namedmap.cli import _app
@@ -27,13 +28,13 @@ def run(words: list[str]) -> int:
     """Run a program to its end; returns its status as a shell has it: 128 + n if signal n ended it."""
     watched = _FORWARDED | {signal.SIGCHLD}
     # Blocked and fetched one by one, a signal says who sent it, and cannot come between the start and the wait.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    before = pthread_sigmask(signal.SIG_BLOCK, watched)
     # Ignored, as some parents leave it, it would take the status of the program with it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         pid = _start(words, before)
         while True:
-            info = signal.sigwaitinfo(watched)
+            info = sigwaitinfo(watched)
             if info.si_signo == signal.SIGCHLD:
                 done, status = os.waitpid(pid, os.WNOHANG)
                 if done:
@@ -42,7 +43,7 @@ def run(words: list[str]) -> int:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, info.si_signo)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(words: list[str], mask: set[int | signal.Signals]) -> int:
