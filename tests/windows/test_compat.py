@@ -4,7 +4,6 @@ import ctypes
 import importlib.util
 import mmap
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from child import WATCHDOG
-from namedmap import compat
 from namedmap.compat import builtin, windll
 from namedmap.compat import mmap as our_mmap
 from namedmap.compat.shared_memory import ShareableList, SharedMemory
@@ -54,9 +52,9 @@ class TestInstall:
             def state():
                 import multiprocessing.shared_memory as again
                 import ctypes, mmap, msvcrt, _winapi
-                return [ctypes.windll, ctypes.WinDLL, ctypes.Structure, ctypes.wintypes.DWORD, ctypes.WinError, mmap.mmap,
-                        mmap, msvcrt, _winapi, again, again.SharedMemory, os.name, sys.platform, builtins.__import__,
-                        sys.modules["mmap"], sys.modules["msvcrt"], builtins.WindowsError]
+                return [ctypes.windll, ctypes.WinDLL, ctypes.Structure, ctypes.wintypes.DWORD, ctypes.WinError,
+                        mmap.mmap, mmap, msvcrt, _winapi, again, again.SharedMemory, os.name, sys.platform,
+                        builtins.__import__, sys.modules["mmap"], sys.modules["msvcrt"], builtins.WindowsError]
             before = state()
             from namedmap import compat
             compat.install(windows=True)
@@ -99,8 +97,9 @@ class TestInstall:
             memory.write(b"shared")
             other = mmapfile.mmapfile(None, "compat-memory", 4096)
             print(other.read(6))
-            file = win32file.CreateFile({str(tmp_path / "file")!r}, win32con.GENERIC_READ | win32con.GENERIC_WRITE, 0, None,
-                                        win32con.CREATE_NEW, 0, None)
+            access = win32con.GENERIC_READ | win32con.GENERIC_WRITE
+            path = {str(tmp_path / "file")!r}
+            file = win32file.CreateFile(path, access, 0, None, win32con.CREATE_NEW, 0, None)
             print(win32file.WriteFile(file, b"bytes"), win32file.GetFileSize(file))
             """
         assert said(program(tmp_path / "program.py", text)) == [
@@ -197,7 +196,7 @@ class TestSharedMemory:
         block.close()
 
     def test_passed_to_a_process(self) -> None:
-        """A block and a list that are passed to a new process are kept open on the way, though the sender closes them."""
+        """A block and a list that go to a new process are kept open on the way, though the sender closes them."""
         context = multiprocessing.get_context("spawn")
         block, items = SharedMemory(create=True, size=1000), ShareableList([1, "a\0", b"b\0", None, 2.5])
         assert block.buf is not None
@@ -215,9 +214,3 @@ class TestSharedMemory:
         for name in (block.name, items.shm.name):
             with pytest.raises(FileNotFoundError):
                 SharedMemory(name)
-
-
-def test_install_here() -> None:
-    """It can be called in a program that goes on."""
-    compat.install()
-    assert os.name == "nt"

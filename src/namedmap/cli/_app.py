@@ -7,6 +7,7 @@ so does every command that does not draw.
 import codecs
 import contextlib
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -78,9 +79,22 @@ def _pipe() -> Iterator[None]:
     """The status of a broken pipe; click would end with 1."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_broken_pipe(error):
+            raise
         _drop_output()
         raise click.exceptions.Exit(BROKEN_PIPE) from None
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Whether the reader of the output has gone, for which the C library of Windows has EINVAL (cpython#79935)."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    if type(error) is not OSError or error.errno != errno.EINVAL or error.filename is not None:
+        return False
+    from namedmap._platform import native
+
+    return native
 
 
 class Commands(click.Group):
@@ -240,7 +254,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
         return USAGE, f"{error.format_message().rstrip('.')} (see {path} --help)"
     if isinstance(error, click.ClickException):
         return error.exit_code, error.format_message()
-    if isinstance(error, BrokenPipeError):
+    if _is_broken_pipe(error):
         _drop_output()
         return BROKEN_PIPE, ""
     return FAILED, _text(error)
