@@ -69,6 +69,14 @@ def imports(path: Path) -> Iterator[str]:
                 yield whole if _is_module(whole) else module
 
 
+def functions(wing: Path) -> dict[str, str]:
+    """The public functions that a platform offers to programs, with their arguments."""
+    # FormatMessage is the convention's own, where a platform adds no texts to it.
+    paths = [PACKAGE / "_convention" / "messages.py", *sorted(wing.glob("*.py"))]
+    found = [node for path in paths for node in tree(path).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.unparse(node.args) for node in found if node.name[0].isupper()}
+
+
 def _undocumented(path: Path, kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> list[str]:
     """Public classes or functions of a module that have no docstring."""
     found = [node for node in ast.iter_child_nodes(tree(path)) if isinstance(node, kind)]
@@ -172,6 +180,13 @@ class TestLayers:
                 if not allowed:
                     found.append(f"{label(path)} imports {name}")
         assert not found, "\n".join(found)
+
+    def test_the_functions_are_alike(self) -> None:
+        """Every platform has the same functions of Win32 and of the native calls, with the same arguments."""
+        first, *others = [functions(platform / "win32") for platform in PLATFORMS]
+        assert others
+        for other in others:
+            assert first == other
 
     def test_public_data_imports_nothing(self) -> None:
         """Constants, statuses and types stand below everything."""
