@@ -308,10 +308,16 @@ class TestText:
         assert not found, "\n".join(found)
 
     def test_the_insides_are_named_in_one_place(self) -> None:
-        """Tests reach what is private to the package through `calls.kernel`, scripts for other processes included."""
+        """Tests reach what is private to a platform through `calls.kernel` and `windows.insides`, scripts for other
+        processes included; one asks of every module whether it can be imported."""
         inside = re.compile(r"namedmap\._(?:kernel|windows)\b")
         found = [label(path) for path in TESTS if inside.search(path.read_text(encoding="utf-8"))]
-        assert found == ["tests/calls/kernel.py", "tests/test_house_rules.py"]
+        assert found == [
+            "tests/calls/kernel.py",
+            "tests/test_house_rules.py",
+            "tests/windows/insides.py",
+            "tests/windows/test_imports.py",
+        ]
 
     def test_speed_is_never_measured(self) -> None:
         """No test asks for processor time or the fine clock: that is the benchmark's. Peaks of memory are no time."""

@@ -12,7 +12,7 @@ pytest.importorskip("msvcrt", reason="for Windows Python: tests/windows/python")
 
 from namedmap import nt, win32
 from namedmap._convention.status import KernelError
-from namedmap._windows import calling, dll, guarded
+from windows.insides import calling, dll, guarded
 
 SYSTEM = win32.FORMAT_MESSAGE_FROM_SYSTEM
 EVERYBODY, NOBODY = "D:(A;;GA;;;WD)", "D:(D;;GA;;;WD)"
