@@ -176,6 +176,7 @@ def test_the_last_error_is_the_threads_own() -> None:
         (lambda: win32.OpenMutex(0x100000, bInheritHandle=True, lpName="x"), ["OpenMutex", "0x100000", "True", "'x'"]),
         (lambda: win32.CloseHandle(0x123450), ["CloseHandle", "hObject 0x123450", "not valid"]),
         (lambda: win32.CreateFile("no/such", 0, 0, None, 3, 0, None), ["CreateFile", "lpFileName 'no/such'"]),
+        (lambda: win32.DeleteFile(Path("no/such")), ["DeleteFile", "lpFileName 'no"]),
         (lambda: win32.OpenEvent(1, False, "y" * 500), ["OpenEvent", "'" + "y" * 100 + "…'"]),
     ],
 )
