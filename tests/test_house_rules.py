@@ -116,6 +116,14 @@ class TestPlatform:
         found = [label(path) for path in MODULES if asking.search(path.read_text(encoding="utf-8"))]
         assert found == ["src/namedmap/_platform.py"]
 
+    def test_what_one_system_has_is_asked_for_in_one_place(self) -> None:
+        """Above the platforms only two modules import what Python has on one system alone: `files._linux`, whose import
+        `files._system` tries, since files stand on no platform; and the stand-in for Windows' msvcrt on Linux."""
+        alone = {"_winapi", "fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "termios", "tty", "winreg"}
+        above = [path for path in MODULES if not any(path.is_relative_to(each) for each in PLATFORMS)]
+        found = [label(path) for path in above if alone & {name.split(".")[0] for name in imports(path)}]
+        assert found == ["src/namedmap/compat/builtin/msvcrt.py", "src/namedmap/files/_linux.py"]
+
     def test_only_the_public_modules_ask_it(self) -> None:
         """`win32` and `nt` get their functions from `_platform`, which alone imports the implementation."""
         for platform in PLATFORMS:

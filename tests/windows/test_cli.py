@@ -69,6 +69,50 @@ def run(*words: object, status: int = 0, given: bytes = b"") -> subprocess.Compl
     return ran
 
 
+class Told:
+    """Command lines in processes that give themselves a signal when they are told to, as a console does."""
+
+    _CODE = """
+import signal, sys, threading, namedmap
+from namedmap.cli import main
+tell, heard = namedmap.Event.open("cli-tell"), namedmap.Event.open("cli-heard")
+def listen():
+    tell.wait()
+    signal.raise_signal(signal.Signals[sys.argv[1]])
+    heard.set()
+threading.Thread(target=listen, daemon=True).start()
+main(sys.argv[2:])
+"""
+
+    def __init__(self, tell: namedmap.Event, heard: namedmap.Event) -> None:
+        self._tell, self._heard = tell, heard
+
+    @contextlib.contextmanager
+    def __call__(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", self._CODE, *words], stdin=pipe, stdout=pipe) as ran:
+            try:
+                yield ran
+            finally:
+                ran.kill()
+
+    def tell(self) -> None:
+        self._tell.set()
+
+    def heard(self) -> bool:
+        """Whether the signal has been given."""
+        return self._heard.wait(WATCHDOG)
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    with (
+        contextlib.closing(namedmap.Event.create("cli-tell")) as tell,
+        contextlib.closing(namedmap.Event.create("cli-heard")) as heard,
+    ):
+        yield Told(tell, heard)
+
+
 class TestFiles:
     def test_copy(self, call: Calls, file: Path, tmp_path: Path) -> None:
         """To a file and into a directory."""
@@ -242,6 +286,31 @@ class TestPrograms:
             child.kill()
             ran = run("lock", "cli-abandoned", "--timeout", WATCHDOG, "--", sys.executable, "-c", "")
             assert b"abandoned" in ran.stderr
+
+    @pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGBREAK", 128 + 21)])
+    def test_a_holder_that_is_told_to_end(self, told: Told, number: str, status: int) -> None:
+        """Ctrl-C and Ctrl-Break end create, which lets the object go."""
+        with told(number, "create", "cli-told", "--json") as ran:
+            assert ran.stdout is not None
+            assert json.loads(ran.stdout.readline())["name"] == "cli-told"
+            told.tell()
+            assert ran.wait(WATCHDOG) == status
+        with pytest.raises(namedmap.NotFoundError):
+            namedmap.open("cli-told")
+
+    @pytest.mark.parametrize("number", ["SIGINT", "SIGBREAK"])
+    def test_a_command_that_is_told_to_end(self, told: Told, number: str) -> None:
+        """lock leaves the answer to Ctrl-C and Ctrl-Break to its command, whose status it ends with."""
+        code = "import sys; print('up', flush=True); sys.stdin.readline(); sys.exit(5)"
+        with told(number, "lock", "cli-told", "--", sys.executable, "-c", code) as ran:
+            assert ran.stdout is not None
+            assert ran.stdout.readline() == b"up\r\n"
+            told.tell()
+            assert told.heard()
+            with contextlib.closing(namedmap.Mutex("cli-told")) as mutex:
+                assert not mutex.acquire(0)
+            ran.communicate(b"end\n", WATCHDOG)
+            assert ran.returncode == 5
 
     def test_run(self, tmp_path: Path) -> None:
         """run runs a program, with its words and its status."""
