@@ -104,7 +104,7 @@ class ObjectInfo(Data):
     reserved: bool  # a section whose pages are committed one by one
     file: str | None  # that a section is made of
     path: str | None  # of the object's own file
-    views: tuple[MappedView, ...] | None  # None: not asked for
+    views: tuple[MappedView, ...] | None  # None: not asked for, or not to be found out
 
 
 def objects(*, everyone: bool = False) -> list[ObjectInfo]:
@@ -123,7 +123,7 @@ def info(name: str) -> ObjectInfo:
     with errors.translated():
         found = looking.look_at(name)
         holders = looking.holdings([found])[found.key]
-        views = looking.mapped([found.data])[found.data] if found.data else []
+        views = looking.views(found)
         facts = looking.facts(found)
     return _info(facts, holders, views)
 
