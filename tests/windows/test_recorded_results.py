@@ -34,7 +34,7 @@ def waivers(tmp_path: Path) -> Path:
 def test_recorded_results_hold(name: str, waivers: Path) -> None:
     """The replayer finds no difference; one that is waived is just what the record says of Wine."""
     records = [json.loads(line) for line in (CONFORMANCE / name).read_text("utf-8").splitlines()]
-    command = [sys.executable, CONFORMANCE / "replay.py", CONFORMANCE / name, "--waivers", waivers]
+    command: list[str | Path] = [sys.executable, CONFORMANCE / "replay.py", CONFORMANCE / name, "--waivers", waivers]
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
     assert result.returncode == 0, result.stdout + result.stderr
     totals = TOTALS.search(result.stdout)
