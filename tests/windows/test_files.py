@@ -11,6 +11,7 @@ import pytest
 
 from child import Spawn
 from namedmap import errors, files
+from namedmap.files._system import system
 
 pytest.importorskip("msvcrt", reason="for Windows Python: tests/windows/python")
 
@@ -54,6 +55,14 @@ class TestCopy:
         assert done.digest == (hashlib.sha256(CONTENT).hexdigest() if "verify" in way else None)
         assert target.read_bytes() == CONTENT
         assert names(tmp_path) == ["a", "b"]
+
+    def test_long_names_that_are_not_ascii(self, source: Path, tmp_path: Path) -> None:
+        """What is beside the target while it is made has a part of its name, cut between two characters."""
+        target = tmp_path / ("x" + "ü" * 100)
+        seen: list[str] = []
+        files.copy(source, target, atomic=True, progress=lambda done, total: seen.extend(names(tmp_path)))
+        assert any(name.startswith(".xüü") for name in seen)
+        assert names(tmp_path) == ["a", target.name]
 
     def test_of_nothing(self, tmp_path: Path) -> None:
         """An empty file has an empty copy."""
@@ -192,6 +201,15 @@ class TestReading:
         """A descriptor has one position on Windows; threads that share it get their own bytes all the same."""
         assert files.copy(source, tmp_path / "b", threads=4, window=4096).method == "threads"
         assert (tmp_path / "b").read_bytes() == CONTENT
+
+    def test_what_stands_for_a_file_that_does_not_know_its_size(self) -> None:
+        """It is read and written as any other, and goes when it is closed. (No file of Windows is of this kind.)"""
+        fd = system.scratch()
+        system.write_all(fd, b"content", 3)
+        buffer = bytearray(20)
+        assert system.read_into(fd, memoryview(buffer), 0) == 10
+        assert buffer[:10] == b"\0\0\0content"
+        os.close(fd)
 
     @pytest.mark.parametrize(
         "call",
