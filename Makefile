@@ -1,6 +1,6 @@
 # Needs make and a Python 3.11 or newer with venv; everything else goes into .venv.
 # PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to demo, pytest, bench and soak
-# (FUZZ="--seconds N" to the second part of that).
+# (FUZZ="--seconds N" to the second part of that). SUITE=... is one of recorded, classes and programs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,11 +12,11 @@ CHECKED := $(wildcard src tests examples benchmarks)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests lint bench soak docs clean renew
+.PHONY: help demo test tests test-windows lint bench soak docs clean renew
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
-	  while read -r target text; do printf 'make %-6s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
+	  while read -r target text; do printf 'make %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/installed  ## run the examples in real processes and check them
 	@$(BIN)/python examples/demo.py $(ARGS)
@@ -25,6 +25,11 @@ test: lint tests  ## ruff, mypy --strict, then the tests
 
 tests: $(VENV)/installed-test  ## the tests, in two processes; VENV=build/venv-3.13 keeps another interpreter's packages
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# 75 says that Wine, or a Python for Windows, cannot be had here.
+test-windows: $(VENV)/installed  ## in Windows Python, under Wine: what was recorded, the classes, programs; sets that up
+	@PYTHON=$(BIN)/python tests/windows/setup
+	@ARGS="$(ARGS)" tests/windows/run $(SUITE)
 
 lint: $(VENV)/installed-test  ## ruff and mypy --strict only
 	$(BIN)/ruff check $(CHECKED)

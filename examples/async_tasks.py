@@ -3,8 +3,8 @@
 usage: python examples/async_tasks.py [TASKS]          (in each process; default 50)
 
 Each task reads a counter in shared memory, lets others run, and writes it back: without the mutex, updates would be
-lost. The mutex belongs to the task that acquired it, so it keeps out the other tasks of the same thread too. One more
-thread sleeps for the tasks that wait (for each 127 of them).
+lost. The mutex belongs to the task that acquired it, so it keeps out the other tasks of the same thread too. On
+Linux, one more thread sleeps for the tasks that wait (for each 127 of them); on Windows, each has one while it waits.
 """
 
 import asyncio

@@ -102,7 +102,10 @@ def compare(source: Path, copy: Path, copy_mapped: MappedCopy, options: argparse
     show("mapped windows", copy, time.perf_counter() - start)
     found = digest(copy)
 
-    for label, other in (("cp", run_cp), ("shutil.copyfile", shutil.copyfile)):
+    others: dict[str, Callable[[Path, Path], object]] = {"cp": run_cp, "shutil.copyfile": shutil.copyfile}
+    if shutil.which("cp") is None:  # Windows has none
+        del others["cp"]
+    for label, other in others.items():
         copy.unlink()
         start = time.perf_counter()
         other(source, copy)
@@ -128,7 +131,7 @@ def run_cp(source: Path, copy: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows writes back only what may be written
         os.fsync(file.fileno())
 
 

@@ -131,8 +131,8 @@ def common_data(report: Report) -> None:
         writer.kill()
         writer.wait()
         reader = Finished("common_data_reader.py")
-    killed = writer.returncode == -signal.SIGKILL
-    report.check("the same when the writer dies by SIGKILL", killed and gone(reader), reader.seconds)
+    killed = writer.returncode != 0
+    report.check("the same when the writer is killed", killed and gone(reader), reader.seconds)
 
 
 def gone(reader: Finished) -> bool:
@@ -190,7 +190,7 @@ def guarded_block(report: Report) -> None:
         6,
         "A mutex whose owner is killed: guarded_block.py",
         "Two processes move money between two accounts, under a namedmap.Mutex, until an Event is set: each waits for "
-        "both with wait_any. A third one takes the mutex and is killed by SIGKILL in the middle of a transfer.",
+        "both with wait_any. A third one takes the mutex and is killed in the middle of a transfer.",
     )
     done = Finished("guarded_block.py")
     report.show(done.output)
@@ -205,14 +205,16 @@ def async_tasks(report: Report) -> None:
         7,
         "A hundred asyncio tasks in two processes: async_tasks.py",
         "The tasks wait for one event, then each changes a shared number in two steps, under one mutex. A wait "
-        "does not block its event loop, and does not have a thread of its own.",
+        "does not block its event loop. On Linux one thread sleeps for all of them; on Windows each has one as long as "
+        "it waits.",
     )
     done = Finished("async_tasks.py")
     report.show(done.output)
     counted = done.status == 0 and done.output.endswith("100 of 100 turns were counted\n")
     report.check("no update was lost", counted, done.seconds)
     threads = re.findall(r", in (\d+) threads\n", done.output)
-    report.check("one thread more was enough in each process", len(threads) == 2 and set(threads) <= {"1", "2"})
+    few = 2 if hasattr(os, "fork") else 9  # Windows: those that are kept for the next wait
+    report.check("few threads are left in each process", len(threads) == 2 and max(map(int, threads)) <= few)
 
 
 def main() -> int:
@@ -223,9 +225,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.perf_counter()
     report = Report()
-    root = os.environ.get("NAMEDMAP_ROOT", "/dev/shm")
     print(f"\n  namedmap {__version__}: {platform.system()} {platform.release()}, ", end="")
-    print(f"Python {platform.python_version()}, objects in {root}")
+    print(f"Python {platform.python_version()}")
     print("  Every step is a Python process of its own; its time includes the start of Python.", flush=True)
     # A place of the demo's own for the copies, so that they go with it however a step ends.
     with tempfile.TemporaryDirectory(prefix="namedmap-demo-") as scratch:

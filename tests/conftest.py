@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -18,7 +17,9 @@ import pytest
 from calls import own_descriptors, sweep
 from calls.kernel import View, named, owners, space, table
 from calls.sync import Helper, Helpers
-from child import NOBODY, WATCHDOG, Child, Spawn, is_root
+from child import WATCHDOG
+from child.fixtures import second_user as second_user
+from child.fixtures import spawn as spawn
 from namedmap import win32
 
 _DEAD_FILES = "leaves_dead_files"
@@ -182,29 +183,6 @@ def helpers() -> Iterator[Helpers]:
     yield make
     for each in made:
         each.end()
-
-
-@pytest.fixture
-def spawn() -> Iterator[Spawn]:
-    """Start second processes (`child.Child`); they are ended, or killed, and reaped at the end of the test."""
-    started: list[Child] = []
-
-    def start(script: str | None = None, *arguments: str, **options: Any) -> Child:
-        child = Child(script, *arguments, **options)
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        child.dismiss()
-
-
-@pytest.fixture
-def second_user() -> int:
-    """The id of another user, whom children can become."""
-    if not is_root:
-        pytest.skip("only root can start processes of another user")
-    return NOBODY
 
 
 @pytest.fixture

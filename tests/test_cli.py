@@ -40,6 +40,13 @@ class TestItself:
         assert "click" in loaded
         assert not loaded & {"rich", "numpy", "matplotlib", "asyncio", "multiprocessing", "namedmap._platform"}
 
+    def test_characters_that_the_output_does_not_have(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They come as escapes, as on stderr; what the encoding has stays what it is."""
+        file = directory / "file"
+        file.write_text("grün → weiß", encoding="utf-8")
+        monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+        assert run("search", str(file), "grün → weiß").out == b"           0  gr\xfcn \\u2192 wei\xdf\n"
+
     def test_help_lists_all_commands(self) -> None:
         """--help, and no words at all, list every command with what it does, examples and exit statuses."""
         text = call("--help").text

@@ -70,6 +70,14 @@ def imports(path: Path) -> Iterator[str]:
                 yield whole if _is_module(whole) else module
 
 
+def functions(wing: Path) -> dict[str, str]:
+    """The public functions that a platform offers to programs, with their arguments."""
+    # FormatMessage is the convention's own, where a platform adds no texts to it.
+    paths = [PACKAGE / "_convention" / "messages.py", *sorted(wing.glob("*.py"))]
+    found = [node for path in paths for node in tree(path).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.unparse(node.args) for node in found if node.name[0].isupper()}
+
+
 def _undocumented(path: Path, kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> list[str]:
     """Public classes or functions of a module that have no docstring."""
     found = [node for node in ast.iter_child_nodes(tree(path)) if isinstance(node, kind)]
@@ -153,6 +161,14 @@ class TestPlatform:
         found = [label(path) for path in MODULES if asking.search(path.read_text(encoding="utf-8"))]
         assert found == ["src/namedmap/_platform.py"]
 
+    def test_what_one_system_has_is_asked_for_in_one_place(self) -> None:
+        """Above the platforms only two modules import what Python has on one system alone: `files._linux`, whose import
+        `files._system` tries, since files stand on no platform; and the stand-in for Windows' msvcrt on Linux."""
+        alone = {"_winapi", "fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "termios", "tty", "winreg"}
+        above = [path for path in MODULES if not any(path.is_relative_to(each) for each in PLATFORMS)]
+        found = [label(path) for path in above if alone & {name.split(".")[0] for name in imports(path)}]
+        assert found == ["src/namedmap/compat/builtin/msvcrt.py", "src/namedmap/files/_linux.py"]
+
     def test_only_the_public_modules_ask_it(self) -> None:
         """`win32` and `nt` get their functions from `_platform`, which alone imports the implementation."""
         for platform in PLATFORMS:
@@ -217,6 +233,13 @@ class TestLayers:
                 if not allowed:
                     found.append(f"{label(path)} imports {name}")
         assert not found, "\n".join(found)
+
+    def test_the_functions_are_alike(self) -> None:
+        """Every platform has the same functions of Win32 and of the native calls, with the same arguments."""
+        first, *others = [functions(platform / "win32") for platform in PLATFORMS]
+        assert others
+        for other in others:
+            assert first == other
 
     def test_public_data_imports_nothing(self) -> None:
         """Constants, statuses and types stand below everything."""
@@ -359,10 +382,16 @@ class TestText:
         assert not found, "\n".join(found)
 
     def test_the_insides_are_named_in_one_place(self) -> None:
-        """Tests reach what is private to the package through `calls.kernel`, scripts for other processes included."""
+        """Tests reach what is private to a platform through `calls.kernel` and `windows.insides`, scripts for other
+        processes included; one asks of every module whether it can be imported."""
         inside = re.compile(r"namedmap\._(?:kernel|windows)\b")
         found = [label(path) for path in TESTS if inside.search(path.read_text(encoding="utf-8"))]
-        assert found == ["tests/calls/kernel.py", "tests/test_house_rules.py"]
+        assert found == [
+            "tests/calls/kernel.py",
+            "tests/test_house_rules.py",
+            "tests/windows/insides.py",
+            "tests/windows/test_imports.py",
+        ]
 
     def test_speed_is_never_measured(self) -> None:
         """No test asks for processor time or the fine clock: that is the benchmark's. Peaks of memory are no time."""

@@ -2,7 +2,8 @@
 
 `sections`, `files`, `memory`, `synchronization` and `waits` are what the Python classes stand on (`_contract`);
 `functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `objects`, `system` and
-`pagecache` look at named objects, at the system and at files without holding anything.
+`pagecache` look at named objects, at the system and at files without holding anything. `native` is whether the
+functions are those of Windows itself, where Python has its own `msvcrt`, `ctypes.windll` and the like.
 """
 
 import sys
@@ -28,6 +29,7 @@ elif sys.platform == "win32":
 else:
     raise ImportError(f"namedmap runs on Linux and on Windows, not on {sys.platform!r}")
 
+native = sys.platform == "win32"
 sections: _contract.Sections = _sections
 files: _contract.Files = _files
 memory: _contract.Memory = _memory
@@ -38,6 +40,7 @@ __all__ = [
     "files",
     "functions",
     "memory",
+    "native",
     "objects",
     "pagecache",
     "sections",

@@ -104,7 +104,7 @@ class ObjectInfo(Data):
     reserved: bool  # a section whose pages are committed one by one
     file: str | None  # that a section is made of
     path: str | None  # of the object's own file
-    views: tuple[MappedView, ...] | None  # None: not asked for
+    views: tuple[MappedView, ...] | None  # None: not asked for, or not to be found out
 
 
 def objects(*, everyone: bool = False) -> list[ObjectInfo]:
@@ -123,7 +123,7 @@ def info(name: str) -> ObjectInfo:
     with errors.translated():
         found = looking.look_at(name)
         holders = looking.holdings([found])[found.key]
-        views = looking.mapped([found.data])[found.data] if found.data else []
+        views = looking.views(found)
         facts = looking.facts(found)
     return _info(facts, holders, views)
 
@@ -348,7 +348,8 @@ def evict(what: str | os.PathLike[str]) -> None:
 
 def is_path(what: str | os.PathLike[str]) -> bool:
     """Whether it is the path of a file rather than the name of an object."""
-    return not isinstance(what, str) or "/" in what or os.path.exists(what)
+    # A backslash is in names as well; an absolute path of Windows has a drive or a server.
+    return not isinstance(what, str) or "/" in what or os.path.isabs(what) or os.path.exists(what)
 
 
 @contextlib.contextmanager

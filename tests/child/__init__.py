@@ -8,7 +8,6 @@ import ast
 import contextlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -18,11 +17,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from child.reading import reading
+
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
 WATCHDOG = 60.0
 NOBODY = 65534
 
-is_root = os.geteuid() == 0
+is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
 #: Imports come before the change of user: another user may not read the directory that Python is installed in. After
 #: it the kernel makes a process undumpable, and its /proc/self root's, which a login (an exec) would have undone.
@@ -94,7 +95,8 @@ class Child:
             close_fds=not inherit,
             preexec_fn=prepare,
         )
-        self._buffer = b""
+        assert self.process.stdout is not None
+        self._read, self._buffer = reading(self.process.stdout), b""
         self._serves = script is None
         self._stopped = False
 
@@ -113,19 +115,13 @@ class Child:
         """The next line that it says; fails if it ends or keeps silent."""
         while b"\n" not in self._buffer:
             chunk = self._read(timeout)
+            if chunk is None:
+                self.kill()
+                raise AssertionError(f"the child has said nothing for {timeout:g} s")
             assert chunk, f"the child ended with {self.process.wait(WATCHDOG)} after {self._buffer!r}"
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
-
-    def _read(self, timeout: float) -> bytes:
-        assert self.process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(timeout):
-                self.kill()
-                raise AssertionError(f"the child has said nothing for {timeout:g} s")
-        return os.read(self.process.stdout.fileno(), 1 << 16)
 
     # -- statements and expressions --------------------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ class Capability(enum.Enum):
     ADVICE = "Windows knows no advice but to prefetch"
     DEVICES = "Windows has no file such as /dev/zero"
     SPARSE = "a file becomes sparse by a control code of NTFS, which other filesystems of Windows lack"
-    SEND_UNNAMED = "an unnamed section goes to another process as a file descriptor"
-    INHERIT_ALL = "a child of Windows inherits by a list of handles, and close_fds=False means another thing"
+    DESCRIPTORS = "on Windows memory has no file descriptor"
+    STRICT_SDDL = "Wine 8 takes an unknown owner, and an entry without an end, for a security descriptor"
+    EXTENSION = "this Windows has no NtExtendSection (Wine 8 has none)"
 
 
 EVERYTHING = frozenset(Capability)

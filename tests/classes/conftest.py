@@ -20,6 +20,7 @@ from classes.implementations import IMPLEMENTATIONS, Implementation
 #: its user, and its /proc/self root's, which a login (an exec) would have undone.
 PROLOGUE = """\
 import ctypes, json, os, signal, sys, textwrap, threading, time, traceback
+sys.stdin.reconfigure(encoding="utf-8"); sys.stdout.reconfigure(encoding="utf-8", newline="\\n")
 import namedmap
 from classes import checking, kinds
 from classes.kinds import kind
@@ -70,8 +71,8 @@ def contract_kept(
         yield None
         return
     descriptor, path = tempfile.mkstemp(prefix="violations-")
-    os.fchmod(descriptor, 0o666)
     os.close(descriptor)
+    os.chmod(path, 0o666)
     monkeypatch.setenv(checking.REPORT, path)
     yield Path(path)
     violations = Path(path).read_text("utf-8")

@@ -110,12 +110,12 @@ class TestLetsThrough:
 
     @pytest.mark.parametrize("error", [OSError("of the handler"), TypeError("of the handler"), KeyboardInterrupt()])
     def test_what_a_signal_handler_raises(self, error: BaseException) -> None:
-        before = signal.signal(signal.SIGUSR1, raiser(error))
+        before = signal.signal(signal.SIGTERM, raiser(error))
         try:
             with pytest.raises(type(error)):
-                semaphore(lambda *_: signal.raise_signal(signal.SIGUSR1)).add(1)
+                semaphore(lambda *_: signal.raise_signal(signal.SIGTERM)).add(1)
         finally:
-            signal.signal(signal.SIGUSR1, before)
+            signal.signal(signal.SIGTERM, before)
 
 
 class TestFinds:

@@ -144,9 +144,60 @@ class TestMemory:
         child.run(f"held = namedmap.open({NAME!r}); found = held.size, len(held.view()); held.close()")
         assert (made.size, len(made), child.value("found")) == (size, size, (size, size))
 
+    @pytest.mark.parametrize("size", [1, 4096, 4097, 100_001])
+    def test_is_opened_with_its_size(self, size: int, second: Second, keep: Keep) -> None:
+        """Who knows the size and says it has it everywhere, also where the system tells openers a rounded one."""
+        keep(namedmap.create(NAME, size))
+        child = second()
+        child.run(f"held = namedmap.open({NAME!r}, size={size}); found = held.size, len(held.view()); held.close()")
+        assert child.value("found") == (size, size)
+
+    @pytest.mark.parametrize("wrong", [0, -1, 100_000 + 4096, 1, 1 << 64])
+    def test_is_not_opened_with_another_size(self, wrong: int, keep: Keep) -> None:
+        """BadValueError, which says the one that it has; nothing is held then."""
+        made = keep(namedmap.create(NAME, 100_000))
+        with pytest.raises(namedmap.BadValueError, match=r"10\d,\d{3} bytes"):
+            namedmap.open(NAME, size=wrong)
+        made.close()
+        assert free(NAME)
+
+    def test_keeps_its_size_in_a_pickle(self, second: Second, keep: Keep) -> None:
+        """It goes along with the name; if another object has the name by now, that is opened."""
+        made = keep(namedmap.create(NAME, 5001))
+        data = pickle.dumps(made)
+        child = second()
+        child.run(f"import pickle; held = pickle.loads({data!r}); found = held.size; held.close()")
+        assert child.value("found") == 5001
+        made.close()
+        keep(namedmap.create(NAME, 65536))
+        assert keep(pickle.loads(data)).size == 65536
+
 
 class TestSent:
-    @needs(Capability.SEND_UNNAMED)
+    def test_by_a_pickle(self, second: Second, keep: Keep) -> None:
+        """An unnamed mapping goes to any process of the user, with its size; it outlives its sender there."""
+        sender, receiver = second(), second()
+        sender.run("import pickle; held = namedmap.create(None, 5001); held.view()[:3] = b'abc'")
+        receiver.run(f"import pickle; held = pickle.loads({sender.value('pickle.dumps(held)')!r})")
+        sender.kill()
+        assert receiver.value("held.size, held.view()[:3]") == (5001, b"abc")
+        receiver.run("held.close()")
+
+    @pytest.mark.parametrize("late", ["closed", "killed"])
+    def test_too_late(self, late: str, second: Second, keep: Keep) -> None:
+        """NotFoundError, which says what to do, when the sender has closed it or ended; nothing else is received."""
+        sender = second()
+        sender.run("import pickle; held = namedmap.create(None, 100); data = pickle.dumps(held)")
+        data = sender.value("data")
+        if late == "killed":
+            sender.kill()
+        else:
+            sender.run("held.close(); others = [namedmap.create(None, 100) for _ in range(20)]")
+        with pytest.raises(namedmap.NotFoundError, match="give it a name"):
+            pickle.loads(data)
+        if late == "closed":
+            sender.run("for each in others: each.close()")
+
     def test_an_unnamed_mapping_to_a_new_process(self, second: Second) -> None:
         """It goes along with the arguments of a process that is started."""
         child = second()
@@ -225,7 +276,6 @@ class TestForked:
 
 
 class TestInherited:
-    @needs(Capability.INHERIT_ALL)
     @pytest.mark.leaves_dead_files
     @pytest.mark.parametrize("inheritable", [True, False])
     def test_by_children_that_inherit(self, inheritable: bool, second: Second, keep: Keep) -> None:

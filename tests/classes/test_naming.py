@@ -8,7 +8,8 @@ import pytest
 
 import namedmap
 from classes.conftest import Keep, Second
-from classes.kinds import KINDS, Kind, each_kind, free
+from classes.kinds import KINDS, Kind, each_kind, free, take
+from namedmap import win32
 
 NAME = "classes.naming"
 
@@ -180,6 +181,18 @@ class TestClosed:
         with pytest.raises(ValueError, match="closed"):
             assert made.handle
         assert (made.name, made.created) == (NAME, True)
+
+    @each_kind
+    def test_by_its_number(self, kind: Kind, keep: Keep) -> None:
+        """ClosedError for who goes on with it; another object that has the number by then is left alone."""
+        made = kind.create(NAME)
+        assert win32.CloseHandle(made.handle)
+        others = [keep(kind.create(None)) for _ in range(5)]
+        with pytest.raises(namedmap.ClosedError):
+            made.view() if kind.name == "mapping" else take(made)
+        made.close()
+        for each in others:
+            assert win32.GetHandleInformation(each.handle, win32.DWORD())
 
     @each_kind
     def test_repr(self, kind: Kind) -> None:

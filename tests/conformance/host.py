@@ -7,6 +7,7 @@
     popen       options that make a driver a leader
     wait        wait for the end of a process for some seconds; it stays one that `kill` may be told of
     kill        end a process, and with a leader what it started
+    remove      delete a directory with all that is in it
     move        copy bytes within a page; it raises `Fault` where that faults, having copied `Fault.index` of them
     sleeps      whether a thread of this process waits in a call, or None where nothing tells
 
@@ -18,8 +19,8 @@ import os
 from faults import Fault
 
 if hasattr(os, "fork"):
-    from host_posix import JOBS, KILLED, LASTS, ROOT, kill, move, popen, sleeps, wait
+    from host_posix import JOBS, KILLED, LASTS, ROOT, kill, move, popen, remove, sleeps, wait
 else:
-    from host_windows import JOBS, KILLED, LASTS, ROOT, kill, move, popen, sleeps, wait
+    from host_windows import JOBS, KILLED, LASTS, ROOT, kill, move, popen, remove, sleeps, wait
 
-__all__ = ["JOBS", "KILLED", "LASTS", "ROOT", "Fault", "kill", "move", "popen", "sleeps", "wait"]
+__all__ = ["JOBS", "KILLED", "LASTS", "ROOT", "Fault", "kill", "move", "popen", "remove", "sleeps", "wait"]

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 from ctypes import c_int, c_size_t, c_ssize_t, c_ulong, c_void_p
@@ -46,6 +47,10 @@ def kill(process: subprocess.Popen[bytes], *, leader: bool) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             os.kill(process.pid, signal.SIGKILL)
+
+
+def remove(directory: str) -> None:
+    shutil.rmtree(directory)
 
 
 def sleeps(thread: int) -> bool | None:

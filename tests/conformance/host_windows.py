@@ -5,6 +5,9 @@ The ctypes of Windows calls foreign functions behind a handler of exceptions, an
 
 import contextlib
 import ctypes
+import os
+import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,14 @@ def wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 def kill(process: subprocess.Popen[bytes], *, leader: bool) -> None:
     process.kill()
+
+
+def remove(directory: str) -> None:
+    for path, _, names in os.walk(directory):
+        for name in names:
+            # What only may be read may not be deleted either.
+            os.chmod(os.path.join(path, name), stat.S_IWRITE)
+    shutil.rmtree(directory)
 
 
 def sleeps(thread: int) -> bool | None:

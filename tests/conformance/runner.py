@@ -1,7 +1,6 @@
 """Runs cases, each in a process of its own with an empty directory and an empty root for object files."""
 
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -144,4 +143,4 @@ def _directory(parent: str | Path | None) -> Iterator[Path]:
     try:
         yield Path(path)
     finally:
-        shutil.rmtree(path)
+        host.remove(path)

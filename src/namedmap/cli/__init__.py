@@ -3,7 +3,7 @@
 _app        the table of commands; options that all have; errors as one line and an exit status
 _output     JSON, tables, progress bars, text that is safe on a terminal
 _values     sizes and other arguments; content as text, bytes, hex, JSON, fields of a structure
-_running    other programs: started, waited for, told of signals
+_running    other programs: started, waited for, told of signals; by _signals on Linux, _console on Windows
 naming      create, read, write
 watching    watch
 waiting     wait, signal, lock

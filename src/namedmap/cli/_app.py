@@ -4,9 +4,12 @@ Only click is loaded here, and a command's module when the command is called: `n
 so does every command that does not draw.
 """
 
+import codecs
 import contextlib
 import difflib
+import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -19,6 +22,7 @@ import click
 from namedmap import __version__
 
 FAILED, USAGE, TIME_OVER, INTERRUPTED, BROKEN_PIPE = 1, 2, 124, 130, 141
+_NOT_STARTED, _NOT_FOUND = 126, 127
 
 #: By subject: the module, then its commands and what they do.
 _COMMANDS = {
@@ -75,9 +79,22 @@ def _pipe() -> Iterator[None]:
     """The status of a broken pipe; click would end with 1."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_broken_pipe(error):
+            raise
         _drop_output()
         raise click.exceptions.Exit(BROKEN_PIPE) from None
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Whether the reader of the output has gone, for which the C library of Windows has EINVAL (cpython#79935)."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    if type(error) is not OSError or error.errno != errno.EINVAL or error.filename is not None:
+        return False
+    from namedmap._platform import native
+
+    return native
 
 
 class Commands(click.Group):
@@ -177,12 +194,19 @@ def warn(text: str) -> None:
         _drop(sys.stderr)
 
 
+def refuse_to_run(word: str, error: OSError) -> NoReturn:
+    """End with the status that a shell has for a program that could not be started."""
+    warn(f"cannot run {word!r}: {error.strerror}")
+    raise click.exceptions.Exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED)
+
+
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 
 def main(words: list[str]) -> int:
     """Run a command line; returns its exit status."""
     _unwind_at_end()
+    _escape_what_cannot_be_said()
     debug = "--debug" in words[: words.index("--") if "--" in words else None]
     try:
         result = app.main(words, "namedmap", standalone_mode=False)
@@ -201,9 +225,16 @@ def main(words: list[str]) -> int:
 
 def _unwind_at_end() -> None:
     """Let `kill` and a closed terminal end the program as an exception does: it closes and removes what it should."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, which then stays so
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # the last is Windows' for Ctrl-Break and a closed console
+        number = signal.Signals.__members__.get(name)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, which stays so
             signal.signal(number, _end)
+
+
+def _escape_what_cannot_be_said() -> None:
+    """Where the output has an encoding without some characters, as on Windows in a pipe, they come as escapes."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not codecs.lookup(sys.stdout.encoding).name.startswith("utf"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _end(number: int, _: object) -> NoReturn:
@@ -223,7 +254,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
         return USAGE, f"{error.format_message().rstrip('.')} (see {path} --help)"
     if isinstance(error, click.ClickException):
         return error.exit_code, error.format_message()
-    if isinstance(error, BrokenPipeError):
+    if _is_broken_pipe(error):
         _drop_output()
         return BROKEN_PIPE, ""
     return FAILED, _text(error)

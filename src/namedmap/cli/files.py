@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import re
-import shlex
 import sys
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ import click
 
 import namedmap
 from namedmap import files, inspection
-from namedmap.cli import _app, _output
+from namedmap.cli import _app, _output, _running
 from namedmap.cli._values import octets, path_or_name, paths_and_names, size, stdin
 from namedmap.files.checksums import new_hash
 
@@ -280,7 +279,7 @@ def _listed(path: str) -> Iterator[tuple[str, str]]:
     with contextlib.ExitStack() as stack:
         lines = stdin() if path == "-" else stack.enter_context(open(path, "rb"))
         for line in map(os.fsdecode, lines):
-            match = re.fullmatch(r"(\\?)([0-9a-fA-F]+) [ *](.+)", line.rstrip("\n"))
+            match = re.fullmatch(r"(\\?)([0-9a-fA-F]+) [ *](.+)", line.rstrip("\n" + os.linesep))
             if match:
                 yield _unescaped(match[3]) if match[1] else match[3], match[2]
             elif line.strip() and not line.startswith("#"):
@@ -363,7 +362,7 @@ def patch(
         "--expect-hex",
         done.after.hex(),
     ]
-    click.echo(f"to undo it: {_output.safe(shlex.join(undo))}")
+    click.echo(f"to undo it: {_output.safe(_running.quoted(undo))}")
 
 
 def _encoded(text: str) -> bytes:

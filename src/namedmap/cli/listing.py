@@ -1,11 +1,11 @@
 """ls, info, gc, doctor: what there is, and how it does."""
 
 import datetime
-import os
 
 import click
 
 from namedmap import inspection
+from namedmap._platform import objects
 from namedmap.cli import _app, _output
 from namedmap.cli._values import name_argument
 from namedmap.inspection import Holder, ObjectInfo
@@ -30,7 +30,7 @@ def ls(kind: str | None, everyone: bool, as_json: bool) -> None:
 
 
 def _row(each: ObjectInfo) -> tuple[str, ...]:
-    foreign = "" if each.owner == os.geteuid() else f" (user {each.owner})"
+    foreign = "" if each.owner == objects.user() else f" (user {each.owner})"
     return (
         each.name,
         each.kind,
@@ -124,9 +124,10 @@ def gc(dry_run: bool, as_json: bool) -> None:
     if as_json:
         _output.emit([each.as_dict() for each in left])
         return
+    own = objects.user()
     for each in left:
-        verb = "removed" if each.removed else "dead" if dry_run and each.owner == os.geteuid() else "cannot be removed:"
-        owner = "" if each.owner == os.geteuid() else f", user {each.owner}'s, who must remove it"
+        verb = "removed" if each.removed else "dead" if dry_run and each.owner == own else "cannot be removed:"
+        owner = "" if each.owner == own else f", user {each.owner}'s, who must remove it"
         click.echo(f"{verb} {each.kind} {_output.safe(each.name)} ({_output.size(each.used)}{owner})")
     freed = sum(each.used for each in left if each.removed)
     count = sum(each.removed for each in left)

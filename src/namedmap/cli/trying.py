@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 import namedmap
+from namedmap._platform import native
 from namedmap.cli import _app, _output
 
 _TREE = pathlib.Path(__file__).parents[3]
@@ -39,11 +40,12 @@ def run(words: tuple[str, ...]) -> None:
 @_app.as_json
 def bench(words: tuple[str, ...], as_json: bool) -> int:
     """Measure how fast it is here: benchmarks/run.py of the source tree, else a few figures."""
-    status = None if as_json else _from_tree("benchmarks/run.py", words)
+    status = None if as_json or native else _from_tree("benchmarks/run.py", words)
     if status is not None:
         return status
     if words:
-        raise click.UsageError(f"{words[0]!r} is for the benchmarks of the source tree, which is not here")
+        reason = "run on Linux only" if native else "are not here"
+        raise click.UsageError(f"{words[0]!r} is for the benchmarks of the source tree, which {reason}")
     found = [(what, _median(function)) for what, function in _measured().items()]
     if as_json:
         _output.emit([{"what": what, "microseconds": microseconds} for what, microseconds in found])

@@ -21,6 +21,8 @@ def install(*, windows: bool = False) -> None:
     `platform`, `ctypes` or `struct` (where a C long then has 32 bits, and a wchar_t 16), and `msvcrt` and `_winapi` are
     there for them: for the script, and what is neither the standard library's nor an installed package. Without,
     nobody is told.
+
+    On Windows all of this is there, and stays what it is: only the modules of pywin32 are offered, if it is not there.
     """
     from namedmap.compat import _install
 

@@ -169,7 +169,8 @@ def _importer(real: Callable[..., types.ModuleType]) -> Callable[..., types.Modu
         level: int = 0,
     ) -> types.ModuleType:
         if name in builtin.NAMES and globals and _is_own(globals.get("__name__"), globals.get("__file__")):
-            return importlib.import_module(f"{builtin.__name__}.{name}")
+            found: types.ModuleType = builtin.module(name)
+            return found
         module = real(name, globals, locals, fromlist, level)
         known = getattr(module, "__name__", "")
         if level or not globals or (known not in told and known not in _TOLD):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from namedmap._platform import native
 from namedmap.compat import _children, _disguise, pywin32, shared_memory, windll
 from namedmap.compat import mmap as our_mmap
 
@@ -20,15 +21,22 @@ def install(*, windows: bool = False, package: str | None = None) -> None:
     global _installed
     if not _installed:
         _installed = True
-        vars(mmap)["mmap"] = our_mmap.mmap
-        _replace_shared_memory()
-        windll.install()
+        if not native:
+            _replace()
         _offer_pywin32()
-        codecs.register(_find_codec)
         _reach_children()
     if windows:
-        _disguise.install(package)
+        if not native:
+            _disguise.install(package)
         _children.follow()
+
+
+def _replace() -> None:
+    """What Python has otherwise on Windows, or there only."""
+    vars(mmap)["mmap"] = our_mmap.mmap
+    _replace_shared_memory()
+    windll.install()
+    codecs.register(_find_codec)
 
 
 def _replace_shared_memory() -> None:

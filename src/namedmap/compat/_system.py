@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 from namedmap._platform import functions
-from namedmap.compat import _blocks, _wide
+from namedmap.compat import _blocks, _wide, builtin
 from namedmap.compat._arguments import from_ansi
 from namedmap.compat._memory import Place
 from namedmap.constants import (
@@ -178,16 +178,12 @@ def no_console(*_: Any) -> bool:
 
 def key_hit() -> bool:
     """Source: _kbhit (C)."""
-    from namedmap.compat.builtin import msvcrt
-
-    return msvcrt.kbhit()
+    return bool(builtin.module("msvcrt").kbhit())
 
 
 def read_key() -> int:
     """EOF at the end of the input. Source: _getch (C)."""
-    from namedmap.compat.builtin import msvcrt
-
-    return int.from_bytes(msvcrt.getch() or b"\xff" * 4, "little")
+    return int.from_bytes(builtin.module("msvcrt").getch() or b"\xff" * 4, "little")
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------

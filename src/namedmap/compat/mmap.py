@@ -7,6 +7,8 @@ The third argument tells which: an int is flags, a string a tag name. A map with
 the same name, as on Windows: it begins with the first and ends with the last of them, however they end; a file of -1
 or 0 is none. A program that asks for more than a map of this name has gets PermissionError; for length 0, all of it.
 
+On Windows it is the standard library's class itself, which has the second form only. Elsewhere:
+
 Other rules of Windows: memory without a name can be resized; a map of a file cannot shrink it while other maps of this
 process stand on it; a map with a tag name keeps its size (on Windows only while others have the name). Maps of the file
 in other processes are not seen: locks that show them would stand in the way of the program's own.
@@ -25,7 +27,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
 from namedmap._finalizer import finalizer
-from namedmap._platform import files, memory, sections
+from namedmap._platform import files, memory, native, sections
 
 _WORDS = {ACCESS_READ: "read", ACCESS_WRITE: "write", ACCESS_COPY: "copy", ACCESS_DEFAULT: "write"}
 
@@ -209,3 +211,7 @@ def _allow(section: SectionHandle, wanted: words.Access) -> None:
     """Raise what Windows answers to a view that the section does not allow; its file would."""
     with errors.translated():
         memory.drop(section.map(wanted, 0, 1))
+
+
+if native:
+    globals()["mmap"] = _standard.mmap

@@ -4,6 +4,9 @@ A block lives as long as anybody has it open, in whatever process, and ends with
 Nobody has to call unlink, which does nothing, as on Windows; no process is started to watch over blocks. Its size is
 what was asked for, for everybody.
 
+On Windows it is a subclass of the standard library's class, which has these lifetimes there. A block that comes pickled
+has its size there; one that is attached to by its name alone has whole pages.
+
 So a process that passes on a name keeps the block open until the other has it. (One that passes the block itself as an
 argument of a new process need not: it is kept open on the way.)
 """
@@ -25,7 +28,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
 from namedmap._finalizer import finalizer
-from namedmap._platform import sections
+from namedmap._platform import native, sections
 from namedmap.access import parse
 from namedmap.memory.handing import Passable
 
@@ -194,6 +197,13 @@ def _attach_passed(cls: type[SharedMemory], arguments: tuple[Any, ...], passage:
         return cls(*arguments)
     finally:
         os.close(fd)
+
+
+if native:
+    # Not elsewhere, where programs are spared the standard library's module, and the watching of blocks with it.
+    from namedmap.compat import _standard_blocks
+
+    globals()["SharedMemory"] = _standard_blocks.SharedMemory
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------

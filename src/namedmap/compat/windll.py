@@ -8,7 +8,7 @@ AttributeError. msvcrt is the C library, but for a few of its functions.
     kernel32 = WinDLL("kernel32", use_last_error=True)
     kernel32.OpenFileMappingW.restype = wintypes.HANDLE
 
-`install` puts all of it into ctypes, for the process.
+`install` puts all of it into ctypes, for the process. On Windows these are the real ones of ctypes.
 """
 
 import builtins
@@ -22,7 +22,7 @@ from ctypes import wintypes
 from typing import TYPE_CHECKING, Any
 
 from namedmap import errors
-from namedmap._platform import functions
+from namedmap._platform import functions, native
 from namedmap.compat import _declarations, _wide
 from namedmap.compat._foreign import WINFUNCTYPE, ForeignFunction, get_last_error, set_last_error
 from namedmap.constants import FORMAT_MESSAGE_FROM_SYSTEM
@@ -184,6 +184,8 @@ def install() -> None:
     The types of ctypes.wintypes get the sizes that they have on Windows (DWORD and LONG have 8 bytes here otherwise),
     for all who ask for them from now on; so does wide text in structures. ctypes.c_long stays what it is.
     """
+    if native:
+        return
     ours: dict[str, Any] = {
         "WinDLL": WinDLL,
         "windll": windll,
@@ -243,3 +245,7 @@ def types_are(**ours: Any) -> Iterator[None]:
         yield
     finally:
         names.update(kept)
+
+
+if native:
+    globals().update({name: vars(ctypes)[name] for name in __all__ if name != "install"})

@@ -95,8 +95,9 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def is_on_disk(fd: int) -> bool:
-    return os.major(os.fstat(fd).st_dev) != 0
+def threads_help(target: int) -> bool:
+    # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
+    return os.major(os.fstat(target).st_dev) != 0
 
 
 def expect_sequential(fd: int) -> None:

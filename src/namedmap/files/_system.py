@@ -64,8 +64,8 @@ class System(Protocol):
     def processors(self) -> int:
         """How many this process may use."""
 
-    def is_on_disk(self, fd: int) -> bool:
-        """Whether a file is on a disk of this machine, as opposed to memory and networks."""
+    def threads_help(self, target: int) -> bool:
+        """Whether a large copy to this file is faster with several threads than by `send`."""
 
     def expect_sequential(self, fd: int) -> None:
         """Say that the file will be read from its beginning to its end."""

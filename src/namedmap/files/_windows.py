@@ -34,6 +34,8 @@ _PIECE = 256 << 10
 #: Where the byte is that is locked: as far as the C library's function reaches. Nobody else reads or writes there,
 #: since it is only files that are being made that are locked. Source: _locking (C).
 _LOCKED = 0x7FFF_FFFE
+#: How the C library says that it is; Wine's says nothing.
+_LOCKED_BY_ANOTHER = (errno.EACCES, errno.EDEADLK, 0)
 #: How often a rename is tried, and how many seconds apart: virus scanners have a new file open for a moment.
 _TRIES, _REST = 20, 0.05
 
@@ -111,8 +113,9 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def is_on_disk(fd: int) -> bool:
-    return True
+def threads_help(target: int) -> bool:
+    # They would wait for each other's turns: three times as long, as measured in Wine.
+    return False
 
 
 def expect_sequential(fd: int) -> None:
@@ -128,9 +131,9 @@ def lock(fd: int) -> None:
         try:
             _msvcrt.locking(fd, _msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EDEADLK):
+            if error.errno not in _LOCKED_BY_ANOTHER:
                 raise
-            raise BlockingIOError(error.errno, error.strerror) from None
+            raise BlockingIOError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def open_nameless(directory: str, mode: int) -> tuple[int, Callable[[str], None]] | None:

@@ -168,10 +168,10 @@ class _Work:
         if self.threads is not None:
             return min(self.threads, -(-self.source.size // (self.window or moving.SPREAD)))
         processors = system.processors()
-        # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
-        on_disk = system.is_on_disk(self.target.fd)
+        if processors == 1 or self.source.size < _LARGE or not system.threads_help(self.target.fd):
+            return 1
         # One more than processors: while one waits for the target, the others read.
-        return min(processors + 1, _MOST_THREADS) if processors > 1 and on_disk and self.source.size >= _LARGE else 1
+        return min(processors + 1, _MOST_THREADS)
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
         """(offset, length) of what has to be written; the rest are holes."""

@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -316,4 +317,5 @@ def _lock(path: str) -> int | None:
 
 
 def _head(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:_HEAD])
+    # A character that is cut in two is none on Windows, where names are text.
+    return os.fsencode(name)[:_HEAD].decode(sys.getfilesystemencoding(), "ignore")

@@ -84,7 +84,10 @@ class FileMapping(Passable):
 
     @property
     def size(self) -> int:
-        """In bytes, as it was asked for by whoever created it; of a file mapping that was extended, the present one."""
+        """In bytes, as it was asked for by whoever created it; of a file mapping that was extended, the present one.
+
+        On Windows that of memory which was opened is rounded to pages, unless `open` was told the size.
+        """
         section = self.opened_section()
         if self._constant_size is not None:
             return self._constant_size

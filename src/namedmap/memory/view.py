@@ -5,7 +5,8 @@ that was made from it. Closing the view or the mapping takes it from nobody, and
 
 Where the memory can vanish under its users (a file that another program cuts off, a sparse file on a disk that is full,
 reserved pages), the methods of View copy with care: they raise PageError. A program that goes through `buf`, arrays,
-overlays and memoryviews touches the memory itself; a page that is gone is then SIGBUS, which ends the process.
+overlays and memoryviews touches the memory itself; a page that is gone is then SIGBUS (on Windows an access violation),
+which ends the process.
 """
 
 import ctypes
@@ -304,8 +305,9 @@ class View:
         """A ctypes structure, union, array or number that lies on the memory; it keeps the memory.
 
         On a read-only view it is read-only in effect: what is stored into it stays in this process, and its page does
-        not follow the others' changes any more. Raises TypeError for a layout with Python objects. RuntimeWarning for
-        one with c_long or c_ulong, which programs for Windows see with 4 bytes.
+        not follow the others' changes any more. (On Windows the mapping has to be open for that.) Raises TypeError for
+        a layout with Python objects. RuntimeWarning for one with c_long or c_ulong, which programs for Windows see with
+        4 bytes.
         """
         if not isinstance(layout, type) or not issubclass(layout, _CData):
             raise TypeError(f"a layout is a type of ctypes, not {layout!r:.100}")
@@ -371,7 +373,10 @@ class View:
         self.advise("willneed", offset, size)
 
     def advise(self, advice: str, offset: int = 0, size: int | None = None) -> None:
-        """Say how the memory will be used: "normal", "random", "sequential", "willneed", "dontneed"."""
+        """Say how the memory will be used: "normal", "random", "sequential", "willneed", "dontneed".
+
+        Raises BadValueError for what the system does not know: Windows knows "willneed" alone.
+        """
         if advice not in memory.ADVICE:
             raise errors.BadValueError(
                 int(c.ERROR_INVALID_PARAMETER), f"{advice!r} is no advice: use one of {', '.join(memory.ADVICE)}"
@@ -412,7 +417,8 @@ class View:
             memory.commit(*self._pages(offset, size), self._access)
 
     def residency(self, offset: int = 0, size: int | None = None) -> bytes:
-        """A byte for each page of the range: 1 if it is in memory, 0 if not."""
+        """A byte for each page of the range: 1 if it is in memory, 0 if not. Raises Error on Windows, which tells none.
+        """
         address, length = self._pages(offset, size)
         with errors.translated():
             return memory.resident(address, length) if length else b""

@@ -352,4 +352,9 @@ def mapped(files: Collection[Key]) -> dict[Key, list[Mapped]]:
     return views
 
 
+def views(found: Found) -> list[Mapped]:
+    """The views of a section that processes have."""
+    return mapped([found.data])[found.data] if found.data else []
+
+
 command = procfs.command

@@ -22,7 +22,7 @@ _ALREADY_EXISTS = 183
 _THIS_PROCESS = -1
 _SAME_ACCESS = 2  # for DuplicateHandle
 _PROCESS_DUP_HANDLE = 0x40
-#: Rights of a section handle. FILE_MAP_EXECUTE is another bit than the right that it stands for.
+#: Rights of a section handle.
 _QUERY, _EXECUTE, _EXTEND, _FILE_MAP_EXECUTE = 0x1, 0x8, 0x10, 0x20
 #: FILE_MAP_* for a view, by the protection of its pages.
 _VIEWS = {0x02: 0x4, 0x04: 0x6, 0x08: 0x1, 0x20: 0x24, 0x40: 0x26, 0x80: 0x21}
@@ -94,6 +94,12 @@ def _halves(number: int) -> tuple[int, int]:
     return number >> 32, number & 0xFFFFFFFF
 
 
+def _rights(access: Access) -> int:
+    """Rights of a handle, with that to be asked for its size. FILE_MAP_EXECUTE is another bit than what it means."""
+    rights = access.handle & ~_FILE_MAP_EXECUTE | _QUERY
+    return rights | _EXECUTE if access.handle & _FILE_MAP_EXECUTE else rights
+
+
 def _rounded(size: int) -> int:
     return -(-size // _PAGE) * _PAGE
 
@@ -138,8 +144,7 @@ def create_over(
 
 
 def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> SectionHandle:
-    wanted = access.handle | _QUERY
-    number, code = calling.ask(dll.OpenFileMappingW, wanted, inheritable, naming.checked(name))
+    number, code = calling.ask(dll.OpenFileMappingW, _rights(access), inheritable, naming.checked(name))
     if not number:
         raise naming.of_kind(calling.failure(f"cannot open file mapping {name!r}", code), name)
     handle = _adopted(number, size)
@@ -218,8 +223,7 @@ class Passage:
 def receive(sent: object, access: Access) -> SectionHandle:
     if not isinstance(sent, Sent):
         raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"{sent!r:.60} was not sent by a process of Windows")
-    wanted = access.handle & ~_FILE_MAP_EXECUTE | _QUERY
-    wanted |= _EXECUTE if access.handle & _FILE_MAP_EXECUTE else 0
+    wanted = _rights(access)
     if sent.process is None:
         try:
             return _adopted(_duplicate(_THIS_PROCESS, sent.handle, _THIS_PROCESS, wanted), sent.size)

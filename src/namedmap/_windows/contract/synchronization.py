@@ -70,16 +70,16 @@ class Mutex(_Object):
 
     @property
     def owner(self) -> Owner | None:
+        if self._state().OwnedByCaller:
+            return agents.calling_thread()
         agent = agents.owning(self.identity)
-        if agent is not None:
-            return agent.owner
-        return agents.calling_thread() if self._state().OwnedByCaller else None
+        return None if agent is None else agent.owner
 
     def is_owned_by(self, owner: Owner) -> bool:
+        if owner == agents.calling_thread():
+            return bool(self._state().OwnedByCaller)
         agent = agents.owning(self.identity)
-        if agent is not None:
-            return agent.owner == owner
-        return owner == agents.calling_thread() and bool(self._state().OwnedByCaller)
+        return agent is not None and agent.owner == owner
 
     def take(self, owner: Owner) -> int | None:
         if owner == agents.calling_thread():

@@ -43,11 +43,6 @@ class Found(NamedTuple):
     def mine(self) -> bool:
         return True
 
-    @property
-    def data(self) -> Key | None:
-        """The file of a section's bytes, by which others find views of it: there is none."""
-        return None
-
 
 class Holding(NamedTuple):
     """Handles that a process has. Windows does not tell of any."""
@@ -211,9 +206,9 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
     return {each.key: [] for each in files}
 
 
-def mapped(files: Collection[Any]) -> dict[Any, list[Mapped]]:
+def views(found: Found) -> list[Mapped] | None:
     """Views of other processes, of which Windows does not tell."""
-    return {each: [] for each in files}
+    return None
 
 
 def command(pid: int) -> str:

@@ -8,6 +8,7 @@ where Windows does.
 import contextlib
 import ctypes
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -55,6 +56,8 @@ def win32(failure: Failure) -> Callable[[Callable[Params, Result]], Callable[Par
 
 def _shown(name: str, value: object) -> str:
     """An argument for people; nothing for what points to memory."""
+    if isinstance(value, os.PathLike):
+        value = os.fsdecode(value)
     if isinstance(value, str):
         return f"{name} {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'!r}"
     if isinstance(value, bool) or value is None:

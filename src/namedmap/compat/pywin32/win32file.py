@@ -6,7 +6,7 @@ from typing import Any as _Any
 from namedmap import constants as _c
 from namedmap import types as _types
 from namedmap._platform import functions as _functions
-from namedmap.compat.builtin import msvcrt as _msvcrt
+from namedmap.compat import builtin as _builtin
 from namedmap.compat.pywin32 import _calls
 from namedmap.compat.pywin32.pywintypes import OVERLAPPED as OVERLAPPED
 from namedmap.compat.pywin32.pywintypes import PyHANDLE as _PyHANDLE
@@ -162,7 +162,7 @@ def FlushFileBuffers(hFile: _calls.AnyHandle, /) -> None:
 
 def _get_osfhandle(fd: int, /) -> int:
     """A handle of the file that a descriptor is of; it stays open as long as the process."""
-    return _msvcrt.get_osfhandle(fd)
+    return int(_builtin.module("msvcrt").get_osfhandle(fd))
 
 
 def LockFileEx(
