@@ -56,7 +56,7 @@ class Passage(Protocol):
         """Whether other code has left it open."""
 
     def sendable(self) -> object:
-        """What to pickle for another process, which gives it to `Sections.receive` while the passage is open.
+        """An object to pickle for another process, which gives it to `Sections.receive` while the passage is open.
 
         Pickled among the arguments of a new process of multiprocessing, it is good for that process, and once.
         """

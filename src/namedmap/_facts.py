@@ -1,4 +1,4 @@
-"""What a platform tells of a named object: the border between `inspection` and those who look."""
+"""The facts that a platform tells of a named object: the border between `inspection` and those who look."""
 
 from typing import NamedTuple
 

@@ -10,7 +10,7 @@ security   a security descriptor in SDDL, in the place of both
 By default an object is for its user alone. Only a name that begins with Global\\ can be found by other users.
 
 Windows grants by access lists: there `mode` can only be 0o600, no group can be given, and `security` says all else.
-What cannot be had is refused (Error, ERROR_NOT_SUPPORTED).
+Permissions that cannot be had are refused (Error, ERROR_NOT_SUPPORTED).
 """
 
 from typing import TypedDict

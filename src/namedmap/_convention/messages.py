@@ -91,7 +91,7 @@ def FormatMessage(
 def formatted(
     flags: int, source: str | None, code: int, buffer: Out, size: int, texts: Callable[[int], str | None]
 ) -> str | int:
-    """What FormatMessage answers; `texts` has the plain text of a code, or None."""
+    """The answer of FormatMessage; `texts` has the plain text of a code, or None."""
     given = optional_text(source, "lpSource")
     if flags & FormatMessageFlag.FORMAT_MESSAGE_FROM_STRING and given is not None:
         text = given

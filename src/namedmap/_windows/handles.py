@@ -34,7 +34,7 @@ class Handle:
 
     @property
     def identity(self) -> Hashable:
-        """What stands for the object, whichever handle it is seen through: its full name; without one, this."""
+        """A value that stands for the object, whichever handle it is seen through: its full name; without one, this."""
         if self._identity is None:
             number = self.borrow()
             try:

@@ -5,10 +5,10 @@ of its own. So the main thread, which alone runs signal handlers, waits for that
 index, so that a wait that sees both takes nothing. Where there is no room for it (64 objects, a wait for all, a pseudo
 handle), the wait goes in slices, and misses a PulseEvent between two of them, as any wait may on Windows.
 
-What a wait has taken when the exception of a handler ends it is given back. (The next waiter for an abandoned mutex
-does not learn that it was; and what the handle does not allow cannot be given back.) After the return of these
-functions nothing can be done: an exception between that and the caller's next step loses what was taken, as with any
-lock of Python's.
+An object that a wait has taken when the exception of a handler ends it is given back. (The next waiter for an
+abandoned mutex does not learn that it was; and what the handle does not allow cannot be given back.) After the return
+of these functions nothing can be done: an exception between that and the caller's next step loses what was taken, as
+with any lock of Python's.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ _AUTO_RESET = 1
 _SLICE = 100
 _SIGINT: int = dll._PyOS_SigintEvent()
 
-#: What a wait returned (WAIT_*), and the last error.
+#: The result of a wait (WAIT_*), and the last error.
 Answer = tuple[int, int]
 
 
@@ -93,7 +93,7 @@ def _wait_on(handles: Sequence[int], milliseconds: int, every: bool, alertable: 
         return _wait_in_slices(handles, deadline, every, alertable)
     array = (dll.HANDLE * (len(handles) + 1))(_SIGINT, *handles)
     while True:
-        # What came before this has been noted, so that its handler runs before the wait.
+        # A signal that came before this has been noted, so that its handler runs before the wait.
         dll.ResetEvent(_SIGINT)
         left = _left(deadline)
         answer = calling.ask(dll.WaitForMultipleObjectsEx, len(array), array, False, left, alertable)

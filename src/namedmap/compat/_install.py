@@ -32,7 +32,7 @@ def install(*, windows: bool = False, package: str | None = None) -> None:
 
 
 def _replace() -> None:
-    """What Python has otherwise on Windows, or there only."""
+    """The modules that Python has otherwise on Windows, or there only."""
     vars(mmap)["mmap"] = our_mmap.mmap
     _replace_shared_memory()
     windll.install()

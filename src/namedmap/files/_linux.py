@@ -23,7 +23,7 @@ SEND = "sendfile"
 _FICLONE = 0x40049409
 #: FALLOC_FL_KEEP_SIZE.
 _KEEP_SIZE = 1
-#: What st_blocks counts. Source: stat(2).
+#: The unit of st_blocks. Source: stat(2).
 _BLOCK = 512
 _LIST = "system.posix_acl_access"
 #: How a filesystem says that it has no files without a name.

@@ -1,4 +1,4 @@
-"""What this package needs of the operating system beyond `os`, as one set of calls with an implementation for each.
+"""The needs of this package from the operating system beyond `os`, as one set of calls with an implementation for each.
 
     _linux      the kernel's own: positional reads and writes, holes, sendfile, reflinks, files without a name, flock
     _windows    plain reads and writes at a place; a file that is open keeps its name there
@@ -17,7 +17,7 @@ class System(Protocol):
 
     @property
     def OPEN(self) -> int:
-        """What every opening of a file is to have among its flags."""
+        """The flags that every opening of a file is to have."""
 
     @property
     def NO_LINK(self) -> int:

@@ -40,7 +40,7 @@ _LOCKED_BY_ANOTHER = (errno.EACCES, errno.EDEADLK, 0)
 _TRIES, _REST = 20, 0.05
 
 _READONLY, _NORMAL = 0x1, 0x80
-#: What a copy takes over of the source: read-only, hidden, system, archive.
+#: The attributes that a copy takes over from the source: read-only, hidden, system, archive.
 _KEPT = 0x27
 #: 1970, in ticks of 100 ns since 1601.
 _EPOCH = 116_444_736_000_000_000

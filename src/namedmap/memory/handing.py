@@ -17,7 +17,7 @@ class Passable:
         return self._section
 
     def _sendable(self) -> object:
-        """What to pickle for a process that is to have the section: `_platform.sections.receive` makes a handle of it.
+        """An object to pickle for a process that is to have the section, which `_platform.sections.receive` makes of it.
 
         It is good as long as this is open. Raises ValueError once it is closed.
         """

@@ -219,7 +219,7 @@ def state(found: Found) -> dict[str, int | bool]:
 
 
 def facts(found: Found) -> Facts:
-    """What a file tells of its object."""
+    """The facts that a file tells of its object."""
     page = found.page
     return Facts(
         name=found.name,

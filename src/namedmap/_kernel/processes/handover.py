@@ -150,7 +150,7 @@ class Passage:
         return self._descriptor.intact()
 
     def sendable(self) -> object:
-        """What to pickle: a DupFd for a new process of multiprocessing, which inherits it; for others an Offer.
+        """An object to pickle: a DupFd for a new process of multiprocessing, which inherits it; for others an Offer.
 
         A DupFd outside of the start of a process would need a thread in the sender, and a key that only its own
         children know.

@@ -1,4 +1,4 @@
-"""What `namedmap._contract` asks of a platform: the operations for the Python classes, which raise.
+"""The things that `namedmap._contract` asks of a platform: the operations for the Python classes, which raise.
 
     naming           names and permissions, as the functions of Windows take them
     sections         sections and their handles

@@ -5,7 +5,7 @@ And a wait that is given up after it has ended has consumed what it waited for: 
 stays with a thread that knows nothing of it (so do waits by `wait_for_handle` of asyncio's proactor). So a task that
 waits for what is not there, or has a mutex, has an agent: a thread of its own for as long, out of a pool.
 
-*One thread knows.* What an agent waits for, and what it has taken, only its own thread changes: others give it jobs,
+*One thread knows.* An agent's wait, and what it has taken, are changed by its own thread alone: others give it jobs,
 which it does between its waits. A wait is cancelled by a job. The agent has either not taken anything yet, and never
 will, or it has, and gives it back: so nothing is lost, and nothing is taken in secret.
 
@@ -36,7 +36,7 @@ _WAIT_FAILED, _INFINITE = 0xFFFFFFFF, 0xFFFFFFFF
 _THREAD_SET_CONTEXT = 0x10
 #: Agents without work that are kept.
 _IDLE = 8
-#: What an APC calls with 0: it returns at once.
+#: The function that an APC calls with 0: it returns at once.
 _NOTHING = ctypes.cast(cast(Any, dll.Sleep), ctypes.c_void_p).value
 
 
@@ -50,7 +50,7 @@ class Waited(Handle):
 
 
 def result_of(code: int, number: int, every: bool) -> int | None:
-    """What a wait for so many objects has returned, as the contract has it."""
+    """The result of a wait for so many objects, as the contract has it."""
     for base in (0, ABANDONED):
         if base <= code < base + number:
             return base if every else code
@@ -119,7 +119,7 @@ class Wait:
 
 
 def _nobody() -> None:
-    """Whom to call when nobody wants to know."""
+    """The call when nobody wants to know."""
 
 
 def _needs_agent(wait: Wait) -> bool:
@@ -231,7 +231,7 @@ class Agent:
         mutexes = wait.taken_mutexes()
         self._forget(mutexes)
         if wait.taken >= ABANDONED and not self.held:
-            # What is no mutex is given back by hand; the end of the thread abandons the others once more.
+            # An object that is no mutex is given back by hand; the end of the thread abandons the others once more.
             for number, handle in zip(wait.numbers, wait.handles, strict=True):
                 if wait.every and not handle.is_mutex:
                     waiting.give_back(0, [number], False)

@@ -16,7 +16,7 @@ _GENERIC_WRITE, _SHARE_ALL, _OPEN_EXISTING = 0x40000000, 7, 3
 _THIS_PROCESS = -1
 _LONGEST_PATH = 1 << 15
 
-#: What the advice to the system is called.
+#: The name of the advice to the system.
 ADVICE = ("willneed",)
 
 read, write = guarded.read, guarded.write

@@ -172,7 +172,7 @@ def _adopted(number: int, size: int | None) -> SectionHandle:
 
 
 class Sent(NamedTuple):
-    """What is pickled: a handle of another process, or of the one that unpickles it (`process` None)."""
+    """The pickled form: a handle of another process, or of the one that unpickles it (`process` None)."""
 
     handle: int
     size: int | None
@@ -185,8 +185,9 @@ class Sent(NamedTuple):
 class Passage:
     """A handle that other processes duplicate, and a seal: a semaphore whose numbers nobody guesses.
 
-    Who duplicates a handle by its number may be late, and get what has the number by then. The seal is closed before
-    the handle. So who finds the seal in its place, after having duplicated the handle, has the right one.
+    A process that duplicates a handle by its number may be late, and get what has the number by then. The seal is
+    closed before the handle. So a process that finds the seal in its place, after having duplicated the handle, has the
+    right one.
     """
 
     def __init__(self, section: SectionHandle) -> None:

@@ -1,7 +1,7 @@
 r"""Looking at the named objects of the session: \Sessions\N\BaseNamedObjects, and the global ones beside it.
 
-The directory tells names and kinds. What else can be had is asked of the object, which is opened for that instant. Who
-holds an object, who made it and when, and what it takes, Windows tells nobody without a privilege; nothing is guessed.
+The directory tells names and kinds. The other facts are asked of the object, which is opened for that instant. Windows
+tells nobody without a privilege who holds an object, who made it and when, and what it takes; nothing is guessed.
 """
 
 import ctypes
@@ -71,7 +71,7 @@ def user() -> int | None:
 
 
 def look(*, everyone: bool = False) -> list[Found]:
-    """The objects of the session, and the global ones. Who may see more of them is no question of the user."""
+    """The objects of the session, and the global ones. No user may see more of them than another."""
     session, shared = _directories()
     found = [Found(name, _KINDS[kind]) for name, kind in _entries(session) if kind in _KINDS]
     if shared != session:
@@ -123,7 +123,7 @@ def _text(found: t.UNICODE_STRING) -> str:
 
 
 def facts(found: Found) -> Facts:
-    """What an object tells; no more than name and kind of one that may not be opened, or has gone meanwhile."""
+    """The facts that an object tells; only name and kind of one that may not be opened, or has gone meanwhile."""
     known = Facts(found.name, found.kind, LIVE)
     opening, ask = _ASKED[found.kind]
     access = _QUERY | _FILE_MAP_READ if found.kind == "section" else _QUERY
@@ -202,7 +202,7 @@ def remove_dead_inboxes() -> int:
 
 
 def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
-    """Who holds these objects, which Windows does not tell."""
+    """The holders of these objects, which Windows does not tell."""
     return {each.key: [] for each in files}
 
 

@@ -51,7 +51,7 @@ def count(fd: int, offset: int, size: int) -> Counts | None:
 
 
 class Runs:
-    """What is in memory of a file; Windows does not tell."""
+    """The pages of a file that are in memory; Windows does not tell."""
 
     found: list[tuple[int, int]]
     complete: bool

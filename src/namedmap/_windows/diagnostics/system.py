@@ -1,4 +1,4 @@
-"""What a program depends on here: Windows itself, and what this one lacks."""
+"""The things that a program depends on here: Windows itself, and what this one lacks."""
 
 import platform
 from collections.abc import Iterator

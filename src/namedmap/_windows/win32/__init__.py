@@ -14,5 +14,5 @@
     functions     all of them in one place
 
 Each module imports only from those above it. The arguments are read before the call, by `_convention.call`: what has
-another Python type is a TypeError, and no pointer to something else reaches Windows. What the values mean Windows says.
+another Python type is a TypeError, and no pointer to something else reaches Windows. Windows says what the values mean.
 """

@@ -1,4 +1,4 @@
-"""What a program says to whoever listens: OutputDebugString."""
+"""A program's words for its debugger: OutputDebugString."""
 
 from namedmap._windows import dll
 from namedmap._windows.win32.passing import win32

@@ -1,4 +1,4 @@
-"""What a Win32 function does beside calling Windows: it hands over the last error, and says what failed with what.
+"""The work of a Win32 function beside calling Windows: it hands over the last error, and says what failed with what.
 
 The last error is that of the convention, of this thread and these functions alone: Windows gets it before each call and
 leaves it there afterwards, as if no other code called Windows in between. So a function that succeeds changes it only
