@@ -17,7 +17,7 @@ class Passable:
         return self._section
 
     def _sendable(self) -> object:
-        """An object to pickle for a process that is to have the section, which `_platform.sections.receive` makes of it.
+        """An object to pickle for another process, which has `_platform.sections.receive` make a handle of it.
 
         It is good as long as this is open. Raises ValueError once it is closed.
         """
