@@ -164,7 +164,7 @@ class Agent:
             return True
 
     def run(self, *, silent: bool = False) -> None:
-        """Serve until the input ends; a silent one prints where it was asked, the name of the memory, and that is all."""
+        """Serve until the input ends; a silent one prints the name of the memory instead."""
         mailbox = _Mailbox("Pageant", namedmap.Mutex.create("Pageant lives", owned=True))
 
         def serve() -> None:
