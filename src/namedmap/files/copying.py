@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from namedmap._failure import ignored
+
 from . import moving
 from .checksums import new_hash
 from .failures import Cancelled, ChangedError, VerifyError, bad
@@ -149,7 +151,7 @@ class _Work:
             return "drain", moving.drain(source, target.fd, self.report, self.hashed)
         if reflink and source.sparse and not target.done and moving.share(source, target.fd):
             return "reflink", self._check(source.size) if self.hashed else 0
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             os.posix_fadvise(source.fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         if not isinstance(target, Part) and not source.has_holes:
             moving.allocate(target.fd, source.size)
@@ -235,9 +237,9 @@ def _preserve(source: Source, fd: int) -> None:
         os.fchown(fd, info.st_uid, info.st_gid)
     except PermissionError:
         mode &= 0o1777  # set-user-id would be another user's now
-    with contextlib.suppress(OSError):  # a filesystem without attributes
+    with ignored(OSError):  # a filesystem without attributes
         for name in os.listxattr(source.fd):
-            with contextlib.suppress(OSError):  # an attribute that only the system may set
+            with ignored(OSError):  # an attribute that only the system may set
                 os.setxattr(fd, name, os.getxattr(source.fd, name))
     os.fchmod(fd, mode)
     os.utime(fd, ns=(info.st_atime_ns, info.st_mtime_ns))

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from namedmap._failure import require_ours
 from namedmap._writing import write_all
 
 from ._libc import fallocate
@@ -51,7 +52,8 @@ def share(source: Source, target: int) -> bool:
     """Whether the target now has the source's blocks, as a copy that costs nothing until one of them is changed."""
     try:
         fcntl.ioctl(target, _FICLONE, source.fd)
-    except OSError:  # each filesystem says in its own way that it cannot
+    except OSError as error:  # each filesystem says in its own way that it cannot
+        require_ours(error)
         return False
     return True
 

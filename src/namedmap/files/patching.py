@@ -1,10 +1,10 @@
 """Changing bytes of a file in place, so that it can be undone."""
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
 
+from namedmap._failure import ignored
 from namedmap._writing import write_all
 
 from .failures import ChangedError, bad
@@ -68,7 +68,7 @@ def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
         os.fsync(fd)
     except OSError:
         # What was written had room, and so has what was there before.
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             write_all(fd, memoryview(before), start)
         raise
 

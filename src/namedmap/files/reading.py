@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from namedmap import errors
+from namedmap._failure import require_ours
 from namedmap._writing import write_all
 from namedmap.winerror import WinError
 
@@ -102,6 +103,7 @@ class Source:
             try:
                 count = os.preadv(self.fd, [buffer[done:]], offset + done)
             except OSError as error:
+                require_ours(error)
                 raise failure(error, f"cannot read {self.path!r} at {offset + done:,}") from None
             if not count:
                 raise self.shorter(offset + done)
@@ -136,6 +138,7 @@ class Source:
                 begin = os.lseek(self.fd, start, os.SEEK_DATA)
                 end = os.lseek(self.fd, begin, os.SEEK_HOLE)
             except OSError as error:
+                require_ours(error)
                 if error.errno == errno.ENXIO:  # nothing but a hole from here on
                     return
                 begin, end = start, stop  # a filesystem that knows no holes
@@ -239,6 +242,7 @@ def system_calls(asked: str) -> Iterator[None]:
     except errors.Error:
         raise
     except OSError as error:
+        require_ours(error)
         raise failure(error, asked) from None
     except ValueError as error:  # a NUL in a path
         raise bad(f"{asked}: {error}") from None

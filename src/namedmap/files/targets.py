@@ -9,7 +9,6 @@ can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that was ki
 without a name. Whoever works on one holds a lock (flock(2)) on it, which the kernel drops when he dies.
 """
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from namedmap import errors
+from namedmap._failure import ignored, require_ours
 from namedmap.winerror import WinError
 
 from .failures import bad
@@ -55,7 +55,8 @@ class Target:
     def _existing(self) -> os.stat_result | None:
         try:
             info = os.stat(self.path)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             return None
         refuse_special(info, self.path)
         if (info.st_dev, info.st_ino) == (self.source.info.st_dev, self.source.info.st_ino):
@@ -95,9 +96,10 @@ class Target:
         mode = stat.S_IMODE(self.old.st_mode) & 0o777
         try:
             os.fchown(self.fd, -1, self.old.st_gid)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             mode &= 0o707  # what its group might do is not for another one
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             os.fchown(self.fd, self.old.st_uid, -1)
         self._dress_list()
         os.fchmod(self.fd, mode)
@@ -106,8 +108,9 @@ class Target:
         """The access control list, and no other: with one, the group's bits are a mask for all it names. acl(5)."""
         try:
             rights = os.getxattr(self.path, _LIST)
-        except OSError:
-            with contextlib.suppress(OSError):  # the directory may have given a list; or no file here can have one
+        except OSError as error:
+            require_ours(error)
+            with ignored(OSError):  # the directory may have given a list; or no file here can have one
                 os.removexattr(self.fd, _LIST)
         else:
             os.setxattr(self.fd, _LIST, rights)
@@ -117,6 +120,7 @@ class Target:
         try:
             os.replace(self.temporary, self.path)
         except OSError as error:
+            require_ours(error)
             if error.errno != errno.EBUSY:
                 raise
             message = (
@@ -130,6 +134,7 @@ class Target:
         try:
             os.fsync(fd)
         except OSError as error:
+            require_ours(error)
             if error.errno != errno.EINVAL:  # a filesystem that keeps its directories elsewhere
                 raise
         finally:
@@ -141,15 +146,19 @@ class InPlace(Target):
 
     _opened: os.stat_result | None = None
 
+    def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
+        super().__init__(path, source, read=read, preserve=preserve)
+        self._made: list[int] = []
+
     def open(self) -> None:
         """Open it for writing, and empty it."""
-        self._made: list[int] = []
         access = os.O_RDWR if self.read else os.O_WRONLY
         flags = access | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         try:
             # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
             self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
-        except FileExistsError:
+        except FileExistsError as error:
+            require_ours(error)
             # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
             self.fd = os.open(self.path, flags)
             info = os.fstat(self.fd)
@@ -176,9 +185,9 @@ class InPlace(Target):
         if self._made and self._opened is None:
             self._take()
         if self._opened is not None:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 os.ftruncate(self.fd, 0)
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 if os.path.samestat(self._opened, os.lstat(self.path)):
                     os.unlink(self.path)
 
@@ -196,6 +205,7 @@ class Aside(Target):
         try:
             self.fd = os.open(self.directory, flags | os.O_TMPFILE, self._mode)
         except OSError as error:
+            require_ours(error)
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
             self.named = True
@@ -221,7 +231,7 @@ class Aside(Target):
     def abandon(self, *, useless: bool = True) -> None:
         """Nothing is left."""
         if self.named:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 os.unlink(self.temporary)
 
 
@@ -251,15 +261,16 @@ class Part(Target):
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(self.temporary, flags)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             fd = os.open(self.temporary, flags | os.O_CREAT, self._mode | 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever had the lock may have finished meanwhile: then this file is the target now.
             if os.path.samestat(os.fstat(fd), os.lstat(self.temporary)):
                 self.fd, fd = fd, -1
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError as error:
+            require_ours(error)
         except BlockingIOError:
             message = f"{self.asked}: another copy of it is under way, in {self.temporary!r}; wait for it"
             raise errors.of(WinError.ERROR_SHARING_VIOLATION, message) from None
@@ -298,7 +309,7 @@ class Part(Target):
     def abandon(self, *, useless: bool = False) -> None:
         """Leave the part to the next copy, if it can do anything with it."""
         if useless:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 os.unlink(self.temporary)
 
 
@@ -323,19 +334,20 @@ def _dead(directory: str) -> Iterator[str]:
 def _remove_dead(path: str) -> None:
     fd = _lock(path)
     if fd is not None:
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             os.unlink(path)
         os.close(fd)
 
 
 def _lock(path: str) -> int | None:
     """A descriptor of an unfinished file that nobody works on, locked; None if somebody does."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(fd)
+            require_ours(error)
         else:
             return fd
     return None

@@ -145,6 +145,7 @@ def _look_at(path: str, is_global: bool) -> Found | None:
         require_ours(error)
         return None
     except OSError as error:
+        require_ours(error)
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise from_oserror(error, f"cannot look at {path}") from None
         return Found(

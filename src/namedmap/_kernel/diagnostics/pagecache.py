@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
 
@@ -111,6 +111,7 @@ def _next_data(fd: int, offset: int) -> int:
     try:
         return os.lseek(fd, offset, os.SEEK_DATA)
     except OSError as error:
+        require_ours(error)
         return _NOWHERE if error.errno == errno.ENXIO else offset
 
 

@@ -63,8 +63,8 @@ class FaultGuard:
         try:
             fcntl.ioctl(fd, _iowr(0x3F, 24), struct.pack("QQQ", _API, _FEATURE_SIGBUS | _FEATURE_MISSING_SHMEM, 0))
         except OSError as error:
-            require_ours(error)
             os.close(fd)
+            require_ours(error)
             return
         self._fd, self._forbidden = Descriptor(fd), False
 

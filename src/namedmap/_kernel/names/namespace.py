@@ -142,6 +142,7 @@ class Namespace:
         try:
             os.close(os.open(self.root, os.O_PATH | os.O_CLOEXEC))
         except OSError as error:
+            require_ours(error)
             if error.errno in (errno.EMFILE, errno.ENFILE):  # else it would seem that there are none
                 raise from_oserror(error, f"cannot list the objects in {self.root}") from None
         return [os.path.join(directory, name) for directory, name in self._names()]

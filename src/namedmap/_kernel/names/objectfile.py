@@ -229,6 +229,7 @@ def past_dead(file: ObjectFile) -> str:
         require_ours(error)
         return base
     except OSError as error:
+        require_ours(error)
         successor = succession.following(path)
         if file.name is not None and file.name.is_global and successor is not None:
             return successor

@@ -122,6 +122,7 @@ def state(path: str) -> str:
         require_ours(error)
         return DEAD
     except OSError as error:
+        require_ours(error)
         return _from_outside(path) if error.errno == errno.EACCES else ALIVE  # something else is in its place
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or locks.object_is_alive(fd):

@@ -142,6 +142,7 @@ def send(entry: Handle[Any], target: Process) -> int:
             f"process {target.pid} has too many handles on their way to it: it looks at them when it uses one of them",
         ) from None
     except OSError as error:
+        require_ours(error)
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
             f"process {target.pid} takes no handles ({error.strerror}): it must be the same user's, use namedmap with "

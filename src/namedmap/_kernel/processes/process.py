@@ -41,6 +41,7 @@ class Process(KernelObject):
         try:
             self._fd = Descriptor(os.pidfd_open(pid))
         except (OSError, OverflowError) as error:
+            require_ours(error)
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
@@ -71,6 +72,7 @@ class Process(KernelObject):
         try:
             signal.pidfd_send_signal(self._fd, 0)
         except OSError as error:
+            require_ours(error)
             return found if error.errno == errno.EPERM else ""
         return found
 
