@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from namedmap._failure import ignored
+from namedmap._failure import ignored, require_ours
 
 from . import moving
 from .checksums import new_hash
@@ -235,7 +235,8 @@ def _preserve(source: Source, fd: int) -> None:
     mode = stat.S_IMODE(info.st_mode)
     try:
         os.fchown(fd, info.st_uid, info.st_gid)
-    except PermissionError:
+    except PermissionError as error:
+        require_ours(error)
         mode &= 0o1777  # set-user-id would be another user's now
     with ignored(OSError):  # a filesystem without attributes
         for name in os.listxattr(source.fd):

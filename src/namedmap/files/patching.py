@@ -66,8 +66,8 @@ def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
     try:
         write_all(fd, memoryview(new), start)
         os.fsync(fd)
-    except OSError:
-        # What was written had room, and so has what was there before.
+    except BaseException:
+        # What was written had room, and so has what was there before. Ctrl-C leaves no half of a patch either.
         with ignored(OSError):
             write_all(fd, memoryview(before), start)
         raise
