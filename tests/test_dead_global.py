@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import namedmap
-from calls import forgery, object_path, raw_lock
+from calls import as_system_call, forgery, object_path, raw_lock
 from calls.kernel import Control, Kind, locks, namespace, procfs, succession
 from child import Child, Spawn
 from child.users import needs_root
@@ -278,7 +278,7 @@ class TestFromOutside:
                 raise shown
             return []
 
-        monkeypatch.setattr(procfs, "locked", locked)
+        monkeypatch.setattr(procfs, "locked", as_system_call(locked))
         assert succession._from_outside(self.dead()) == succession.ALIVE
 
     def test_a_dead_one(self) -> None:

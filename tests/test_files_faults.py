@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import namedmap
+from calls import as_system_call
 from calls.bigfiles import build, names, sparse
 from child import WATCHDOG, Spawn
 from child.users import mounted, needs_root, public_directory
@@ -189,7 +190,7 @@ class TestPoorFilesystems:
             if len(seen) == 3:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(os, "open", refusing)
+        monkeypatch.setattr(os, "open", as_system_call(refusing))
         with pytest.raises(KeyboardInterrupt):
             files.copy(tmp_path / "a", tmp_path / "b", atomic=True, window=MIB, threads=1, progress=progress)
         assert all(name.startswith(".b.") and name.endswith(".namedmap-copy") for name in seen)

@@ -398,6 +398,14 @@ class TestText:
         clocks = re.compile(r"\b(?:process_time|thread_time|perf_counter)(?:_ns)?\(|\bgetrusage\([^)]*\)(?!\.ru_max)")
         assert [label(path) for path in TESTS if clocks.search(path.read_text(encoding="utf-8"))] == []
 
+    def test_nobody_swallows_what_signal_handlers_raise(self) -> None:
+        """Where the kernel and `files` catch an OSError and go on, they look whose it is: `require_ours`, `ignored`."""
+        kinds = r"(?:OSError|File\w+Error|PermissionError)"
+        swallows = re.compile(rf"suppress\([^)]*{kinds}|except \(?{kinds}\)?:")
+        paths = [path for path in MODULES if path.is_relative_to(KERNEL) or path.is_relative_to(PACKAGE / "files")]
+        texts = {label(path): path.read_text(encoding="utf-8") for path in paths}
+        assert [f"{name}: {match[0]}" for name, text in texts.items() for match in swallows.finditer(text)] == []
+
     def test_skips_give_their_reason(self) -> None:
         """No test is skipped without a reason."""
         found = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from calls import message, sweep
+from calls import as_system_call, message, sweep
 from calls.kernel import inbox as module
 from calls.kernel import namespace, procfs
 from child import NOBODY, Child, Spawn, known_in
@@ -157,7 +157,7 @@ class TestSweeps:
             unlink(name)
             unlink(name)
 
-        monkeypatch.setattr(os, "unlink", twice)
+        monkeypatch.setattr(os, "unlink", as_system_call(twice))
         assert not namespace.current().remove_if_dead(str(path))
 
 

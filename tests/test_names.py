@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from calls import close, failed, loose, object_text, open_section, section
 from calls.kernel import KernelError, ObjectName, namespace, parse, parse_native
 from calls.memory import READ, exists, run
+from child import Spawn
 from namedmap import win32
 
 pytestmark = pytest.mark.usefixtures("tidy")
@@ -168,6 +169,38 @@ def test_local_and_global_in_another_process() -> None:
     assert run(r'print(exists("Local\\names.shared"), exists("Global\\names.shared"), exists("names.other"))') == (
         "True True False\n"
     )
+
+
+def test_long_names_fill_no_memory(spawn: Spawn) -> None:
+    """What fails to open by a name of megabytes leaves nothing of it behind, in any function that takes a name."""
+    child = spawn()
+    child.run(
+        r"""
+        import resource
+        import namedmap
+
+        def attempts(number):
+            name = str(number) + "n" * 4_000_000
+            win32.OpenMutex(1, False, name)
+            win32.OpenFileMapping(4, False, "Global\\" + name)
+            nt.NtOpenSection(win32.HANDLE(), 4, nt.OBJECT_ATTRIBUTES("\\BaseNamedObjects\\" + name))
+            nt.NtOpenSection(win32.HANDLE(), 4, nt.OBJECT_ATTRIBUTES(name + "\\x"))
+            for open_ in (namedmap.open, namedmap.Event.open, namedmap.attach):
+                try:
+                    open_(name)
+                except OSError:
+                    pass
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        attempts(0)  # takes what one name takes for a moment
+        before = peak()
+        for number in range(1, 25):
+            attempts(number)
+        """
+    )
+    assert child.value("peak()") < child.value("before") + 30_000
 
 
 def test_the_empty_name() -> None:

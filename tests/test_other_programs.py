@@ -6,7 +6,6 @@ documentation shows: a few lines that print what they have read.
 
 import contextlib
 import ctypes
-import os
 import signal
 import socket
 import sys
@@ -59,11 +58,7 @@ class Players:
         """A program that uses an installed one."""
         path = self._directory / "program.py"
         path.write_text(text, encoding="utf-8")
-        script = "import os; os.execv(sys.executable, [sys.executable, '-m', 'namedmap', 'run', *sys.argv[1:]])"
-        search = os.pathsep.join([self._programs, *filter(None, sys.path)])
-        # `Child` sets PYTHONPATH first, so that this one holds.
-        child: Child = self._spawn(script, *options, str(path), environment={"PYTHONPATH": search})
-        return child
+        return pypi.run(self._spawn, self._programs, *options, str(path))
 
 
 @pytest.fixture

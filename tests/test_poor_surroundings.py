@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from calls import close, message, unmap, view
+from calls import as_system_call, close, message, unmap, view
 from calls.kernel import libc, pagemap
 from child import Spawn
 from child.users import mounted, needs_root, unshared
@@ -82,7 +82,7 @@ class TestWithoutMemfd:
         def refuse(*_: object) -> int:
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
-        monkeypatch.setattr(os, "memfd_create", refuse)
+        monkeypatch.setattr(os, "memfd_create", as_system_call(refuse))
 
     def test_unnamed_objects(self) -> None:
         """Files of the root that have never had a name do as well."""
@@ -162,7 +162,7 @@ class TestLargeViews:
             raise OSError(errno.ENOTTY, "no such ioctl")
 
         if request.param == "reading":
-            monkeypatch.setattr(pagemap, "_scanned", refuse)
+            monkeypatch.setattr(pagemap, "_scanned", as_system_call(refuse))
         path = tmp_path / "large"
         with open(path, "wb") as file:
             file.truncate(self.SIZE)

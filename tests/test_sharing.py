@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from calls import close, failed, message
+from calls import as_system_call, close, failed, message
 from calls.files import ALL, BOTH, READ, WRITE, open_file, opened, read, refused, run, running, section_of, start, write
 from calls.kernel import locks, sharemodes
 from child import NOBODY, WATCHDOG
@@ -272,7 +272,7 @@ def test_a_filesystem_without_locks_has_no_share_modes(monkeypatch: pytest.Monke
     def refuse(*_: object) -> bytes:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(locks, "_fcntl", refuse)
+    monkeypatch.setattr(locks, "_fcntl", as_system_call(refuse))
     first = opened("a.dat", share=0)
     second = opened("a.dat", share=0, disposition=win32.CREATE_ALWAYS)
     assert write(second, b"abc") == 3

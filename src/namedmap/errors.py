@@ -22,7 +22,7 @@ platform: `translated` is the one place where what a platform raises becomes an 
 
 import errno
 
-from namedmap._failure import Failure, printable, reason
+from namedmap._failure import Failure, printable, reason, require_ours
 from namedmap.winerror import WinError
 
 
@@ -181,7 +181,11 @@ def of(winerror: int, message: str, code: int | None = None) -> Error:
 
 
 def of_system_call(error: OSError, asked: str) -> Error:
-    """The error for a failed system call; `asked` says what was being done, e.g. "cannot open 'a.dat'"."""
+    """The error for a failed system call; `asked` says what was being done, e.g. "cannot open 'a.dat'".
+
+    Raises the error itself if it is not from a system call of ours, but from a signal handler that ran meanwhile.
+    """
+    require_ours(error)
     code = error.errno or errno.EIO
     return of(_WINERRORS.get(code, WinError.ERROR_GEN_FAILURE), f"{asked}: {reason(error)}", code)
 

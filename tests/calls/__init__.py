@@ -8,10 +8,11 @@ import ctypes
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from ctypes import c_int, c_size_t, c_ssize_t, c_ulong, c_void_p
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from calls.kernel import locks, namespace, parse
 from namedmap import nt, win32
@@ -21,6 +22,20 @@ loose: Any = win32
 loose_nt: Any = nt
 
 PAGE = 4096
+
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def as_system_call(function: Function) -> Function:
+    """A function of a test as one of the standard library: what it raises is a failed system call.
+
+    What the functions of other modules raise in the middle of a call is taken for a signal handler's, and passes.
+    """
+    plain: Any = function
+    known = plain.__globals__ | {"__name__": os.__name__}
+    made: Any = types.FunctionType(plain.__code__, known, plain.__name__, plain.__defaults__, plain.__closure__)
+    return cast(Function, made)
 
 
 def message() -> str:

@@ -1,11 +1,14 @@
 """Other people's programs, from PyPI: installed for a test into a directory of its own."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from child import Child, Spawn
 
 _UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
@@ -33,3 +36,16 @@ def install(place: Path, *wanted: str, seconds: float = 300, or_skip: str = "") 
     """Install what is wanted, as pip takes it, into a directory."""
     pip("install", "--no-compile", "--target", str(place), *wanted, seconds=seconds, or_skip=or_skip)
     return place
+
+
+def reaching(place: str) -> dict[str, str]:
+    """The environment of a child that can import what is installed in a directory, and what tests can."""
+    return {"PYTHONPATH": os.pathsep.join([place, *filter(None, sys.path)])}
+
+
+def run(spawn: Spawn, place: str, *words: str, **environment: str) -> Child:
+    """A program that uses what is installed in a directory, started with `python -m namedmap run` and these words."""
+    launch = "import os; os.execv(sys.executable, [sys.executable, '-m', 'namedmap', 'run', *sys.argv[1:]])"
+    # `Child` sets PYTHONPATH first, so that this one holds.
+    child: Child = spawn(launch, *words, environment=reaching(place) | environment)
+    return child

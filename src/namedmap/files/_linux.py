@@ -1,6 +1,5 @@
 """The calls of `_system` on Linux."""
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -9,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from namedmap._failure import ignored, require_ours
 from namedmap._writing import write_all as write_all
 
 from ._libc import fallocate
@@ -46,7 +46,8 @@ def send(source: int, target: int, offset: int, length: int) -> int:
 def share(source: int, target: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)
-    except OSError:  # each filesystem says in its own way that it cannot
+    except OSError as error:  # each filesystem says in its own way that it cannot
+        require_ours(error)
         return False
     return True
 
@@ -65,6 +66,7 @@ def data(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
             begin = os.lseek(fd, start, os.SEEK_DATA)
             end = os.lseek(fd, begin, os.SEEK_HOLE)
         except OSError as error:
+            require_ours(error)
             if error.errno == errno.ENXIO:  # nothing but a hole from here on
                 return
             begin, end = start, stop  # a filesystem that knows no holes
@@ -101,7 +103,7 @@ def threads_help(target: int) -> bool:
 
 
 def expect_sequential(fd: int) -> None:
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
 
@@ -118,6 +120,7 @@ def open_nameless(directory: str, mode: int) -> tuple[int, Callable[[str], None]
     try:
         fd = os.open(directory, os.O_RDWR | os.O_CLOEXEC | os.O_TMPFILE, mode)
     except OSError as error:
+        require_ours(error)
         if error.errno not in _NO_NAMELESS:
             raise
         return None
@@ -150,6 +153,7 @@ def settle(directory: str) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
+        require_ours(error)
         if error.errno != errno.EINVAL:  # a filesystem that keeps its directories elsewhere
             raise
     finally:
@@ -176,9 +180,10 @@ def take_after(fd: int, path: str, old: os.stat_result) -> None:
     mode = stat.S_IMODE(old.st_mode) & 0o777
     try:
         os.fchown(fd, -1, old.st_gid)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         mode &= 0o707  # what its group might do is not for another one
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         os.fchown(fd, old.st_uid, -1)
     _take_list(fd, path)
     os.fchmod(fd, mode)
@@ -188,8 +193,9 @@ def _take_list(fd: int, path: str) -> None:
     """The access control list, and no other: with one, the group's bits are a mask for all it names. acl(5)."""
     try:
         rights = os.getxattr(path, _LIST)
-    except OSError:
-        with contextlib.suppress(OSError):  # the directory may have given a list; or no file here can have one
+    except OSError as error:
+        require_ours(error)
+        with ignored(OSError):  # the directory may have given a list; or no file here can have one
             os.removexattr(fd, _LIST)
     else:
         os.setxattr(fd, _LIST, rights)
@@ -199,11 +205,12 @@ def preserve(source: int, info: os.stat_result, target: int) -> None:
     mode = stat.S_IMODE(info.st_mode)
     try:
         os.fchown(target, info.st_uid, info.st_gid)
-    except PermissionError:
+    except PermissionError as error:
+        require_ours(error)
         mode &= 0o1777  # set-user-id would be another user's now
-    with contextlib.suppress(OSError):  # a filesystem without attributes
+    with ignored(OSError):  # a filesystem without attributes
         for name in os.listxattr(source):
-            with contextlib.suppress(OSError):  # an attribute that only the system may set
+            with ignored(OSError):  # an attribute that only the system may set
                 os.setxattr(target, name, os.getxattr(source, name))
     os.fchmod(target, mode)
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))

@@ -4,7 +4,6 @@ A file that is open can be neither renamed nor removed, and has one position, wh
 move. There are no permissions as of Linux: the attribute "read-only" stands for what nobody may write to.
 """
 
-import contextlib
 import ctypes
 import errno
 import importlib
@@ -17,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from namedmap._failure import ignored
 
 from . import _kernel32
 
@@ -143,7 +144,7 @@ def open_nameless(directory: str, mode: int) -> tuple[int, Callable[[str], None]
 def replace(source: str, target: str) -> None:
     """Raises PermissionError if another program has either file open, and does not close it within a second."""
     for _ in range(_TRIES):
-        with contextlib.suppress(PermissionError):
+        with ignored(PermissionError):
             os.replace(source, target)
             return
         time.sleep(_REST)

@@ -1,9 +1,10 @@
 """Changing bytes of a file in place, so that it can be undone."""
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
+
+from namedmap._failure import ignored
 
 from ._system import system
 from .failures import ChangedError, bad
@@ -65,9 +66,10 @@ def _store(fd: int, new: bytes, before: bytes, start: int) -> None:
     try:
         system.write_all(fd, new, start)
         os.fsync(fd)
-    except OSError:
-        # The bytes that were written had room, and so have those that were there before.
-        with contextlib.suppress(OSError):
+    except BaseException:
+        # The bytes that were written had room, and so have those that were there before. Ctrl-C leaves no half of a
+        # patch either.
+        with ignored(OSError):
             system.write_all(fd, before, start)
         raise
 

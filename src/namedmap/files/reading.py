@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from namedmap import errors
+from namedmap._failure import is_ours, require_ours
 from namedmap.winerror import WinError
 
 from ._system import system
@@ -101,6 +102,7 @@ class Source:
             try:
                 count = system.read_into(self.fd, buffer[done:], offset + done)
             except OSError as error:
+                require_ours(error)
                 raise failure(error, f"cannot read {self.path!r} at {offset + done:,}") from None
             if not count:
                 raise self.shorter(offset + done)
@@ -229,7 +231,7 @@ class system_calls:
         pass
 
     def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
-        if isinstance(raised, errors.Error):
+        if raised is None or isinstance(raised, errors.Error) or not is_ours(raised):
             return
         # Without their traceback, as in `errors.translated`.
         if isinstance(raised, OSError):

@@ -9,7 +9,6 @@ that can be resumed; ".<target>.<random>.namedmap-copy" of an atomic copy that w
 files without a name. The process that works on one holds a lock on it, which the kernel drops when that process ends.
 """
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from namedmap import errors
+from namedmap._failure import ignored, require_ours
 from namedmap.winerror import WinError
 
 from ._system import system
@@ -55,7 +55,8 @@ class Target:
     def _existing(self) -> os.stat_result | None:
         try:
             info = os.stat(self.path)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             return None
         refuse_special(info, self.path)
         if (info.st_dev, info.st_ino) == (self.source.info.st_dev, self.source.info.st_ino):
@@ -104,6 +105,7 @@ class Target:
         try:
             system.replace(self.temporary, self.path)
         except OSError as error:
+            require_ours(error)
             if error.errno != errno.EBUSY:
                 raise
             message = (
@@ -117,14 +119,18 @@ class InPlace(Target):
 
     _opened: os.stat_result | None = None
 
+    def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
+        super().__init__(path, source, read=read, preserve=preserve)
+        self._made: list[int] = []
+
     def open(self) -> None:
         """Open it for writing, and empty it."""
-        self._made: list[int] = []
         flags = (os.O_RDWR if self.read else os.O_WRONLY) | system.OPEN
         try:
             # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
             self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
-        except FileExistsError:
+        except FileExistsError as error:
+            require_ours(error)
             # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
             self.fd = os.open(self.path, flags)
             info = os.fstat(self.fd)
@@ -151,9 +157,9 @@ class InPlace(Target):
         if self._made and self._opened is None:
             self._take()
         if self._opened is not None:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 os.ftruncate(self.fd, 0)
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 if os.path.samestat(self._opened, os.lstat(self.path)):
                     self._let_go()
                     system.unlink(self.path)
@@ -190,7 +196,7 @@ class Aside(Target):
     def abandon(self, *, useless: bool = True) -> None:
         """Nothing is left."""
         if self.named:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 self._let_go()
                 system.unlink(self.temporary)
 
@@ -221,15 +227,16 @@ class Part(Target):
         flags = os.O_RDWR | system.OPEN | system.NO_LINK
         try:
             fd = os.open(self.temporary, flags)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             fd = os.open(self.temporary, flags | os.O_CREAT, self._mode | 0o600)
         try:
             system.lock(fd)
             # The process that had the lock may have finished meanwhile: then this file is the target now.
             if os.path.samestat(os.fstat(fd), os.lstat(self.temporary)):
                 self.fd, fd = fd, -1
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError as error:
+            require_ours(error)
         except BlockingIOError:
             message = f"{self.asked}: another copy of it is under way, in {self.temporary!r}; wait for it"
             raise errors.of(WinError.ERROR_SHARING_VIOLATION, message) from None
@@ -268,7 +275,7 @@ class Part(Target):
     def abandon(self, *, useless: bool = False) -> None:
         """Leave the part to the next copy, if it can do anything with it."""
         if useless:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 self._let_go()
                 system.unlink(self.temporary)
 
@@ -297,7 +304,7 @@ def _remove_dead(path: str) -> None:
         return
     if system.OPEN_FILES_KEEP_NAMES:
         os.close(fd)
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         system.unlink(path)
     if not system.OPEN_FILES_KEEP_NAMES:
         os.close(fd)
@@ -305,12 +312,13 @@ def _remove_dead(path: str) -> None:
 
 def _lock(path: str) -> int | None:
     """A descriptor of an unfinished file that nobody works on, locked; None if somebody does."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         fd = os.open(path, os.O_RDONLY | system.OPEN | system.NO_LINK)
         try:
             system.lock(fd)
-        except OSError:
+        except OSError as error:
             os.close(fd)
+            require_ours(error)
         else:
             return fd
     return None

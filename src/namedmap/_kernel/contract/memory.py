@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, require_ours
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
@@ -47,6 +47,7 @@ def reader(address: int) -> Callable[[int, int], bytes] | None:
                     raise copying.gone(address + offset + len(data))
                 data += more
         except OSError as error:
+            require_ours(error)
             raise KernelError(NTSTATUS.STATUS_IN_PAGE_ERROR, f"{section} cannot be read: {error.strerror}") from None
         return data
 

@@ -5,7 +5,6 @@ neither keeps an object alive nor sweeps what it was to report. Only what seems 
 shared for that moment, as by an opener. A look is no snapshot: objects come and go meanwhile.
 """
 
-import contextlib
 import errno
 import os
 import re
@@ -15,7 +14,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._facts import Facts
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
 from namedmap._kernel.linux import locks, procfs, reopening
@@ -124,11 +123,11 @@ def _is_inbox(path: str) -> bool:
 
 
 def _of_others(space: namespace.Namespace) -> Iterator[str]:
-    with contextlib.suppress(OSError), os.scandir(space.root) as entries:
+    with ignored(OSError), os.scandir(space.root) as entries:
         for entry in entries:
             match = re.fullmatch(r"namedmap-(\d+)(\.\d+)?", entry.name)
             if match and int(match[1]) != space.uid and entry.is_dir(follow_symlinks=False):
-                with contextlib.suppress(OSError):
+                with ignored(OSError):
                     yield from (os.path.join(entry.path, name) for name in os.listdir(entry.path))
 
 
@@ -136,15 +135,18 @@ def _look_at(path: str, is_global: bool) -> Found | None:
     """None if the file has gone."""
     try:
         info = os.lstat(path)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return None
     if not stat.S_ISREG(info.st_mode):
         return Found(path, is_global, DAMAGED, "it is no regular file", info, None, (), 0, 0, False)
     try:
         fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        require_ours(error)
         return None
     except OSError as error:
+        require_ours(error)
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise from_oserror(error, f"cannot look at {path}") from None
         return Found(
@@ -256,7 +258,7 @@ def counts_waiters(found: Found) -> bool:
 
 def is_alive(found: Found) -> bool:
     """Whether anybody still holds the object that was found there."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         fd = os.open(found.path, os.O_RDONLY | namespace.OPEN_FLAGS)
         try:
             info = os.fstat(fd)
@@ -315,7 +317,7 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
     holders: dict[Key, list[Holding]] = {key: [] for key in wanted}
     for pid in procfs.processes():
         for fd in _descriptors(pid, bases):
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 info = os.stat(f"/proc/{pid}/fd/{fd}")
                 key = info.st_dev, info.st_ino
                 if key in wanted:
@@ -326,7 +328,7 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
 def _descriptors(pid: int, bases: set[str]) -> Iterator[str]:
     """The descriptors whose file has one of these names: its directory may have another path over there."""
     for fd in procfs.descriptors(pid):
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             link = os.readlink(f"/proc/{pid}/fd/{fd}").removesuffix(_DELETED)
             if os.path.basename(link) in bases:
                 yield fd
@@ -344,7 +346,7 @@ def mapped(files: Collection[Key]) -> dict[Key, list[Mapped]]:
     """The pages of these files in the memory of processes, as far as /proc shows them to this user."""
     views: dict[Key, list[Mapped]] = {key: [] for key in files}
     for pid in procfs.processes():
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             for each in procfs.mappings(pid):
                 found = views.get((each.device, each.inode))
                 if found is not None:

@@ -5,7 +5,6 @@ dirty pages of a range without one, and so says quickly where there is nothing t
 to those who own the file or may write to it: to others every page seems to be there, or the call is refused.
 """
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -13,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
 
@@ -112,6 +111,7 @@ def _next_data(fd: int, offset: int) -> int:
     try:
         return os.lseek(fd, offset, os.SEEK_DATA)
     except OSError as error:
+        require_ours(error)
         return _NOWHERE if error.errno == errno.ENXIO else offset
 
 
@@ -160,7 +160,7 @@ def evict(fd: int) -> None:
 
     Without effect on tmpfs, whose pages have no other place. Source: posix_fadvise(2).
     """
-    with contextlib.suppress(OSError):  # read-only filesystems have nothing to write
+    with ignored(OSError):  # read-only filesystems have nothing to write
         os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namedmap._convention.status import KernelError
+from namedmap._convention.status import KernelError, ignored, require_ours
 from namedmap._kernel.linux import libc, limits, locks, userfault
 from namedmap._kernel.names import namespace
 
@@ -50,7 +50,7 @@ def findings() -> Iterator[Finding]:
 def mount_of(path: str) -> Mount | None:
     """The mount that a path lies on."""
     found: Mount | None = None
-    with contextlib.suppress(OSError), open("/proc/self/mounts", encoding="utf-8", errors="replace") as lines:
+    with ignored(OSError), open("/proc/self/mounts", encoding="utf-8", errors="replace") as lines:
         for line in lines:
             _, where, kind, options, *_ = line.split(" ")
             where = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), where)
@@ -103,7 +103,8 @@ def _place(space: namespace.Namespace) -> Iterator[Finding]:
 def _space(root: str) -> Iterator[Finding]:
     try:
         space = os.statvfs(root)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return
     whole, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     remedy = f"enlarge it (mount -o remount,size=… {root}; docker run --shm-size=…), or set NAMEDMAP_ROOT"
@@ -146,7 +147,7 @@ def _limits() -> Iterator[Finding]:
 
 
 def _setting(path: str) -> int | None:
-    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+    with ignored(OSError, ValueError), open(path, encoding="utf-8") as file:
         return int(file.read())
     return None
 
@@ -178,7 +179,7 @@ def _removes_ipc() -> bool:
         path for place in ("/usr/lib", "/run", "/etc") for path in glob.glob(f"{place}/systemd/logind.conf.d/*.conf")
     ]
     for path in ("/usr/lib/systemd/logind.conf", "/etc/systemd/logind.conf", *sorted(drop_ins, key=os.path.basename)):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        with ignored(OSError), open(path, encoding="utf-8", errors="replace") as file:
             value = (re.findall(r"^\s*RemoveIPC\s*=\s*(\w+)", file.read(), re.MULTILINE) or [value])[-1]
     return value.lower() in ("yes", "true", "on", "1")
 
@@ -230,13 +231,14 @@ def _memory() -> Iterator[int]:
 def _has_unnamed_memory() -> bool:
     try:
         os.close(os.memfd_create("namedmap", os.MFD_CLOEXEC))
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return False
     return True
 
 
 def _has_locks() -> bool:
-    with contextlib.suppress(OSError, KernelError), _memory() as fd:
+    with ignored(OSError, KernelError), _memory() as fd:
         return locks.try_lock(fd, locks.GUARD, exclusive=True)
     return False
 
@@ -251,7 +253,7 @@ def _can_wait_for_several() -> bool:
 
 def _can_reserve() -> bool:
     probe = userfault.FaultGuard()
-    with contextlib.suppress(OSError, KernelError), _memory() as fd:
+    with ignored(OSError, KernelError), _memory() as fd:
         address = libc.mmap(None, libc.PAGE, libc.PROT_READ, libc.MAP_SHARED, fd, 0)
         try:
             return probe.register(address, libc.PAGE)
@@ -270,13 +272,14 @@ def _can_copy() -> bool:
 def _has_pidfd() -> bool:
     try:
         os.close(os.pidfd_open(os.getpid()))
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return False
     return True
 
 
 def _can_count_pages() -> bool:
-    with contextlib.suppress(OSError, KernelError), _memory() as fd:
+    with ignored(OSError, KernelError), _memory() as fd:
         span, found = libc.cachestat_range(0, libc.PAGE), libc.cachestat()
         return bool(libc.cachestat_(libc.SYS_CACHESTAT, fd, ctypes.byref(span), ctypes.byref(found), 0) == 0)
     return False

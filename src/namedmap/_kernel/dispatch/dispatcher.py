@@ -25,16 +25,15 @@ goes without taking anything wakes another. Should a process die between its cha
 by themselves, since sleeps are short (waiting.SLICE).
 """
 
-import contextlib
 import ctypes
 import functools
 import os
 import time
 import weakref
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias, TypeVar, TypeVarTuple
+from typing import Any, ClassVar, TypeAlias, TypeVar, TypeVarTuple
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._finalizer import finalizer
 from namedmap._kernel.dispatch.line import Line, LineForAll, Place
 from namedmap._kernel.linux import futex, libc, locks
@@ -88,7 +87,8 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
                 if not self.depth:
                     try:
                         self.call(self.fd, change, locks.GUARD_OFF)
-                    except OSError:
+                    except OSError as error:
+                        require_ours(error)
                         self.require_descriptor()
                         raise
 
@@ -138,9 +138,12 @@ class _State(ctypes.Array[ctypes.c_int32]):
 class _Mapping:
     """Pages in memory, for as long as anybody has words in them."""
 
+    #: Until there are pages: a signal handler may raise before.
+    base: Any = libc.MAP_FAILED
+
     def __init__(self, fd: int, length: int, what: object) -> None:
-        self.base = libc.mmap(None, length, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED, fd, 0)
         self.length = length
+        self.base = libc.mmap(None, length, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED, fd, 0)
         if self.base == libc.MAP_FAILED:
             raise from_oserror(libc.error("mmap"), f"cannot map the state of {what}")
 
@@ -273,12 +276,12 @@ class Dispatcher(NamedObject):
         with self.mutex:
             if self._mapping:
                 # A truncated file has no sleepers.
-                with contextlib.suppress(OSError):
+                with ignored(OSError):
                     futex.change(self.address(SEQUENCE), number)
 
     def wake_all_waiters(self) -> None:
         """Let everybody who waits for all of their objects look again; with `mutex` held."""
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             futex.change(self.address(SEQUENCE_ALL), futex.EVERYBODY)
         if self.line_for_all is not None:
             self.line_for_all.changed()

@@ -27,7 +27,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from namedmap._convention.status import KernelError
+from namedmap._convention.status import KernelError, ignored, require_ours
 from namedmap._kernel.objects.waitable import Entry
 
 #: How long a sleep is at first, in seconds, and at most. In between it is a tenth of what was waited already: so a
@@ -140,12 +140,10 @@ class Line:
 
     def stir(self) -> None:
         """Ring as many as can go on."""
-        try:
+        with ignored(KernelError, OSError):  # a truncated file: the next attempt finds out
             room = self.held.room(every=self.every) - (len(self._rung) - len(self._absent))
             if room > 0:
                 self._ring(room)
-        except (KernelError, OSError):
-            pass  # a truncated file: the next attempt finds out
 
     def _ring(self, room: int) -> None:
         first = next(iter(self._entries), None)
@@ -188,7 +186,8 @@ class Line:
             if not changed:
                 self._look_for_deaths(now)
             self._look(changed)
-        except (KernelError, OSError):  # locked, or truncated: the next attempt finds out
+        except (KernelError, OSError) as error:  # locked, or truncated: the next attempt finds out
+            require_ours(error)
             if changed:
                 self._ring(EVERYBODY)
         self.due = now + slice_after(now - self.since, 2 * SLICE)
@@ -244,7 +243,7 @@ class LineForAll(Line):
     def remove(self, entry: Entry) -> None:
         super().remove(entry)
         # The entry that was told last has cleared the mark that somebody waits, and leaves it so if it has got all.
-        with contextlib.suppress(KernelError, OSError):
+        with ignored(KernelError, OSError):
             if self._entries and not self.held.owned_here and self.held.expect_wake(every=True):
                 self.changed()
 

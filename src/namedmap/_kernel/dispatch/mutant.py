@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, require_ours
 from namedmap._kernel.dispatch.dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.lineage import look, ours
@@ -160,7 +160,8 @@ class Mutant(Dispatcher):
                 self.recursion = 0
                 try:
                     self._let_go(self.words)
-                except (KernelError, OSError):
+                except (KernelError, OSError) as error:
+                    require_ours(error)
                     if locks.intact(self.fd):
                         raise
 
@@ -253,7 +254,8 @@ class Mutant(Dispatcher):
         if not self.recursion and self.owner is not None:
             try:
                 self.call(self.fd, locks.SET, locks.OWNER_OFF)
-            except OSError:
+            except OSError as error:
+                require_ours(error)
                 self.require_descriptor()
                 raise
             finally:

@@ -10,14 +10,13 @@ for their last greenlet.
 """
 
 import _thread
-import contextlib
 import ctypes
 import functools
 import threading
 import time
 from collections.abc import Callable
 
-from namedmap._convention.status import KernelError
+from namedmap._convention.status import KernelError, ignored
 from namedmap._kernel.dispatch.dispatcher import BRIEF, Dispatcher
 from namedmap._kernel.dispatch.line import SLICE, Line, LineForAll, slice_after
 from namedmap._kernel.linux import futex, natives
@@ -86,7 +85,7 @@ class Notifier:
         seen = [(id(line), line.place) for line in lines]
         del lines
         early = True
-        with contextlib.suppress(OSError):  # one of the files was truncated; whoever looks finds that out
+        with ignored(OSError):  # one of the files was truncated; whoever looks finds that out
             early = futex.sleep(words, max(until - time.monotonic(), 0))
         self._look(dict(seen), early)
 
@@ -98,7 +97,7 @@ class Notifier:
             # An object that another thread keeps locked must not hold up the others.
             if held.mutex.acquire(timeout=BRIEF):
                 try:
-                    with contextlib.suppress(KernelError, OSError):  # the next attempt finds out
+                    with ignored(KernelError, OSError):  # the next attempt finds out
                         line.prepare()
                 finally:
                     held.mutex.release()

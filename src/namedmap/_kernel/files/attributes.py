@@ -16,14 +16,13 @@ attribute has ARCHIVE, a directory none of these. Offline, not-indexed and the l
 Source: librpc/idl/xattr.idl (Samba), "File Attribute Constants" (Win32).
 """
 
-import contextlib
 import errno
 import os
 import re
 import stat
 import struct
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap.constants import FileAttribute
 
 XATTR = "user.DOSATTRIB"
@@ -87,7 +86,8 @@ def copy_extended(source: int, target: int) -> None:
 def _listed(fd: int) -> list[str]:
     try:
         return os.listxattr(fd)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return []
 
 
@@ -102,7 +102,7 @@ def _set_mode(file: int | str, info: os.stat_result, wanted: int) -> None:
 
 def _umask() -> int:
     # os.umask can only be asked by setting it, for a moment and for all threads.
-    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+    with ignored(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
         for line in status:
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)
@@ -122,7 +122,8 @@ def _default(info: os.stat_result) -> int:
 def _value(file: int | str) -> bytes | None:
     try:
         return os.getxattr(file, XATTR)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         # None there, none possible here, or not for us to read: in each case the file has the default.
         return None
 

@@ -17,7 +17,6 @@ Source: LockFileEx, UnlockFileEx (Win32); FsRtlFastCheckLockForRead and …ForWr
 and write.
 """
 
-import contextlib
 import errno
 import fcntl
 import itertools
@@ -26,7 +25,7 @@ import random
 import time
 from typing import NamedTuple
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -88,7 +87,8 @@ def require_unlocked(fd: int, what: str, own: "ByteLocks | None", start: int, le
         found = own.shared_at(range_) if own is not None and writing else None
         if found is None and length:
             found = _held(probe, range_)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return  # no locks are to be had on this filesystem, nor has anybody any
     if found is not None:
         verb = "written" if writing else "read"
@@ -165,7 +165,7 @@ class ByteLocks:
         """The file object ends, and the locks with it: a child forked meanwhile may have a copy of the description."""
         with self._mine():
             if self._held:
-                with contextlib.suppress(OSError, KernelError):
+                with ignored(OSError, KernelError):
                     locks.unlock(self._description(), _ZONE, _ZONE_SIZE)
             self._held.clear()
             self._close_own()
@@ -270,6 +270,6 @@ class ByteLocks:
 
     def _is_lent(self, lent: int) -> bool:
         """Whether a descriptor is of this file, still."""
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             return os.path.samestat(os.fstat(lent), os.fstat(self._fd))
         return False

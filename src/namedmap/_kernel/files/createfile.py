@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import attributes, paths, sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.names.security import Security
@@ -149,7 +149,8 @@ def _create(request: _Request) -> File | None:
     mode = _modes(request.access)[0] | os.O_CREAT | os.O_EXCL
     try:
         fd = os.open(path.name, mode | _open_flags(request), request.permissions)
-    except FileExistsError:
+    except FileExistsError as error:
+        require_ours(error)
         return None
     except OSError as error:
         raise path.failure(error, "cannot create") from None
@@ -168,8 +169,9 @@ def _dress(fd: int, request: _Request, name: str) -> None:
         if request.template is not None:
             attributes.copy_extended(request.template.fd, fd)
         attributes.put(fd, os.fstat(fd), _new_attributes(request), request.what)
-    except (KernelError, OSError):
-        with contextlib.suppress(OSError):
+    except (KernelError, OSError) as error:
+        require_ours(error)
+        with ignored(OSError):
             os.unlink(name)
         raise
 
@@ -257,7 +259,8 @@ def _open_descriptor(request: _Request, info: os.stat_result) -> int | None:
     for mode in modes:
         try:
             return os.open(request.path.name, mode | flags)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             return None
         except OSError as error:
             failure = request.path.failure(error, "cannot open")
@@ -309,7 +312,7 @@ def _set_flags(fd: int, request: _Request) -> bool:
                 raise from_oserror(error, f"cannot open {request.path} without buffering") from None
             uncached = True
     fcntl.fcntl(fd, fcntl.F_SETFL, flags)
-    with contextlib.suppress(OSError):  # advice: not everything can be advised
+    with ignored(OSError):  # advice: not everything can be advised
         if request.flags & _SEQUENTIAL_SCAN:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         elif request.flags & _RANDOM_ACCESS:
@@ -335,7 +338,8 @@ def _finish(fd: int, request: _Request, uncached: bool) -> File:
 def _absolute(fd: int, path: paths.Path) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{fd}")
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return os.path.abspath(path.name)
 
 

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import attributes, paths, sharemodes
 from namedmap._kernel.files.createfile import open_file
 from namedmap._kernel.files.file import File
@@ -72,7 +72,8 @@ def delete(name: object) -> None:
         _refuse_mapped(fd, path)
         try:
             os.unlink(path.name)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             raise path.missing() from None
         except OSError as error:
             raise path.failure(error, "cannot delete") from None
@@ -163,7 +164,7 @@ def _claimed(path: paths.Path, info: os.stat_result) -> Iterator[int | None]:
 
 def _descriptor(path: paths.Path, info: os.stat_result) -> int | None:
     for mode in (os.O_RDONLY, os.O_WRONLY):
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             fd = os.open(path.name, mode | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW)
             opened = os.fstat(fd)
             if _same_file(opened, info):

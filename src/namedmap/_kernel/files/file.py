@@ -7,7 +7,6 @@ locks on it (see `sharing`); what a handle may do is the handle's own access, ch
 Source: ReadFile, WriteFile, SetFilePointerEx, SetEndOfFile, FlushFileBuffers (Win32).
 """
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -17,7 +16,7 @@ import stat
 from collections.abc import Callable
 from typing import Self
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import bytelocks, sharemodes
 from namedmap._kernel.files.bytelocks import ByteLocks
 from namedmap._kernel.linux import libc
@@ -90,7 +89,8 @@ class File(KernelObject):
             here = os.lseek(self.fd, 0, os.SEEK_CUR)
             end = os.lseek(self.fd, 0, os.SEEK_END)
             os.lseek(self.fd, here, os.SEEK_SET)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return 0  # a device without positions
         return end
 
@@ -206,7 +206,7 @@ class File(KernelObject):
 
     def unlink(self) -> None:
         """Remove the file's name, wherever it has moved since, unless it has none or is somebody else's by now."""
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             path = os.readlink(f"/proc/self/fd/{self.fd}")
             mine, there = os.fstat(self.fd), os.lstat(path)
             if (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino):
@@ -236,7 +236,7 @@ class File(KernelObject):
                 os.ftruncate(self.fd, end)
         except OSError as error:
             if end > size:
-                with contextlib.suppress(OSError):
+                with ignored(OSError):
                     os.ftruncate(self.fd, size)
             raise from_oserror(error, f"cannot make {self} end at {end} instead of {size} bytes") from None
 
@@ -252,7 +252,7 @@ class File(KernelObject):
             os.lseek(self.fd, -done, os.SEEK_CUR)
 
     def _transferred(self, done: int, offset: int | None) -> None:
-        with contextlib.suppress(OSError):  # a device without positions
+        with ignored(OSError):  # a device without positions
             if offset is not None:
                 os.lseek(self.fd, offset + done, os.SEEK_SET)
             if self.uncached:

@@ -6,14 +6,13 @@ and taken as it is, so every file can be named. Names are bytes to Linux; what i
 escapes. Upper and lower case differ, as everywhere on Linux.
 """
 
-import contextlib
 import errno
 import os
 import re
 import stat
 from dataclasses import dataclass
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
 
 _FOREIGN = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
 _NEVER = re.compile(r'[<>"|?*]')
@@ -45,7 +44,7 @@ class Path:
 
     def require_parent(self) -> None:
         parent = os.path.dirname(self.name) or "."
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             if stat.S_ISDIR(os.stat(parent).st_mode):
                 return
         raise KernelError(NTSTATUS.STATUS_OBJECT_PATH_NOT_FOUND, f"{self}: there is no directory {parent!r}")

@@ -31,7 +31,7 @@ import random
 import time
 from collections.abc import Iterator
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, ignored
 from namedmap._kernel.linux import locks, procfs
 from namedmap.constants import FileAccess, FileShare, Generic
 
@@ -233,6 +233,6 @@ def holder(fd: int, byte: int) -> str:
 
 
 def _name(fd: int) -> str:
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         return os.readlink(f"/proc/self/fd/{fd}")
     return f"descriptor {fd}"

@@ -7,11 +7,10 @@ locked are compared without a system call: see `locks`.) Two that are kept canno
 number is given to another was closed behind our back, and its keeper is told.
 """
 
-import contextlib
 import os
 from typing import Protocol, Self
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, ignored, require_ours
 
 #: The file position of kept descriptions that are only read and written at offsets: it tells them in less time than
 #: device and inode do. No file of the program's is likely to be there, and most filesystems allow it.
@@ -76,7 +75,7 @@ class Descriptor(int):
 
     def place(self) -> Self:
         """Itself, told by its file position from now on, where it can have that."""
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             self.placed = os.lseek(self, POSITION, os.SEEK_SET) == POSITION
         return self
 
@@ -93,7 +92,8 @@ class Descriptor(int):
             if self.placed:
                 return self._identity is not None and os.lseek(self, 0, os.SEEK_CUR) == POSITION
             return self._identity is not None and _identity(self) == self._identity
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return False
 
     def require(self, what: object) -> Self:
@@ -116,6 +116,6 @@ def _identity(number: int, info: os.stat_result | None = None) -> tuple[int, int
     # Descriptors without a file (userfaultfd, and pidfd before Linux 6.9) have one inode for all; /proc tells its kind.
     kind = ""
     if not info.st_mode & 0o170000:
-        with contextlib.suppress(FileNotFoundError):  # /proc is not mounted
+        with ignored(FileNotFoundError):  # /proc is not mounted
             kind = os.readlink(f"/proc/self/fd/{number}")
     return info.st_dev, info.st_ino, kind

@@ -9,6 +9,7 @@ import errno
 import time
 from collections.abc import Sequence
 
+from namedmap._convention.status import require_ours
 from namedmap._kernel.linux import libc
 
 EVERYBODY = 0x7FFFFFFF
@@ -53,7 +54,8 @@ def has_changed(word: Word) -> bool:
     """Whether a word has not its value any more; also if it cannot be looked at."""
     try:
         return _sleep_on_one(*word, 0)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return True
 
 

@@ -6,12 +6,11 @@ machine has, ends in an OOM kill and not in an error. They are looked at beforeh
 small section, small ones are added up and looked at together: as many as are a small part of what was free.
 """
 
-import contextlib
 import errno
 import os
 from collections.abc import Iterator
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
 
 #: How many bytes a process commits between two looks at the memory limits: this part of what was free, and not more
 #: than so much. In a container with little memory that comes to a look at each section.
@@ -75,7 +74,7 @@ def not_made(error: OSError, path: str, what: object) -> KernelError:
 
 def limits() -> Iterator[tuple[int, int, str]]:
     """(limit, bytes available below it, remedy) for the machine and for each cgroup this process is in."""
-    with contextlib.suppress(OSError, KeyError, ValueError, IndexError):
+    with ignored(OSError, KeyError, ValueError, IndexError):
         with open("/proc/meminfo", encoding="utf-8") as file:
             memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
         yield (
@@ -83,7 +82,7 @@ def limits() -> Iterator[tuple[int, int, str]]:
             memory["MemAvailable"] + memory["SwapFree"],
             "the machine has no more",
         )
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         with open("/proc/self/cgroup", encoding="utf-8") as file:
             entries = [line.rstrip("\n").split(":", 2) for line in file]
         for _, controllers, path in entries:
@@ -99,7 +98,7 @@ def _walk(mounts: tuple[str, ...], path: str, limit: str, usage: str, stat: str)
         # A container without its own cgroup namespace sees the host's path, which does not exist under its mount.
         directory = mount + path.rstrip("/") if os.path.isdir(mount + path) else mount
         while directory.startswith(mount):
-            with contextlib.suppress(OSError, ValueError):
+            with ignored(OSError, ValueError):
                 bound = _read(f"{directory}/{limit}")
                 if bound < _UNLIMITED:
                     free = bound - _read(f"{directory}/{usage}") + _reclaimable(f"{directory}/memory.stat", stat)

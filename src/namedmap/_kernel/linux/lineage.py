@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from namedmap._convention.status import require_ours
 from namedmap._kernel.linux.natives import RLock
 
 _MADV_WIPEONFORK = 18
@@ -48,7 +49,8 @@ def _byte() -> _Byte:
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         page.madvise(_MADV_WIPEONFORK)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        require_ours(error)
         return _ByProcessId()
     return page
 

@@ -39,7 +39,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, require_ours
 from namedmap._kernel.linux import descriptors, natives, procfs
 
 WAITERS = 1 << 61
@@ -102,7 +102,8 @@ def kept(fd: int) -> Anchored | Compared:
     try:
         _lseek(fd, ANCHOR, 0)
         return _anchored(fd)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         made = Compared(fd)
         info = os.fstat(fd)
         made.key = info.st_dev, info.st_ino
@@ -115,7 +116,8 @@ def intact(fd: int) -> bool:
         if type(fd) is Anchored:
             return _lseek(fd, 0, 1) == ANCHOR
         info = os.fstat(fd)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return False
     return not isinstance(fd, Compared) or fd.key == (info.st_dev, info.st_ino)
 
@@ -155,7 +157,8 @@ def _call(fd: int, command: int, kind: int, start: int, length: int) -> bytes:
         return _fcntl(fd, command, _flock(kind, start, length))
     except BlockingIOError:
         raise
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         if not intact(fd):
             raise descriptors.lost("a named object", fd) from None
         raise
@@ -233,7 +236,8 @@ def object_is_alive(fd: int) -> bool:
     """Whether any other description, in any process, holds the object in this file."""
     try:
         probe = _fcntl(fd, _GET, _ALIVE_FROM_ANCHOR if type(fd) is Anchored else _ALIVE)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         probe = _call(fd, _GET, _WRITE, HANDOVER, 0)  # raises again, and says why
     return probe[:2] != _UNLOCKED
 

@@ -5,13 +5,13 @@ the next ones in one call; before, /proc/self/pagemap tells of each page in 8 by
 Documentation/admin-guide/mm/pagemap.rst.
 """
 
-import contextlib
 import ctypes
 import fcntl
 import os
 import struct
 from collections.abc import Iterator
 
+from namedmap._convention.status import ignored, require_ours
 from namedmap._kernel.linux.libc import PAGE
 
 _PAGEMAP_SCAN = 0xC0606610
@@ -27,10 +27,11 @@ _ENTRIES = 1 << 18
 
 def copied_run(address: int, length: int) -> tuple[bool, int]:
     """Whether the page has been copied on write, and for how many bytes (at most length) that stays so."""
-    with contextlib.suppress(OSError), open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+    with ignored(OSError), open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
         try:
             return _scanned(pagemap.fileno(), address, length)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return _read(pagemap.fileno(), address, length)
     return False, length
 

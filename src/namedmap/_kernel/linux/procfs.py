@@ -3,12 +3,12 @@
 Everything here is a look at others: it sees what the kernel shows to this user, and what was there a moment ago.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from namedmap._convention.status import ignored
 from namedmap._failure import printable
 
 _END = (1 << 63) - 1
@@ -41,7 +41,7 @@ class Mapping(NamedTuple):
 
 def processes() -> list[int]:
     """The ids of the processes that can be seen from here."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
     return []
 
@@ -81,7 +81,7 @@ def boot_time() -> int:
 
 def command(pid: int) -> str:
     """The command line of a process, for people; "" if it cannot be had."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+    with ignored(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         words = file.read(_LONGEST_COMMAND).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
         return printable(words).strip()
     return ""
@@ -89,14 +89,14 @@ def command(pid: int) -> str:
 
 def descriptors(pid: int) -> list[str]:
     """The numbers of a process's descriptors."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         return os.listdir(f"/proc/{pid}/fd")
     return []
 
 
 def locks(pid: int | str, descriptor: str) -> Iterator[Lock]:
     """The locks that a descriptor of a process carries. (/proc/locks gives no process for such locks.)"""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="utf-8") as lines:
+    with ignored(OSError), open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="utf-8") as lines:
         for line in lines:
             fields = line.split()
             if fields[0] == "lock:":
@@ -136,7 +136,7 @@ def mappings(pid: int | str) -> Iterator[Mapping]:
 
 def holds(pid: int | str, inode: int, byte: int) -> bool:
     """Whether a process carries a lock on a byte of the file of this inode."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
             if any(each.inode == inode and each.covers(byte) for each in locks(pid, descriptor)):
                 return True

@@ -8,6 +8,8 @@ opening it, and /proc/self/fd then opens the very file that was looked at. Sourc
 import errno
 import os
 
+from namedmap._convention.status import require_ours
+
 #: O_NONBLOCK: opening a FIFO that somebody put in a file's place must not wait for its other end. O_NOCTTY: a terminal
 #: there must not become that of a daemon.
 UNFOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -27,7 +29,8 @@ def reopen(fd: int, mode: int) -> int:
     """A new description of the file of a descriptor; `mode` is os.O_RDONLY, os.O_RDWR or os.O_WRONLY."""
     try:
         return os.open(*way(fd, mode))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        require_ours(error)
         # Not "no such file", which would be said of a file that is there.
         raise OSError(errno.ENOSYS, "/proc is not mounted, without which no open file can be opened again") from None
 

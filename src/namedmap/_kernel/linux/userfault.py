@@ -16,6 +16,7 @@ import fcntl
 import os
 import struct
 
+from namedmap._convention.status import require_ours
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.descriptors import Descriptor
 
@@ -46,7 +47,8 @@ class FaultGuard:
         request = struct.pack("QQQQ", address, length, _MODE_MISSING, 0)
         try:
             fcntl.ioctl(self._fd, _iowr(0x00, 32), request)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return False
         return True
 
@@ -59,8 +61,9 @@ class FaultGuard:
             return
         try:
             fcntl.ioctl(fd, _iowr(0x3F, 24), struct.pack("QQQ", _API, _FEATURE_SIGBUS | _FEATURE_MISSING_SHMEM, 0))
-        except OSError:
+        except OSError as error:
             os.close(fd)
+            require_ours(error)
             return
         self._fd, self._forbidden = Descriptor(fd), False
 

@@ -1,13 +1,12 @@
 """The file that a section stands on: growing it, and finding it again by what a control page says of it."""
 
-import contextlib
 import errno
 import os
 import resource
 import stat
 from collections.abc import Iterator
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.linux import procfs, protection, reopening
 from namedmap._kernel.names.controlpage import Control
@@ -43,7 +42,8 @@ def open_backing(page: Control, what: object, by: os.stat_result) -> int:
     for path in _places(page):
         try:
             seen = reopening.look(path)
-        except (OSError, ValueError):  # ValueError: a NUL in a path that somebody forged
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a path that somebody forged
+            require_ours(error)
             continue
         try:
             fd = _open_marked(seen, modes) if _is_backing(os.fstat(seen), page, what, by) else None
@@ -63,7 +63,8 @@ def _open_marked(seen: int, modes: tuple[int, ...]) -> int | None:
     for mode in modes:
         try:
             fd = reopening.reopen(seen, mode)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             continue
         try:
             sharemodes.mark_mapped(fd, mode == os.O_RDWR)
@@ -118,7 +119,7 @@ def _places(page: Control) -> Iterator[str]:
     for pid in (page.creator_pid, *procfs.processes()):
         for descriptor in procfs.descriptors(pid):
             path = f"/proc/{pid}/fd/{descriptor}"
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 info = os.stat(path)
                 if (info.st_dev, info.st_ino) == (page.backing_device, page.backing_inode):
                     yield path

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Self
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection, reopening
@@ -391,7 +391,7 @@ def _file_length(fd: int, info: os.stat_result, size: int, writes: bool, what: s
 
 
 def _device_length(fd: int) -> int:
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         return os.lseek(fd, 0, os.SEEK_END)
     return 0
 

@@ -71,7 +71,7 @@ known = _Known()
 def _cut(name: str) -> str:
     if len(name) * 2 <= MAXIMUM_LENGTH:
         return name
-    units = name.encode("utf-16-le", "surrogatepass")
+    units = name[:MAXIMUM_LENGTH].encode("utf-16-le", "surrogatepass")
     return units[: MAXIMUM_LENGTH * 2].decode("utf-16-le", "surrogatepass")
 
 

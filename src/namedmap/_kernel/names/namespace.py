@@ -5,7 +5,6 @@ root-owned and sticky, so that no user can own the place where others' objects a
 directory that the environment variable NAMEDMAP_ROOT names when the process first uses a name.
 """
 
-import contextlib
 import errno
 import os
 import random
@@ -14,7 +13,7 @@ import socket
 import stat
 import time
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.linux import locks, reopening
 from namedmap._kernel.names import succession
 from namedmap._kernel.names.names import SHORT, ObjectName
@@ -105,8 +104,8 @@ class Namespace:
         """Make a directory for this user's names unless something is there; whose it is."""
         try:
             os.mkdir(path, 0o700)
-        except FileExistsError:
-            pass
+        except FileExistsError as error:
+            require_ours(error)
         except OSError as error:
             raise self._unusable(error) from None
         return os.lstat(path).st_uid
@@ -124,7 +123,7 @@ class Namespace:
         return [path for _, name in sorted(found) if self._is_fit(path := os.path.join(self.root, name))]
 
     def _is_fit(self, path: str) -> bool:
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             info = os.lstat(path)
             return stat.S_ISDIR(info.st_mode) and info.st_uid == self.uid and not info.st_mode & 0o077
         return False
@@ -143,16 +142,17 @@ class Namespace:
         try:
             os.close(os.open(self.root, os.O_PATH | os.O_CLOEXEC))
         except OSError as error:
+            require_ours(error)
             if error.errno in (errno.EMFILE, errno.ENFILE):  # else it would seem that there are none
                 raise from_oserror(error, f"cannot list the objects in {self.root}") from None
         return [os.path.join(directory, name) for directory, name in self._names()]
 
     def _names(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             if self._is_fit(self.local):  # else it may lead anywhere, and nothing there is ours to remove
                 found = [(self.local, name) for name in os.listdir(self.local)]
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             found += [(self.root, name) for name in os.listdir(self.root) if name.startswith(GLOBAL_PREFIX)]
         return found
 
@@ -186,7 +186,8 @@ def _remove_if_dead(path: str, uid: int) -> bool:
             return False
         if os.fstat(fd).st_nlink and not locks.object_is_alive(fd):
             return succession.remove(path, info.st_size)
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return False
     finally:
         if fd >= 0:
@@ -198,7 +199,8 @@ def _open_to_lock(path: str, uid: int) -> int:
     """Open a file of one's own for writing, which an exclusive lock needs; a dead one is made writable if it is not."""
     try:
         return os.open(path, os.O_RDWR | OPEN_FLAGS)
-    except PermissionError:
+    except PermissionError as error:
+        require_ours(error)
         fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
     try:
         info = os.fstat(fd)
@@ -220,13 +222,15 @@ def _remove_inbox_if_dead(path: str) -> bool:
                 probe.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
             finally:
                 os.close(directory)
-        except ConnectionRefusedError:
+        except ConnectionRefusedError as error:
+            require_ours(error)
             # Its process has gone. Another sweeper may be here as well, and be done.
-            with contextlib.suppress(FileNotFoundError):
+            with ignored(FileNotFoundError):
                 if os.lstat(path).st_ino == found:
                     os.unlink(path)
                     return True
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return False
     return False
 

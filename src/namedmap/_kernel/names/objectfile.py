@@ -4,13 +4,12 @@ Opening never follows a symbolic link, never waits (for a FIFO's other end) and 
 at the file comes after taking its guard, which orders creators, openers and the last closer (`objects`).
 """
 
-import contextlib
 import errno
 import os
 import stat
 from typing import ClassVar, Protocol, Self
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.linux import descriptors, limits, locks
 from namedmap._kernel.names import namespace, succession
 from namedmap._kernel.names.controlpage import Kind
@@ -94,7 +93,8 @@ class ObjectFile:
         """Whether its path still leads to a file that has several: one that somebody has linked may have lost this."""
         try:
             info = os.lstat(str(self.path))
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return False
         return (info.st_dev, info.st_ino) == self.key
 
@@ -114,7 +114,8 @@ class ObjectFile:
         for mode in (_READ_WRITE, _READ_ONLY):
             try:
                 return cls(kind, name, os.open(path, mode), path, writable=mode == _READ_WRITE)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                require_ours(error)
                 return None
             except OSError as error:
                 if error.errno == errno.EACCES and mode == _READ_WRITE:
@@ -132,9 +133,11 @@ class ObjectFile:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
             return cls(kind, name, os.open(path, _NEW, mode), path, made=True)
-        except FileExistsError:
+        except FileExistsError as error:
+            require_ours(error)
             return None
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            require_ours(error)
             namespace.current().prepare()
             return None
         except OSError as error:
@@ -150,7 +153,7 @@ class NotGrantedError(KernelError):
 
 def _not_granted(path: str, what: str) -> KernelError:
     owner = "another user"
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         owner = f"user {os.lstat(path).st_uid}"
     return NotGrantedError(
         NTSTATUS.STATUS_ACCESS_DENIED,
@@ -188,7 +191,7 @@ def gives_way(file: ObjectFile, base: str) -> bool:
     if (path == base and not succession.has_successors(base)) or not succession.rival(path):
         return False
     if not succession.leads_on(path):
-        with contextlib.suppress(FileNotFoundError):
+        with ignored(FileNotFoundError):
             unlink(path, file.key)
     succession.pause()
     return True
@@ -222,9 +225,11 @@ def past_dead(file: ObjectFile) -> str:
             os.fchmod(file.fd, 0o600)
         else:
             unlink(path, file.key)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        require_ours(error)
         return base
     except OSError as error:
+        require_ours(error)
         successor = succession.following(path)
         if file.name is not None and file.name.is_global and successor is not None:
             return successor

@@ -23,7 +23,6 @@ A file that may not even be read cannot be asked for its locks; /proc/locks tell
 step. It is read several times, and believed only while it shows a lock of our own on the directory.
 """
 
-import contextlib
 import errno
 import os
 import random
@@ -31,6 +30,7 @@ import stat
 import time
 from collections.abc import Iterator
 
+from namedmap._convention.status import ignored, require_ours
 from namedmap._kernel.linux import locks, procfs, reopening
 
 #: Successors of one name: each is left by another user.
@@ -60,7 +60,7 @@ def living(base: str) -> str | None:
     """The file that is the object, of those that stand for a name; None if all are dead."""
     first = None
     for path in _chain(base):
-        with contextlib.suppress(FileNotFoundError):
+        with ignored(FileNotFoundError):
             if state(path) == ALIVE:
                 if os.lstat(path).st_uid in (0, os.geteuid()):
                     return path
@@ -118,9 +118,11 @@ def state(path: str) -> str:
     """The state of a file of a chain; one that has gone is dead."""
     try:
         fd = os.open(path, os.O_RDONLY | reopening.UNFOLLOWED)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        require_ours(error)
         return DEAD
     except OSError as error:
+        require_ours(error)
         return _from_outside(path) if error.errno == errno.EACCES else ALIVE  # something else is in its place
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or locks.object_is_alive(fd):
@@ -150,16 +152,19 @@ def _from_outside(path: str) -> str:
     try:
         info = os.lstat(path)
         directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        require_ours(error)
         return DEAD
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return ALIVE
     try:
         own = os.fstat(directory)
         if not locks.try_lock(directory, locks.GUARD):
             return ALIVE
         looks = [list(procfs.locked(((own.st_dev, own.st_ino), (info.st_dev, info.st_ino)))) for _ in range(_LOOKS)]
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         return ALIVE
     finally:
         os.close(directory)

@@ -8,7 +8,7 @@ a fork in C at the first use (see `lineage`), and where it fails, at each use ag
 import os
 from typing import ClassVar
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, require_ours
 from namedmap._kernel.linux import descriptors, locks, reopening
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
@@ -49,7 +49,8 @@ class Guard:
         held = self.held
         try:
             held.call(held.fd, locks.SET, locks.GUARD_OFF)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             held.require_descriptor()
             raise
         finally:

@@ -25,7 +25,7 @@ import os
 import time
 from typing import TypeVar
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, ignored, require_ours
 from namedmap._kernel.linux import descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
@@ -145,14 +145,16 @@ class NamedObject(Described):
             try:
                 if self.path is not None and self.writable and self._is_last():
                     objectfile.unlink(self.path, self.key)
-            except (KernelError, OSError):
+            except (KernelError, OSError) as error:
+                require_ours(error)
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
                 # its file is dead at worst. Or other code has closed the descriptor, and the object has ended with it.
                 self._sweep_lost()
             finally:
                 try:
                     self._drop_locks()
-                except (KernelError, OSError):
+                except (KernelError, OSError) as error:
+                    require_ours(error)
                     if locks.intact(self.fd):
                         raise
 
@@ -313,11 +315,12 @@ def _missing(cls: type[NamedObject], name: ObjectName) -> KernelError:
 
 def _is_object(name: ObjectName) -> bool:
     """Whether somebody holds an object of this name."""
-    with contextlib.suppress(OSError, KernelError):
+    with ignored(OSError, KernelError):
         path = namespace.current().path(name)
         try:
             fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
-        except PermissionError:
+        except PermissionError as error:
+            require_ours(error)
             return True  # another user's, who lets nobody look
         try:
             return locks.object_is_alive(fd)
@@ -335,7 +338,7 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
     if os.path.exists(space.path(name)):
         return name
     for path in space.files():
-        with contextlib.suppress(OSError, KernelError):
+        with ignored(OSError, KernelError):
             fd = os.open(path, os.O_RDONLY | namespace.OPEN_FLAGS)
             try:
                 if locks.object_is_alive(fd):
@@ -435,7 +438,8 @@ def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Sec
             file.info = os.fstat(file.fd)
         try:
             cls.allocate(file.fd, page, total)
-        except (KernelError, OSError):
+        except (KernelError, OSError) as error:
+            require_ours(error)
             # There is no space: what the dead have left is removed first.
             if file.path is None or not namespace.current().sweep():
                 raise
@@ -446,6 +450,6 @@ def _initialise(cls: type[Named], file: ObjectFile, page: Control, security: Sec
             return _hold(fresh, file)
     except BaseException:
         if file.path is not None:
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 os.unlink(file.path)
         raise

@@ -4,13 +4,12 @@ A handle is an object, the access that was granted, and two flags. Its value is 
 is used again first, as in NT. Values at and above FOREIGN were given to this process by another one (`processes`).
 """
 
-import contextlib
 import heapq
 import itertools
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, ignored
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.objects import kernelobject
 from namedmap._kernel.objects.kernelobject import KernelObject
@@ -253,7 +252,7 @@ class HandleTable:
         if not ours[0]:
             look()
         for held in {entry.object for entry in self.entries()}:
-            with contextlib.suppress(OSError):  # the others go all the same
+            with ignored(OSError):  # the others go all the same
                 held.retire()
 
 

@@ -26,7 +26,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
-from namedmap._convention.status import KernelError
+from namedmap._convention.status import KernelError, ignored
 from namedmap._kernel.dispatch import notifier
 from namedmap._kernel.linux import libc, lineage, locks
 from namedmap._kernel.linux.lineage import free, ours
@@ -137,7 +137,7 @@ class _Fork:
             postponing.begin_fork()
             self._slot = locks.new_slot()
         for held in named.holders - self._spares.keys():
-            with contextlib.suppress(KernelError, OSError):  # without one the child settles by itself
+            with ignored(KernelError, OSError):  # without one the child settles by itself
                 self._prepare(held)
 
     def _prepare(self, held: NamedObject) -> None:
@@ -202,7 +202,7 @@ class _Fork:
         spare = self._spares.pop(held, None)
         if spare is not None:
             self._opened.remove(spare)
-        with contextlib.suppress(KernelError, OSError):  # it stays borrowed, and is settled when it is used
+        with ignored(KernelError, OSError):  # it stays borrowed, and is settled when it is used
             held.settle(spare, _BRIEF)
         held.forked()
         held.close_passage()

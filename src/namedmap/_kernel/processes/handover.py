@@ -11,7 +11,7 @@ import stat
 import sys
 from typing import Any, TypeAlias
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, require_ours
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.mutant import Mutant
 from namedmap._kernel.files.file import File
@@ -181,7 +181,8 @@ def accept(offered: Offer) -> int:
     pid, started, number, device, inode = offered
     try:
         seen = reopening.look(f"/proc/{pid}/fd/{number}") if procfs.started(pid) == started else -1
-    except OSError:
+    except OSError as error:
+        require_ours(error)
         seen = -1
     try:
         info = os.fstat(seen) if seen >= 0 else None
@@ -202,5 +203,6 @@ def accept(offered: Offer) -> int:
 def _reopened(seen: int) -> int:
     try:
         return reopening.reopen(seen, os.O_RDWR)
-    except PermissionError:
+    except PermissionError as error:
+        require_ours(error)
         return reopening.reopen(seen, os.O_RDONLY)

@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -97,11 +97,12 @@ def _connected(target: Process) -> socket.socket:
     path = _inbox_path(target.pid, target.started)
     try:
         return _socket(socket.socket.connect, path)
-    except (ConnectionRefusedError, FileNotFoundError):
+    except (ConnectionRefusedError, FileNotFoundError) as error:
+        require_ours(error)
         directory, plain = os.path.split(path)
         for name in os.listdir(directory):
             if name.startswith(f"{plain}."):
-                with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                with ignored(ConnectionRefusedError, FileNotFoundError):
                     return _socket(socket.socket.connect, f"{directory}/{name}")
         raise
 
@@ -109,7 +110,7 @@ def _connected(target: Process) -> socket.socket:
 def _close_inbox(path: str, pid: int) -> None:
     if os.getpid() == pid and _inbox is not None:
         _shut()
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             os.unlink(path)
 
 
@@ -141,6 +142,7 @@ def send(entry: Handle[Any], target: Process) -> int:
             f"process {target.pid} has too many handles on their way to it: it looks at them when it uses one of them",
         ) from None
     except OSError as error:
+        require_ours(error)
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED,
             f"process {target.pid} takes no handles ({error.strerror}): it must be the same user's, use namedmap with "
@@ -195,7 +197,8 @@ def _delivered(message: socket.socket) -> bool:
         text, ancillary, _, _ = message.recvmsg(_LONGEST_MESSAGE, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         return False
-    except OSError:  # closed meanwhile
+    except OSError as error:  # closed meanwhile
+        require_ours(error)
         return True
     descriptors = array.array("i")
     for _, _, raw in ancillary:
@@ -203,7 +206,7 @@ def _delivered(message: socket.socket) -> bool:
     try:
         # A malformed message, or an object that is gone: the handle stays unknown. (Text that is nested too deeply for
         # the parser is a RecursionError.)
-        with contextlib.suppress(KernelError, OSError, ValueError, RecursionError):
+        with ignored(KernelError, OSError, ValueError, RecursionError):
             record = handover.judged(json.loads(text.decode("utf-8", "surrogateescape")), len(descriptors))
             given = list(descriptors)
             descriptors = descriptors[:0]

@@ -9,14 +9,13 @@ nobody has closed a descriptor in between. So it says its version, and each desc
 as a whole before anything is done, and believed as a whole or not at all.
 """
 
-import contextlib
 import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from namedmap._convention.status import KernelError, from_oserror
+from namedmap._convention.status import KernelError, from_oserror, ignored
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.descriptors import Descriptor
@@ -116,7 +115,7 @@ def _identity(fd: int) -> list[int] | None:
     """Device and inode, by which a receiver knows that a number is still of the file that was meant."""
     if fd < 0:
         return None
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         info = os.fstat(fd)
         return [info.st_dev, info.st_ino]
     return None
@@ -140,9 +139,9 @@ def take_inherited() -> None:
 
 
 def _lists() -> Iterator[int]:
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         for entry in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 if os.readlink(f"/proc/self/fd/{entry}").startswith(f"/memfd:{_LIST_NAME} "):
                     yield int(entry)
 
@@ -187,7 +186,7 @@ def _adopt(records: Sequence[Record]) -> None:
     for record in records:
         # Several handles to one object come with one descriptor.
         shared = received.get(record.get("fd", -1))
-        with contextlib.suppress(KernelError, OSError):
+        with ignored(KernelError, OSError):
             if shared is not None:
                 shared.add_handle()
                 held = shared

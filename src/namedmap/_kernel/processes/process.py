@@ -1,6 +1,5 @@
 """Processes and threads, as far as handles to them can be held, waited for and asked."""
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -9,7 +8,7 @@ import struct
 import time
 from typing import ClassVar, NamedTuple, Self
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.linux import natives, procfs
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.objects.kernelobject import KernelObject
@@ -42,6 +41,7 @@ class Process(KernelObject):
         try:
             self._fd = Descriptor(os.pidfd_open(pid))
         except (OSError, OverflowError) as error:
+            require_ours(error)
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise from_oserror(error, f"cannot open process {pid}") from None
             raise KernelError(NTSTATUS.STATUS_INVALID_PARAMETER, f"no process has the id {pid}") from None
@@ -64,13 +64,15 @@ class Process(KernelObject):
         """When it began, which tells it from later processes with its id; "" if that is free, or without /proc."""
         try:
             found = procfs.started(self.pid)
-        except OSError:
+        except OSError as error:
+            require_ours(error)
             return ""
         # The start that was read is of the process that the descriptor holds only if that one had its id until then,
         # which it keeps until its parent has waited for it.
         try:
             signal.pidfd_send_signal(self._fd, 0)
         except OSError as error:
+            require_ours(error)
             return found if error.errno == errno.EPERM else ""
         return found
 
@@ -127,15 +129,15 @@ class Process(KernelObject):
 
     def _wait_status(self) -> int | None:
         """The status that a wait for the process gives, from anywhere that has it; the process is not waited for."""
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             found = os.waitid(os.P_PIDFD, self._fd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if found is not None:
                 return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
-        with contextlib.suppress(OSError):  # somebody has waited for it
+        with ignored(OSError):  # somebody has waited for it
             mask, status = _INFO.unpack(fcntl.ioctl(self._fd, _GET_INFO, _INFO.pack(_EXIT, 0)))
             if mask & _EXIT:
                 return int(status)
-        with contextlib.suppress(OSError, ValueError):  # somebody else's child, which waits to be waited for
+        with ignored(OSError, ValueError):  # somebody else's child, which waits to be waited for
             if procfs.started(self.pid) == self.started:
                 return procfs.wait_status(self.pid)
         return None
@@ -147,7 +149,7 @@ class Process(KernelObject):
         ended = self.signaled()
         if self._times is not None and self._times.ended:
             return self._times
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             if procfs.started(self.pid) == self.started:
                 kernel, user = procfs.processor_time(self.pid)
                 self._times = Times(procfs.boot_time() + _ticks(int(self.started)), 0, _ticks(kernel), _ticks(user))

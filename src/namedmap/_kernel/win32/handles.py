@@ -14,7 +14,7 @@ from namedmap._convention.call import (
     target,
     win32,
 )
-from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._convention.status import NTSTATUS, KernelError, ignored
 from namedmap._kernel.files.file import File
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.table import CURRENT_PROCESS, CURRENT_THREAD, FLAG_INHERIT, Handle, Reference, table
@@ -48,7 +48,7 @@ def GetCurrentThread() -> int:
 
 def GetCurrentProcessId() -> int:
     """The id of this process. From this call on other processes of the user can duplicate handles into it."""
-    with contextlib.suppress(OSError, KernelError):  # without a descriptor left it cannot be reached; it has an id
+    with ignored(OSError, KernelError):  # without a descriptor left it cannot be reached; it has an id
         inbox.open_inbox()
     return os.getpid()
 
