@@ -1,4 +1,7 @@
-"""Writing all of some bytes, and copying all of a file: what a single system call need not do."""
+"""Writing all of some bytes, and copying all of a file: what a single system call need not do.
+
+By calls of Linux, for the object manager there and for `files._linux`; `files._windows` has its own.
+"""
 
 import errno
 import os

@@ -121,6 +121,24 @@ async def _taken_and_dropped(mutex: Mutex) -> None:
         await ready.wait()
 
 
+class TestTimeouts:
+    def test_lose_no_signal(self) -> None:
+        """Set in the moment in which the time is over, an event was waited for, or is still set."""
+
+        async def body() -> int:
+            lost = 0
+            with Event(manual=False) as event:
+                for round in range(ROUNDS):
+                    timer = threading.Timer(0.004 + 0.0002 * (round % 10), event.set)
+                    timer.start()
+                    had = await event.wait_async(0.005)
+                    timer.join()
+                    lost += not had and not event.wait(0)
+            return lost
+
+        assert run(body) == 0
+
+
 class TestOwning:
     def test_recursion(self) -> None:
         """A task takes its mutex again, through any object of it, and releases it as often."""

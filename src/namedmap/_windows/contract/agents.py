@@ -91,7 +91,9 @@ class Wait:
             agent.do(lambda each: each.look(self))
         if self.error is not None:
             raise self.error
-        taken, self.taken = self.taken, None
+        taken = self.taken
+        if taken is not None:  # else the agent may take it now, and what it notes must not be wiped out
+            self.taken = None
         return taken
 
     def when_changed(self, call: Callable[[], object]) -> Callable[[], None]:
