@@ -59,7 +59,8 @@ def synchronization():
     event.wait(0.001)
     wait_any([semaphore, event]), wait_all([mutex], 1), mutex.release()
     async def wait():
-        await event.wait_async(0.01)
+        asyncio.get_running_loop().call_soon(event.set)  # not before somebody waits
+        await event.wait_async(60)
         await mutex.acquire_async()
         mutex.release()
     asyncio.run(wait())

@@ -112,6 +112,7 @@ def test_what_inspection_knows() -> None:
         mapping.close()
         assert not watched.alive()
         semaphore.close()
+    mutex.close()
     with pytest.raises(namedmap.NotFoundError):
         inspection.info(f"{NAME}.map")
     assert inspection.collect() == []
