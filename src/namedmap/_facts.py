@@ -1,4 +1,4 @@
-"""The facts that a platform tells of a named object: the border between `inspection` and those who look."""
+"""The facts that a platform tells of named objects and of files: the border between `inspection` and its sources."""
 
 from typing import NamedTuple
 
@@ -23,3 +23,29 @@ class Facts(NamedTuple):
     reserved: bool = False
     file: str | None = None  # that a section is made of
     path: str | None = None  # of the object's own file
+
+
+class Holding(NamedTuple):
+    """A process, or a descriptor of one, that holds an object."""
+
+    pid: int
+    handles: int
+    owner: bool
+
+
+class Mapped(NamedTuple):
+    """Pages of a process that are an object's; addresses, and the offset in the file, in bytes."""
+
+    pid: int
+    start: int
+    end: int
+    permissions: str  # as in proc(5): "rw-s", "r--p"
+    offset: int
+
+
+class Counts(NamedTuple):
+    """Pages of a range of a file that are in memory."""
+
+    cached: int
+    dirty: int
+    writeback: int

@@ -25,7 +25,7 @@ from typing import Any
 
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._facts import Facts
+from namedmap._facts import Facts, Holding, Mapped
 from namedmap._platform import objects as looking
 from namedmap._platform import pagecache, system
 
@@ -147,7 +147,7 @@ class Watched:
         return looking.is_alive(self._found)
 
 
-def _info(facts: Facts, holdings: list[looking.Holding], views: list[looking.Mapped] | None) -> ObjectInfo:
+def _info(facts: Facts, holdings: list[Holding], views: list[Mapped] | None) -> ObjectInfo:
     seen = sum(each.handles for each in holdings)
     return ObjectInfo(
         name=facts.name,
@@ -181,14 +181,14 @@ def _protection(value: int) -> str:
     return f"{value:#x}"
 
 
-def _holders(holdings: list[looking.Holding]) -> Iterator[Holder]:
+def _holders(holdings: list[Holding]) -> Iterator[Holder]:
     for pid in sorted({each.pid for each in holdings}):
         own = [each for each in holdings if each.pid == pid]
         handles, owner = sum(each.handles for each in own), any(each.owner for each in own)
         yield Holder(pid, looking.command(pid), handles, owner)
 
 
-def _view(pages: looking.Mapped) -> MappedView:
+def _view(pages: Mapped) -> MappedView:
     allowed = pages.permissions
     words = ["write" if allowed.endswith("s") else "copy"] if "w" in allowed else ["read"] if "r" in allowed else []
     words += ["execute"] if "x" in allowed else []

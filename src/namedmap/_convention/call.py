@@ -155,6 +155,18 @@ def boolean(value: object) -> bool:
     return bool(value)
 
 
+def object_name(value: object) -> str:
+    """The name of an object that the Python classes create or open."""
+    if not isinstance(value, str):
+        raise TypeError(f"the name of an object is a str, not {type(value).__name__}")
+    if not value:
+        raise KernelError(
+            NTSTATUS.STATUS_OBJECT_NAME_INVALID,
+            "the name of an object is empty: give it a name, or create it with None for one without a name",
+        )
+    return value
+
+
 def optional_text(value: object, what: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{what} must be a str or None, not {type(value).__name__}")

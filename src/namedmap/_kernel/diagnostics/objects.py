@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
-from namedmap._facts import Facts
+from namedmap._facts import Facts, Holding, Mapped
 from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
 from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace, succession
@@ -68,24 +68,6 @@ class Found(NamedTuple):
             return None
         page = self.page
         return (page.backing_device, page.backing_inode) if page.flags & FLAG_FILE_BACKED else self.key
-
-
-class Holding(NamedTuple):
-    """A descriptor of an object's file that carries locks of a holder."""
-
-    pid: int
-    handles: int
-    owner: bool
-
-
-class Mapped(NamedTuple):
-    """Pages of a process that are an object's; addresses, and the offset in the file, in bytes."""
-
-    pid: int
-    start: int
-    end: int
-    permissions: str  # as in proc(5): "rw-s", "r--p"
-    offset: int
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
+from namedmap._facts import Counts
 from namedmap._kernel.linux import libc
 from namedmap._kernel.linux.libc import PAGE
 
@@ -24,14 +24,6 @@ MOST_WORK, MOST_RUNS = 1_000_000, 1_000_000
 _SPARSE, _SMALL = 8, 64 * PAGE
 _READ = 1 << 20
 _NOWHERE = 1 << 63
-
-
-class Counts(NamedTuple):
-    """Pages of a range."""
-
-    cached: int
-    dirty: int
-    writeback: int
 
 
 def open_file(path: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from namedmap._convention.call import object_name
 from namedmap._convention.status import NTSTATUS, KernelError
 
 #: In UTF-16 units. A UNICODE_STRING counts bytes in 16 bits: Windows cuts longer names to this, without an error.
@@ -110,14 +111,7 @@ def of_new(name: str | None) -> ObjectName | None:
 
 def of_existing(name: str) -> ObjectName:
     """The name of an object that the Python classes open."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of an object is a str, not {type(name).__name__}")
-    if not name:
-        raise KernelError(
-            NTSTATUS.STATUS_OBJECT_NAME_INVALID,
-            "the name of an object is empty: give it a name, or create it with None for one without a name",
-        )
-    return parse(name)
+    return parse(object_name(name))
 
 
 def parse_native(name: str, *, ignore_case: bool = False) -> ObjectName:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from namedmap._contract import Permissions
+from namedmap._convention.call import object_name
 from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._windows import security
 from namedmap.types import SECURITY_ATTRIBUTES
@@ -16,14 +17,7 @@ _USER_ALONE = 0o600
 
 def checked(name: str) -> str:
     """A name that Windows may judge: it ends names at a NUL, and takes an empty one for none."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of an object is a str, not {type(name).__name__}")
-    if not name:
-        raise KernelError(
-            NTSTATUS.STATUS_OBJECT_NAME_INVALID,
-            "the name of an object is empty: give it a name, or create it with None for one without a name",
-        )
-    if "\0" in name:
+    if "\0" in object_name(name):
         raise KernelError(NTSTATUS.STATUS_OBJECT_NAME_INVALID, f"object name {name!r} has a NUL in it")
     return name
 

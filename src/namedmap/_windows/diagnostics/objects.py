@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from namedmap import types as t
 from namedmap._convention.status import NTSTATUS, KernelError
-from namedmap._facts import Facts
+from namedmap._facts import Facts, Holding, Mapped
 from namedmap._windows import calling, dll
 
 LIVE, DEAD = "live", "dead"
@@ -42,24 +42,6 @@ class Found(NamedTuple):
     @property
     def mine(self) -> bool:
         return True
-
-
-class Holding(NamedTuple):
-    """Handles that a process has. Windows does not tell of any."""
-
-    pid: int
-    handles: int
-    owner: bool
-
-
-class Mapped(NamedTuple):
-    """Pages of a process that are an object's. Windows does not tell of any."""
-
-    pid: int
-    start: int
-    end: int
-    permissions: str
-    offset: int
 
 
 def user() -> int | None:

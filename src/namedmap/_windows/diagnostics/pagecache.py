@@ -3,22 +3,15 @@
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._facts import Counts
 
 PAGE = 4096
 _READ = 1 << 20
 #: O_BINARY, and O_NOINHERIT, which no other system has.
 _BINARY = 0x8000 | 0x80
-
-
-class Counts(NamedTuple):
-    """Pages of a range."""
-
-    cached: int
-    dirty: int
-    writeback: int
 
 
 def open_file(path: str) -> tuple[int, int]:
