@@ -22,6 +22,7 @@ EXCLUDED = {
     "namedmap.compat.install": "changes the process for good",
     "namedmap.compat.windll.install": "changes the process for good",
     "namedmap.compat.run.main": "runs a program, and changes the process for good",
+    "namedmap.compat.builtin.module": "imports, by a name of NAMES that the package itself gives",
     "namedmap.View": "made by FileMapping.view, with what a platform gives",
     "namedmap.FileMapping": "made by create and the other functions, with what a platform gives",
     "namedmap.Block": "made by publish and attach",
