@@ -93,8 +93,8 @@ def serve(uwsgi: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
             port = listening.getsockname()[1]
             command = [
                 str(uwsgi), "--http-socket", f"fd://{listening.fileno()}", "--master", "--processes", str(WORKERS),
-                "--module", "counting", "--need-app", "--die-on-term", "--worker-reload-mercy", "5", "--disable-logging",
-                *options,
+                "--module", "counting", "--need-app", "--die-on-term", "--worker-reload-mercy", "5",
+                "--disable-logging", *options,
             ]  # fmt: skip
             search = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
             log = (tmp_path / "log").open("wb")
