@@ -85,7 +85,7 @@ class TestFork:
         held = kind.open(NAME)
         assert held, message()
         os.kill(int(pid), signal.SIGTERM)
-        eventually(lambda: not os.path.exists(f"/proc/{pid}/fdinfo/0"), "the end of the child")
+        eventually(lambda: not os.path.exists(f"/proc/{pid}/fdinfo/1"), "the end of the child")
         close(held)
         assert gone(kind, NAME)
 
