@@ -1,10 +1,11 @@
 """Raise what a signal handler raises at each place of a call where the interpreter may run a handler:
 
-    PYTHONPATH=tests python -m programs.handlers CALL
+    PYTHONPATH=tests python -m programs.handlers [CALL…]
 
-prints where it did not arrive as it is, and what came instead. CPython runs handlers when a Python function begins, and
-when a function of C has returned. A profiler hears of the same moments, and what it raises goes the same way. Left out
-is what finalizers do: nobody sees an exception that comes there.
+prints where it did not arrive as it is, and what came instead; at the end, how many places it was raised at. The calls
+follow each other in one process, so that one that leaves a lock behind stops the next. CPython runs handlers when a
+Python function begins, and when a function of C has returned. A profiler hears of the same moments, and what it raises
+goes the same way. Finalizers are left out: nobody sees an exception that comes there.
 """
 
 import os
@@ -20,7 +21,7 @@ import namedmap
 from namedmap import files, inspection, win32
 
 NAME = "handlers"
-MOST = 200
+MOST = 300
 _PACKAGE = str(Path(namedmap.__file__).parent)
 
 
@@ -145,22 +146,27 @@ CALLS: dict[str, Callable[[World], object]] = {
 }
 
 
-def main() -> None:
-    call = CALLS[sys.argv[1]]
-    warnings.simplefilter("ignore")  # what is made in a call that ends in the middle is closed by nobody
+def explore(name: str) -> int:
+    """How many places there were; those that the exception did not arrive from are printed."""
+    call = CALLS[name]
     with tempfile.TemporaryDirectory() as directory:
         world = World(directory)
         call(world)  # what is loaded at the first call is there
-        number = 0
-        while number < MOST:
-            number += 1
+        for number in range(1, MOST):
             handler = Handler(number)
             result = attempt(lambda: call(world), handler)
             if not handler.where:
                 break
             if not isinstance(result, Stop):
-                print(f"{handler.where}: {result!r}")
-        print(number > 1, flush=True)
+                print(f"{name}: {handler.where}: {result!r}")
+        os.chdir("/")
+    return number - 1
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")  # an object that is made in a call that ends in the middle is closed by nobody
+    for name in sys.argv[1:] or CALLS:
+        print(f"{name}: {explore(name)} places")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ at the file comes after taking its guard, which orders creators, openers and the
 import errno
 import os
 import stat
+from threading import get_ident
 from typing import ClassVar, Protocol, Self
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
@@ -14,6 +15,13 @@ from namedmap._kernel.linux import descriptors, limits, locks
 from namedmap._kernel.names import namespace, succession
 from namedmap._kernel.names.controlpage import Kind
 from namedmap._kernel.names.names import ObjectName
+
+
+def close_own() -> None:
+    """Close what this thread has in flight: a signal handler's exception has ended the call that should have."""
+    thread = get_ident()
+    for file in [each for each in list(in_flight) if each.thread == thread]:
+        file.close()
 
 
 class HasKind(Protocol):
@@ -38,7 +46,7 @@ in_flight: set["ObjectFile"] = set()
 class ObjectFile:
     """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
 
-    __slots__ = ("call", "cls", "fd", "info", "key", "made", "name", "path", "taken", "writable")
+    __slots__ = ("call", "cls", "fd", "info", "key", "made", "name", "open", "path", "taken", "thread", "writable")
 
     info: os.stat_result
     key: tuple[int, int]
@@ -56,7 +64,7 @@ class ObjectFile:
         self.cls, self.name, self.path, self.writable, self.made = cls, name, path, writable, made
         self.fd = kept = locks.kept(fd)
         self.call = locks.call if type(kept) is locks.Anchored else locks.compared_call
-        self.taken = False
+        self.taken, self.open, self.thread = False, True, get_ident()
         if fd in descriptors.kept:
             descriptors.claim(fd)
         in_flight.add(self)
@@ -68,11 +76,18 @@ class ObjectFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
-        self.call(self.fd, locks.SET, locks.GUARD_OFF)
+        self.close()
+
+    def close(self) -> None:
+        """Drop the guard, and close it unless an object took it; without effect the second time."""
+        # An exception of a signal handler may end this after any call: what is done then is not done again.
+        if self.open:
+            # The lock is dropped by name: a child forked meanwhile may have a copy of the description.
+            self.call(self.fd, locks.SET, locks.GUARD_OFF)
+            self.open = False
+            if not self.taken:
+                os.close(self.fd)
         in_flight.discard(self)
-        if not self.taken:
-            os.close(self.fd)
 
     def lock(self, *, exclusive: bool) -> bool:
         """Take the guard and look at the file; False if it has lost its name meanwhile."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from namedmap._kernel.names import objectfile
+
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
@@ -70,6 +72,9 @@ def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
     A thread that creates or opens an object holds its file's guard before it counts as a holder: a finalizer that drops
     the last handle to the same object there would wait for the guard that its own thread holds, and take the object
     away between its being found and its being counted.
+
+    At the end no object file of the thread is in flight: an exception of a signal handler that comes as a with-block of
+    one ends would leave its guard locked, and other processes without the name.
     """
 
     @functools.wraps(function)
@@ -81,8 +86,12 @@ def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
             return function(*args, **kwargs)
         finally:
             calls, _thread.calls = _thread.calls, None
-            if calls:
-                _call_all(calls)
+            try:
+                if objectfile.in_flight:
+                    objectfile.close_own()
+            finally:
+                if calls:
+                    _call_all(calls)
 
     return call
 

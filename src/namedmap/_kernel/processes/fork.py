@@ -215,7 +215,7 @@ _never_ended: list[Iterator[None]] = []
 def _drop_unfinished() -> None:
     """Close the files that other threads were opening: they go on in the parent. Here they would keep its locks."""
     for file in objectfile.in_flight:
-        if not file.taken:
+        if file.open and not file.taken:
             os.close(file.fd)
     objectfile.in_flight.clear()
 

@@ -24,6 +24,7 @@ from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects import named
 from namedmap._kernel.objects.kernelobject import KernelObject
 from namedmap._kernel.objects.named import NamedObject
+from namedmap._kernel.objects.postponing import undisturbed
 from namedmap._kernel.objects.table import LIMIT, Handle
 from namedmap._kernel.processes.process import Process, Thread
 
@@ -101,6 +102,7 @@ def receive(record: Record, fd: int, backing: int) -> KernelObject:
     return Process(record["pid"], record.get("started")) if record["type"] == Process.type_name else Thread()
 
 
+@undisturbed
 def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int) -> NamedObject:
     name = ObjectName(*record["name"]) if record["name"] else None
     held: NamedObject | None = None
