@@ -1,11 +1,11 @@
 """Raise what a signal handler raises at each place of a call where the interpreter may run a handler:
 
-    PYTHONPATH=tests python -m programs.handlers [CALL…]
+    NAMEDMAP_ROOT=… PYTHONPATH=tests python -m programs.handlers [CALL…]
 
-prints where it did not arrive as it is, and what came instead; at the end, how many places it was raised at. The calls
-follow each other in one process, so that one that leaves a lock behind stops the next. CPython runs handlers when a
-Python function begins, and when a function of C has returned. A profiler hears of the same moments, and what it raises
-goes the same way. Finalizers are left out: nobody sees an exception that comes there.
+prints where it did not arrive as it is, and what came instead, or left the guard of an object locked; at the end, how
+many places it was raised at. CPython runs handlers when a Python function begins, and when one of C has returned. A
+profiler hears of the same moments, and what it raises goes the same way. Finalizers are left out: nobody sees an
+exception that comes there. NAMEDMAP_ROOT is a directory for objects of its own.
 """
 
 import os
@@ -18,6 +18,8 @@ from types import FrameType
 from typing import Any
 
 import namedmap
+from calls import object_files
+from calls.kernel import locks
 from namedmap import files, inspection, win32
 
 NAME = "handlers"
@@ -159,8 +161,19 @@ def explore(name: str) -> int:
                 break
             if not isinstance(result, Stop):
                 print(f"{name}: {handler.where}: {result!r}")
+            for path in object_files():
+                if _is_guarded(path):
+                    print(f"{name}: {handler.where}: the guard of {path} stays locked")
         os.chdir("/")
     return number - 1
+
+
+def _is_guarded(path: str) -> bool:
+    file = os.open(path, os.O_RDWR)
+    try:
+        return locks.held_elsewhere(file, locks.GUARD)
+    finally:
+        os.close(file)
 
 
 def main() -> None:
