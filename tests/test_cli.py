@@ -448,7 +448,7 @@ class TestWaiting:
             "import signal, sys, time\n"
             "def end(number, frame): sys.exit(40 + number)\n"
             "for each in (2, 15, 10): signal.signal(each, end)\n"
-            "print('ready', flush=True); time.sleep(60)"
+            "print('ready', flush=True)\nwhile True: time.sleep(0.05)"
         )
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             with background("lock", "m", "--", sys.executable, "-c", code) as process:

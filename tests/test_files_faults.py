@@ -38,7 +38,7 @@ from namedmap import files
 def progress(done, total):
     if done >= 4 << 20:
         print("half", flush=True)
-        time.sleep(600)
+        while True: time.sleep(0.05)  # one long sleep can begin just after Ctrl-C, and is not ended by it
 files.copy(sys.argv[1], sys.argv[2], window=1 << 18, progress=progress, reflink=False, **eval(sys.argv[3]))
 """
 

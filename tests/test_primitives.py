@@ -934,6 +934,7 @@ class TestThreadsAndProcesses:
         event.set()
         child.send("")
         assert child.line() == "True"
+        assert child.wait() == 0
 
 
 def run_python(script: str, *flags: str) -> "subprocess.CompletedProcess[str]":

@@ -106,7 +106,8 @@ class TestModules:
         text = """
             import os, signal, subprocess, sys
             code = "import signal, sys, time\\nsignal.signal(signal.SIGBREAK, lambda *_: sys.exit(3))\\ntry:\\n" \\
-                   "    print('up', flush=True)\\n    time.sleep(60)\\nexcept KeyboardInterrupt:\\n    sys.exit(4)"
+                   "    print('up', flush=True)\\n    while True: time.sleep(.05)\\n" \\
+                   "except KeyboardInterrupt:\\n    sys.exit(4)"
             for event in (signal.CTRL_C_EVENT, signal.CTRL_BREAK_EVENT):
                 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
                                          creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
