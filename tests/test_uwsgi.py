@@ -87,6 +87,8 @@ def serve(uwsgi: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str) -> Server:
+        if "--py-call-osafterfork" in options and sys.version_info >= (3, 13):
+            pytest.skip("with this option uWSGI 2.0.31 ends in a fatal error of Python 3.13, whatever the program")
         (tmp_path / "counting.py").write_text(PROGRAM, encoding="utf-8")
         listening = socket.create_server(("127.0.0.1", 0))
         with listening:
