@@ -181,7 +181,7 @@ class TestWin32:
         ],
     )
     def test_functions_refuse_what_was_closed(self, child: Child, tmp_path: Path, make: str, use: str) -> None:
-        """Whatever the handle is to."""
+        """The same holds whatever the handle is to."""
         child.run(f"""
             def open_file(): return win32.CreateFile({str(tmp_path / "mine")!r}, 0xC0000000, 7, None, 4, 0, None)
             h = {make}

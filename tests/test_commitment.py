@@ -49,7 +49,7 @@ def test_a_part_of_what_is_free(machine: Machine, free: int, expected: int) -> N
 
 
 def test_the_large_are_looked_at_each_time(machine: Machine) -> None:
-    """Whatever there was before: the process may have been moved into a smaller cgroup since."""
+    """No earlier look counts: the process may have been moved into a smaller cgroup since."""
     for count in range(1, 4):
         limits.require(4 * MIB, "a section")
         assert machine.looks == count

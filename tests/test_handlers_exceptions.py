@@ -1,4 +1,4 @@
-"""What a signal handler raises, a TimeoutError, arrives as it is, wherever in a call the handler runs."""
+"""An exception of a signal handler, a TimeoutError, arrives as it is, wherever in a call the handler runs."""
 
 import re
 

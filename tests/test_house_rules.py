@@ -15,7 +15,7 @@ from child import plain
 
 PACKAGE = Path(namedmap.__file__).parent
 KERNEL, WINDOWS = PACKAGE / "_kernel", PACKAGE / "_windows"
-#: What `_platform` chooses from.
+#: The packages that `_platform` chooses from.
 PLATFORMS = (KERNEL, WINDOWS)
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -328,8 +328,8 @@ class TestText:
         assert [each for each in found if each[1][0].isupper()] == []
 
     def test_sentences_name_their_subject(self) -> None:
-        """No sentence of a document, or of a docstring or comment of the package, begins with a headless Who, What."""
-        texts = [(path, text) for path in MODULES for text in prose(path)]
+        """No sentence of a document, or of a docstring or comment of any code, begins with a headless Who, What."""
+        texts = [(path, text) for path in CODE for text in prose(path)]
         texts += [(path, path.read_text(encoding="utf-8")) for path in DOCUMENTS]
         found = [f"{label(path)}: {sentence}" for path, text in texts for sentence in headless(text)]
         assert not found, "\n".join(found)

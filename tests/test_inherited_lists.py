@@ -111,19 +111,24 @@ class TestRefused:
         assert (done.returncode, done.stdout) == (0, "True []\n")
 
 
+def inheriting(program: str) -> "subprocess.CompletedProcess[str]":
+    """A program that inherits all that this process lets children have."""
+    return subprocess.run(
+        [sys.executable, "-c", program, "0"],
+        close_fds=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 class TestTaken:
     def test_what_this_release_writes(self) -> None:
         """Of a live section, with the handle value of the parent."""
         handle = create("listed")
         assert win32.SetHandleInformation(handle, win32.HANDLE_FLAG_INHERIT, win32.HANDLE_FLAG_INHERIT)
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, "0"],
-            close_fds=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = inheriting(PROGRAM)
         assert (done.stdout, done.stderr) == (f"True [{handle}]\n", "")
         close(handle)
 
@@ -142,14 +147,7 @@ class TestTaken:
             "for fd in files: os.set_inheritable(fd, True)\n"
             f"sys.argv[1] = str(files[0])\nexec({PROGRAM!r})\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program, "0"],
-            close_fds=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = inheriting(program)
         assert done.stdout == "True []\n", done.stderr
         assert "RuntimeWarning" in done.stderr
         close(handle)

@@ -172,7 +172,7 @@ def test_local_and_global_in_another_process() -> None:
 
 
 def test_long_names_fill_no_memory(spawn: Spawn) -> None:
-    """What fails to open by a name of megabytes leaves nothing of it behind, in any function that takes a name."""
+    """A failure to open by a name of megabytes leaves nothing of it behind, in any function that takes a name."""
     child = spawn()
     child.run(
         r"""

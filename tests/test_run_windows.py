@@ -321,8 +321,8 @@ class TestChildren:
 
     @pytest.mark.parametrize("method", ["spawn", "forkserver"])
     def test_processes_of_an_installed_module(self, method: str) -> None:
-        """What multiprocessing starts for a module that is not the program's own sees Linux as that one does, and its
-        own children have the stand-ins."""
+        """A process that multiprocessing starts for a module that is not the program's own sees Linux as that one does,
+        and its own children have the stand-ins."""
         Path("site-packages/installed").mkdir(parents=True)
         Path("site-packages/installed/tool.py").write_text(
             textwrap.dedent(
@@ -350,7 +350,7 @@ class TestChildren:
         assert run(text, "--windows") == ["posix __main__", stand_in, "posix __mp_main__", stand_in]
 
     def test_processes_of_a_program_that_is_not_told(self) -> None:
-        """What multiprocessing starts passes the stand-ins on to the programs that it starts itself."""
+        """A process that multiprocessing starts passes the stand-ins on to the programs that it starts itself."""
         text = """
             import multiprocessing, subprocess, sys
             def show():

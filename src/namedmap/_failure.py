@@ -66,7 +66,7 @@ def is_ours(error: BaseException) -> bool:
 
 
 def require_ours(error: BaseException) -> None:
-    """For who catches a failure and goes on: raises it again if no call of this package has raised it."""
+    """For code that catches a failure and goes on: raises it again if no call of this package has raised it."""
     if not is_ours(error):
         try:
             raise error

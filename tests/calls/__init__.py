@@ -30,7 +30,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def as_system_call(function: Function) -> Function:
     """A function of a test as one of the standard library: what it raises is a failed system call.
 
-    What the functions of other modules raise in the middle of a call is taken for a signal handler's, and passes.
+    An exception of another module's function in the middle of a call is taken for a signal handler's, and passes.
     """
     plain: Any = function
     known = plain.__globals__ | {"__name__": os.__name__}

@@ -1,4 +1,4 @@
-"""What a child says, as it comes, with a limit to the patience of who listens."""
+"""The words of a child, as they come, with a limit to the listener's patience."""
 
 import os
 import queue

@@ -17,7 +17,7 @@ class Implementation(NamedTuple):
 
 
 def _on_windows() -> frozenset[Capability]:
-    """What Windows has, and this one: an early one, and Wine, may lack more."""
+    """The capabilities of Windows, and of this one: an early one, and Wine, may lack more."""
     has = EVERYTHING - {
         Capability.FORK,
         Capability.EXACT_SIZES,

@@ -16,13 +16,13 @@ PACKAGE = Path(namedmap.__file__).parent
 #: Where the thread's last error is a result: the functions of Windows, and what imitates or shows them.
 LAST_ERROR_BELONGS = {"win32.py", "nt.py", "_convention", "_kernel", "_windows", "compat", "cli"}
 
-#: What only the drop-in modules use, where memory has descriptors; elsewhere they stand on the standard library.
+#: Operations of the drop-in modules alone, where memory has descriptors; elsewhere these stand on the standard library.
 OF_DESCRIPTORS = {"SectionHandle.open_data", "Files.of_descriptor", "Memory.is_view"}
 
 #: A program that uses all of the classes, and of the drop-in modules what stands on the same contract.
 TOUR = """
 import asyncio, contextlib, ctypes, os, pickle, tempfile, warnings
-#: What some platform cannot do: asked for it is all the same.
+#: Operations that some platform cannot do: each is asked for all the same.
 perhaps = contextlib.suppress(namedmap.Error)
 from namedmap.compat import mmap
 from namedmap.compat.windll import windll

@@ -90,7 +90,7 @@ class TestLast:
 
 class TestMemory:
     def test_is_zero_when_it_is_new(self, keep: Keep) -> None:
-        """Whatever was in the last one of this name."""
+        """All bytes are zero, whatever was in the last one of this name."""
         for _ in range(2):
             with namedmap.create(NAME, 100_000) as mapping, mapping.view() as view:
                 assert not any(view.buf)
@@ -146,7 +146,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("size", [1, 4096, 4097, 100_001])
     def test_is_opened_with_its_size(self, size: int, second: Second, keep: Keep) -> None:
-        """Who knows the size and says it has it everywhere, also where the system tells openers a rounded one."""
+        """An opener that says the size has it everywhere, also where the system tells openers a rounded one."""
         keep(namedmap.create(NAME, size))
         child = second()
         child.run(f"held = namedmap.open({NAME!r}, size={size}); found = held.size, len(held.view()); held.close()")

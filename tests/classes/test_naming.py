@@ -149,7 +149,7 @@ class TestText:
         assert keep(kind.open(name)).name == name
 
     def test_in_a_second_process(self, second: Second, keep: Keep) -> None:
-        """Whatever language they are written in."""
+        """A name means the same there, whatever language it is written in."""
         child = second()
         for name in ("ünïcødé", "名前", "\U0001f600", "a b/c"):
             keep(namedmap.Event(name))

@@ -1,4 +1,4 @@
-"""What the replayer asks of the system that it runs on.
+"""The questions of the replayer to the system that it runs on.
 
     LASTS       whether a driver runs script after script, each in a process forked for it
     JOBS        how many scripts may run at a time without meeting under one name

@@ -17,7 +17,7 @@ from faults import Fault
 LASTS = False
 #: Names are known in the whole session.
 JOBS = 1
-#: What Popen.kill() passes to TerminateProcess.
+#: The exit code that Popen.kill() passes to TerminateProcess.
 KILLED = 1
 ROOT: Path | None = None
 
@@ -41,7 +41,7 @@ def kill(process: subprocess.Popen[bytes], *, leader: bool) -> None:
 def remove(directory: str) -> None:
     for path, _, names in os.walk(directory):
         for name in names:
-            # What only may be read may not be deleted either.
+            # A file that may only be read may not be deleted either.
             os.chmod(os.path.join(path, name), stat.S_IWRITE)
     shutil.rmtree(directory)
 

@@ -59,7 +59,7 @@ def _in_finalizer(frame: FrameType | None) -> bool:
 
 
 def attempt(call: Callable[[], object], handler: Handler) -> object:
-    """What came of the call."""
+    """The result of the call, or its exception."""
     sys.setprofile(handler)
     try:
         return call()
@@ -73,7 +73,7 @@ def attempt(call: Callable[[], object], handler: Handler) -> object:
 
 
 class World:
-    """What the calls are about: two objects and a file, in a directory of its own."""
+    """The things that the calls are about: two objects and a file, in a directory of its own."""
 
     def __init__(self, directory: str) -> None:
         os.chdir(directory)

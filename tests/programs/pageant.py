@@ -24,11 +24,11 @@ _REQUEST_IDENTITIES, _IDENTITIES_ANSWER, _SIGN_REQUEST, _SIGN_RESPONSE, _FAILURE
 
 
 class error(Exception):
-    """What win32ui raises where there is no such window."""
+    """The exception that win32ui raises where there is no such window."""
 
 
 class _Mailbox(contextlib.ExitStack):
-    """What carries messages to the window of this title; closed at the end of a with-block."""
+    """A connection that carries messages to the window of this title; closed at the end of a with-block."""
 
     def __init__(self, title: str, alive: namedmap.Mutex) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the tests that tests/windows/run starts in Windows Python share. On Linux none of them is collected."""
+"""Fixtures that the tests share that tests/windows/run starts in Windows Python. On Linux none of them is collected."""
 
 import functools
 import sys

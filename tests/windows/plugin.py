@@ -1,4 +1,4 @@
-"""What `tests/conftest.py` is on Linux, for tests that run in Windows Python: nothing is left behind.
+"""The part of `tests/conftest.py` on Linux, for tests that run in Windows Python: nothing is left behind.
 
     python -m pytest -p windows.plugin --confcutdir=tests/classes tests/classes
 
@@ -57,7 +57,7 @@ def private_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(private_place: Path) -> Iterator[None]:
-    """Every test leaves no named object and no temporary file. (What a process had goes a moment after its end.)"""
+    """Every test leaves no named object and no temporary file. (The objects of a process go a moment after its end.)"""
     before, present = _names(), set(private_place.iterdir())
     yield
     deadline = time.monotonic() + WATCHDOG

@@ -58,7 +58,7 @@ class TestCancelling:
         assert run(body) == 0
 
     def test_loses_no_permit(self) -> None:
-        """What a wait for all had taken when it was cancelled is given back, each as often."""
+        """Objects that a wait for all had taken when it was cancelled are given back, each as often."""
 
         async def body() -> None:
             one, other = Semaphore(value=0), Semaphore(value=5)
@@ -93,7 +93,7 @@ class TestCancelling:
         run(body)
 
     def test_keeps_that_a_mutex_is_abandoned(self) -> None:
-        """Who gets it next is told, though a wait that was cancelled had it for a moment."""
+        """The next owner is told, though a wait that was cancelled had it for a moment."""
 
         async def body() -> None:
             mutex = Mutex()

@@ -35,7 +35,7 @@ def test_another_process_sees_it(array: Any, second: Spawn) -> None:
 
 
 def test_it_is_the_same_memory(second: Spawn) -> None:
-    """What one process writes into it, the other sees, and nothing is copied."""
+    """A value that one process writes into it, the other sees, and nothing is copied."""
     with namedmap.publish("array", numpy.zeros(1000)) as block:
         child = second("""
             with namedmap.attach("array", access="write") as block:

@@ -176,7 +176,7 @@ class TestFiles:
         assert not (tmp_path / "b").exists()
 
     def test_residency(self, call: Calls, file: Path) -> None:
-        """What Windows does not tell is said so, with status 1."""
+        """A fact that Windows does not tell is said not to be had, with status 1."""
         assert "on Windows no process is told" in call("residency", file, status=1)
 
 
@@ -222,7 +222,7 @@ class TestObjects:
         assert "'cli-none'" in text
 
     def test_watch(self, call: Calls) -> None:
-        """What is there is shown, and a change of it."""
+        """The present state is shown, and a change of it."""
         with contextlib.closing(namedmap.Event("cli-watched")):
             found = json.loads(call("watch", "cli-watched", "--json", "--count", 1))
             assert found["content"]["state"] == "not set"

@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 def run(program: str, *arguments: str) -> str:
-    """What an example prints; it must end well, and complain of nothing."""
+    """The output of an example; it must end well, and complain of nothing."""
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
         stdin=subprocess.DEVNULL,

@@ -57,7 +57,7 @@ class TestCopy:
         assert names(tmp_path) == ["a", "b"]
 
     def test_long_names_that_are_not_ascii(self, source: Path, tmp_path: Path) -> None:
-        """What is beside the target while it is made has a part of its name, cut between two characters."""
+        """The file beside the target while it is made has a part of its name, cut between two characters."""
         target = tmp_path / ("x" + "ü" * 100)
         seen: list[str] = []
         files.copy(source, target, atomic=True, progress=lambda done, total: seen.extend(names(tmp_path)))
@@ -238,7 +238,7 @@ class TestPatch:
         assert source.read_bytes() == CONTENT
 
     def test_refused(self, source: Path) -> None:
-        """What is not as expected, or beyond the end, is not changed."""
+        """Bytes that are not as expected, or beyond the end, are not changed."""
         with pytest.raises(files.ChangedError):
             files.patch(source, 0, b"new", expect=b"old")
         with pytest.raises(errors.BadValueError):

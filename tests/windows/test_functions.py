@@ -91,7 +91,7 @@ def test_another_python_type(call: Callable[[], object], text: str) -> None:
     ],
 )
 def test_values_that_no_call_is_made_for(call: Callable[[], object], code: int) -> None:
-    """What would lead Windows to other memory or another name is refused with the code that it has on Linux."""
+    """An argument that would lead Windows to other memory or another name is refused with the code of Linux."""
     win32.SetLastError(0)
     assert call() in (None, False, 0, win32.INVALID_HANDLE_VALUE, int(win32.WAIT_FAILED))
     assert win32.GetLastError() == code
@@ -145,7 +145,7 @@ def test_any_dword_is_a_last_error(value: int, event: int) -> None:
 
 
 def test_other_code_of_the_thread(event: int) -> None:
-    """What other ctypes calls and Python itself leave as their last error is not that of these functions."""
+    """The last error that other ctypes calls and Python itself leave is not that of these functions."""
     kernel32 = vars(ctypes)["WinDLL"]("kernel32", use_last_error=True)
     win32.SetLastError(1234)
     assert not kernel32.CloseHandle(ctypes.c_void_p(0x123450))
@@ -258,7 +258,7 @@ def test_a_text_that_is_no_descriptor() -> None:
 
 
 def test_descriptors_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made of a text is freed after the call, whether it succeeds or not."""
+    """A descriptor that was made of a text is freed after the call, whether it succeeds or not."""
     freed: list[int | None] = []
     real = dll.LocalFree
 

@@ -10,7 +10,7 @@ from child import WATCHDOG
 
 pytest.importorskip("msvcrt", reason="for Windows Python: tests/windows/python")
 
-#: What belongs to Linux outside of the object manager, and what it fails for, by name.
+#: Modules that belong to Linux outside of the object manager, and the module that each fails for.
 LINUX = {
     "namedmap.cli._signals": "cannot import name 'pthread_sigmask' from 'signal'",
     "namedmap.compat.builtin.msvcrt": "No module named 'fcntl'",

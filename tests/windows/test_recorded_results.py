@@ -1,4 +1,4 @@
-"""What Windows answered holds in Windows Python; under Wine, apart from what Wine is known to answer itself."""
+"""The answers of Windows hold in Windows Python; under Wine, apart from what Wine is known to answer itself."""
 
 import ctypes
 import json
@@ -21,7 +21,7 @@ SECONDS = 3600
 
 @pytest.fixture
 def waivers(tmp_path: Path) -> Path:
-    """What is known of Wine, or nothing."""
+    """The waivers for Wine, or none."""
     if is_wine:
         return CONFORMANCE / "waivers-wine.txt"
     nothing = tmp_path / "waivers.txt"

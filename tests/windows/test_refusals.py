@@ -1,4 +1,4 @@
-"""What Windows does not have is refused: by an error that says so of Windows, and never by a missing attribute."""
+"""Operations that Windows does not have are refused: by an error that says so, and never by a missing attribute."""
 
 import ctypes
 import pickle
@@ -77,7 +77,7 @@ def test_an_overlay_without_its_mapping() -> None:
 
 
 def test_pickles_of_linux() -> None:
-    """What a process of Linux has sent for memory without a name is an error, whatever it is."""
+    """Anything that a process of Linux has sent for memory without a name is an error."""
     with namedmap.create(None, 100) as mapping:
         reduced: Any = mapping.__reduce__()
         call, (_, access, path) = reduced
