@@ -41,7 +41,7 @@ def _following(start: Callable[..., None]) -> Callable[..., None]:
             options.update((name, default) for name, default in _WINDOWS_ONLY.items() if name in options)
         # By position: bufsize, executable, stdin, stdout, stderr, preexec_fn, close_fds, shell.
         if not options.get("shell") and not any(rest[7:8]):
-            if not isinstance(args, list | str | bytes | os.PathLike):
+            if not isinstance(args, Sequence | os.PathLike):
                 args = list(args)  # an iterator, too: here once for all, since nobody can read it a second time
             args = launched(args, options.get("executable") or next(iter(rest[1:2]), None))
         start(self, args, *rest, **options)
