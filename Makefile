@@ -8,6 +8,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CHECKED := $(wildcard src tests examples benchmarks)
 
+# The compiled core is built where there is a compiler; nothing here needs it. NAMEDMAP_NATIVE=0 leaves it out.
+ifeq ($(shell command -v $(or $(NAMEDMAP_CC),$(CC),cc)),)
+export NAMEDMAP_NATIVE := 0
+endif
+
 # The tests start thousands of interpreters, which would compile the package anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -145,7 +145,7 @@ def _clean_up(root: Path) -> None:
 def tidy() -> Iterator[None]:
     """Close what a test leaves open; then nothing of it may be left in this process."""
     yield
-    for value in list(table._entries):
+    for value in [entry.value for entry in table.entries()]:
         win32.SetHandleInformation(value, win32.HANDLE_FLAG_PROTECT_FROM_CLOSE, 0)
         win32.CloseHandle(value)
     for region in list(space):
@@ -157,7 +157,7 @@ def tidy() -> Iterator[None]:
     owners.ended(owners.thread.owner)
     assert not list(space)
     assert not named.holders
-    assert not named._registry
+    assert not named.registry
     assert own_descriptors() == []
 
 

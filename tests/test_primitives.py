@@ -40,16 +40,16 @@ loose: Any = namedmap
 def tidy(request: pytest.FixtureRequest) -> Iterator[None]:
     """Objects that nobody refers to any more have closed their handles; a failed test's are closed."""
     failed = request.session.testsfailed
-    before = set(table._entries)  # of another module's test, which had no such rule
+    before = set(table.by_value)  # of another module's test, which had no such rule
     yield
-    if table._entries:
+    if table.by_value:
         gc.collect()
-    kept = [value for value in table._entries if value not in before]
+    kept = [value for value in table.by_value if value not in before]
     if kept:
         for each in gc.get_objects():
             if issubclass(type(each), Primitive):
                 each.close()
-        for value in list(table._entries):
+        for value in list(table.by_value):
             win32.CloseHandle(value)
         if request.session.testsfailed == failed:
             pytest.fail(f"handles were kept: {kept}")
@@ -564,7 +564,7 @@ class TestDropping:
             assert not gone(cls)
             del held
             assert gone(cls)
-        assert not table._entries
+        assert not table.by_value
 
     @each_class
     def test_in_a_cycle(self, cls: Any) -> None:
@@ -581,7 +581,7 @@ class TestDropping:
         assert raised(lambda: cls("a\\b")) is namedmap.BadValueError
         assert raised(lambda: cls.open("nowhere")) is namedmap.NotFoundError
         cls.__new__(cls).close()
-        assert not table._entries
+        assert not table.by_value
 
     @each_class
     def test_at_the_end_of_a_program(self, cls: Class) -> None:

@@ -27,7 +27,7 @@ class TestTakenWhileFreed:
         del held._free
         assert outcomes == [True]
         assert held not in named.holders
-        assert held not in named._registry.values()
+        assert held not in named.registry.values()
         with contextlib.closing(Mutex("freed")) as again:
             assert again.created
             assert again.acquire(timeout=0)

@@ -21,6 +21,7 @@ types       DWORD, SYSTEM_INFO and the others
 #     winerror constants ntstatus types        data: codes, constants, structures
 #     _failure _finalizer _writing errors access   the ground, which stands on no platform
 #     _contract _facts                         what a platform owes the classes, and tells of named objects
+#     _mapped                                  mapped memory with an owner in Python
 #     files/                                   files of any size, by read and write
 #     _convention/                             arguments, return values, last error, NTSTATUS and texts of the functions
 #     _kernel/                                 the object manager on Linux; its map stands in its __init__

@@ -35,6 +35,9 @@ class Permissions(NamedTuple):
     descriptor: str | None = None  # a security descriptor in SDDL, in the place of both
 
 
+NOBODY_ELSE = Permissions()
+
+
 # -- handles and what they refer to ------------------------------------------------------------------------------------
 
 
@@ -65,6 +68,17 @@ class Passage(Protocol):
         """Close it, unless other code has done so."""
 
 
+class MappedMemory(Protocol):
+    """The bytes of a view. They stay mapped as long as anybody has this object, or a buffer of it."""
+
+    @property
+    def address(self) -> int:
+        """Where the first of them lies."""
+
+    def buffer(self) -> memoryview:
+        """The bytes; read-only if the view is."""
+
+
 class SectionHandle(Handle, Protocol):
     """A handle to memory that can be mapped."""
 
@@ -82,8 +96,8 @@ class SectionHandle(Handle, Protocol):
     def extend(self, size: int) -> int:
         """Make a section over a file longer, and the file; returns the present size."""
 
-    def map(self, access: Access, offset: int, size: int) -> int:
-        """Map a view; the offset is a multiple of 64 KiB. Returns its address."""
+    def map(self, access: Access, offset: int, size: int) -> MappedMemory:
+        """Map a view of bytes that lie within the section, at any offset."""
 
     def open_data(self) -> int:
         """A new descriptor of the section's bytes, which begin at 0; the caller closes it. It keeps no name alive.
@@ -248,8 +262,8 @@ class Memory(Protocol):
     def reader(self, address: int) -> Callable[[int, int], bytes] | None:
         """A quicker `read` (offset, size) for the view at an address, as long as it is mapped; None without one."""
 
-    def copy(self, address: int, size: int) -> tuple[int, int]:
-        """A copy-on-write view of what a view shows: where it is mapped, and where in it the bytes begin."""
+    def copy(self, address: int, size: int) -> MappedMemory:
+        """A copy-on-write view of what a view shows at an address."""
 
     def flush(self, address: int, size: int) -> None:
         """Have changed pages written to the file."""
@@ -277,12 +291,6 @@ class Memory(Protocol):
 
     def is_view(self, address: int) -> bool:
         """Whether a view is mapped at an address."""
-
-    def drop(self, address: int) -> None:
-        """Unmap the view at an address that nobody has any more: now, or if this is the middle of something, soon."""
-
-    def unmap_dropped(self) -> None:
-        """Unmap what could not be unmapped when it was dropped."""
 
 
 class Synchronization(Protocol):

@@ -3,7 +3,8 @@
 `sections`, `files`, `memory`, `synchronization` and `waits` are what the Python classes stand on (`_contract`);
 `functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `objects`, `system` and
 `pagecache` look at named objects, at the system and at files without holding anything. `native` is whether the
-functions are those of Windows itself, where Python has its own `msvcrt`, `ctypes.windll` and the like.
+functions are those of Windows itself, where Python has its own `msvcrt`, `ctypes.windll` and the like. `core` is the
+compiled core, where there is one.
 """
 
 import sys
@@ -17,6 +18,7 @@ if sys.platform == "linux":
     from namedmap._kernel.contract import synchronization as _synchronization
     from namedmap._kernel.contract import waits as _waits
     from namedmap._kernel.diagnostics import objects, pagecache, system
+    from namedmap._kernel.linux.compiled import core
     from namedmap._kernel.win32 import functions
 elif sys.platform == "win32":
     from namedmap._windows.contract import files as _files
@@ -26,6 +28,8 @@ elif sys.platform == "win32":
     from namedmap._windows.contract import waits as _waits
     from namedmap._windows.diagnostics import objects, pagecache, system
     from namedmap._windows.win32 import functions
+
+    core = None
 else:
     raise ImportError(f"namedmap runs on Linux and on Windows, not on {sys.platform!r}")
 
@@ -37,6 +41,7 @@ synchronization: _contract.Synchronization = _synchronization
 waits: _contract.Waits = _waits
 
 __all__ = [
+    "core",
     "files",
     "functions",
     "memory",

@@ -16,7 +16,7 @@ Permissions that cannot be had are refused (Error, ERROR_NOT_SUPPORTED).
 from typing import TypedDict
 
 from namedmap import errors
-from namedmap._contract import Permissions
+from namedmap._contract import NOBODY_ELSE, Permissions
 from namedmap.constants import ERROR_INVALID_PARAMETER
 
 
@@ -28,13 +28,10 @@ class Sharing(TypedDict, total=False):
     security: str | None
 
 
-_DEFAULT = Permissions()
-
-
 def permissions(mode: int | None = None, group: str | int | None = None, security: str | None = None) -> Permissions:
     """For a platform. Raises BadValueError for what cannot be, TypeError for `security` beside another."""
     if mode is None and group is None:
-        return _DEFAULT if security is None else Permissions(descriptor=security)
+        return NOBODY_ELSE if security is None else Permissions(descriptor=security)
     if security is not None:
         raise TypeError("say who may use it by mode and group or by security, not by both")
     mode = 0o660 if mode is None else mode

@@ -96,7 +96,7 @@ class World:
         return value
 
     def close(self) -> None:
-        for value in list(table._entries):
+        for value in list(table.by_value):
             win32.SetHandleInformation(value, win32.HANDLE_FLAG_PROTECT_FROM_CLOSE, 0)
             while win32.ReleaseMutex(value):  # an owned mutex would outlive its handle
                 pass

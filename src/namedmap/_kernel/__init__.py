@@ -17,11 +17,13 @@ wing stands in its own `__init__`, in the order in which its modules import from
 
 import atexit
 
+from namedmap._kernel.contract import quick
 from namedmap._kernel.linux import lineage
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import fork
 
 fork.install()
+quick.install()
 atexit.register(lineage.expect_the_end)  # after what is registered later, and so at the very end
 # A normal exit leaves nothing behind. (After any other the kernel has released the locks, and the file is swept.)
 atexit.register(table.retire_all)

@@ -27,7 +27,7 @@ from namedmap import constants as c
 from namedmap import errors
 from namedmap._contract import SectionHandle
 from namedmap._finalizer import finalizer
-from namedmap._platform import files, memory, native, sections
+from namedmap._platform import files, native, sections
 
 _WORDS = {ACCESS_READ: "read", ACCESS_WRITE: "write", ACCESS_COPY: "copy", ACCESS_DEFAULT: "write"}
 
@@ -210,7 +210,7 @@ def _join(fileno: int, size: int, tagname: str, wanted: words.Access) -> Section
 def _allow(section: SectionHandle, wanted: words.Access) -> None:
     """Raise what Windows answers to a view that the section does not allow; its file would."""
     with errors.translated():
-        memory.drop(section.map(wanted, 0, 1))
+        section.map(wanted, 0, 1)
 
 
 if native:

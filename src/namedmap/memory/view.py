@@ -12,26 +12,25 @@ which ends the process.
 import ctypes
 import operator
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar
 
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._contract import SectionHandle
+from namedmap._contract import MappedMemory, SectionHandle
 from namedmap._failure import Failure
-from namedmap._finalizer import finalizer
 from namedmap._platform import memory
 from namedmap.access import Access
 from namedmap.access import parse as parse_access
 from namedmap.memory.longs import warn_of_longs
 from namedmap.memory.stream import ViewStream
+from namedmap.memory.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from namedmap.memory.mapping import FileMapping
 
-_GRANULARITY = 0x10000
 #: Bytes that are looked at at a time, in a search or comparison.
 _WINDOW = 1 << 20
 
@@ -41,59 +40,34 @@ _CData: Any = ctypes.c_int.__mro__[-2]
 Layout = TypeVar("Layout", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any] | ctypes._SimpleCData[Any]")
 
 
-class _Region:
-    """A mapped range; unmapped when nobody has it any more."""
-
-    __slots__ = ("__weakref__", "base")
-
-    def __init__(self, base: int) -> None:
-        self.base = base
-
-    @finalizer
-    def __del__(self) -> None:
-        memory.drop(self.base)
-
-    def bytes_at(self, start: int, size: int) -> Any:
-        """Its bytes from `start` on as a ctypes array of characters, which keeps the region."""
-        array: Any = (ctypes.c_char * size).from_address(self.base + start)
-        array.region = self
-        return array
-
-
-def _mapped(section: SectionHandle, access: Access, offset: int, size: int) -> _Region:
-    memory.unmap_dropped()
-    try:
-        return _Region(section.map(access, offset, size))
-    except Failure as failure:
-        raise errors.translate(failure) from None
-
-
-class View:
+class View(Window):
     """A range of a file mapping. Made by FileMapping.view; len(), indexing and slicing as of a bytearray."""
 
     def __init__(self, mapping: "FileMapping", section: SectionHandle, access: Access, offset: int, size: int) -> None:
         """Use FileMapping.view."""
-        start = offset % _GRANULARITY
         self._mapping, self._access, self._offset, self._size = mapping, access, offset, size
-        region = _mapped(section, access, offset - start, size + start)
-        self._address = region.base + start
-        characters = region.bytes_at(start, size)
-        self._memory: memoryview | None = memoryview(characters).cast("B")
-        if not access.writable:
-            self._memory = self._memory.toreadonly()
+        try:
+            self._memory: MappedMemory | None = section.map(access, offset, size)
+        except Failure as failure:
+            raise errors.translate(failure) from None
+        self._address = self._memory.address
         self._careful = mapping.may_vanish
-        #: Where slices are copied from; None where that takes care.
-        self._characters: Any = None if self._careful else characters
-        self._reader = memory.reader(self._address) if self._careful else None
+        if self._careful:
+            self._reader = memory.reader(self._address)
+        else:
+            self._look_at(self._memory)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
     @property
     def buf(self) -> memoryview:
         """The memory itself; read-only if the view is. It outlives the view."""
-        if self._memory is None:
+        mapped = self._memory
+        if mapped is None:
             raise self._is_closed()
-        return self._memory
+        if self._buf is None:
+            self._buf = mapped.buffer()
+        return self._buf
 
     @property
     def address(self) -> int:
@@ -140,14 +114,11 @@ class View:
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, key: "SupportsIndex | slice") -> Any:
-        """An int, or the bytes of a slice."""
-        characters = self._characters
-        if characters is None:
-            return self._get(key)
-        return characters[key] if isinstance(key, slice) else characters[key][0]
+    _buf: memoryview | None = None
+    _reader: Callable[[int, int], bytes] | None = None
 
     def _get(self, key: "SupportsIndex | slice") -> int | bytes:
+        """An int, or the bytes of a slice."""
         if not isinstance(key, slice):
             return self.read(self._index(key), 1)[0]
         if self._memory is None:
@@ -159,30 +130,27 @@ class View:
         low, high = sorted((where[0], where[-1]))
         return self.read(low, high + 1 - low)[::step]
 
-    def __setitem__(self, key: "SupportsIndex | slice", value: Any) -> None:
-        """Store an int, or bytes of the same length as the slice."""
-        bytes_ = self._memory
-        if bytes_ is None or self._careful:
-            self._set(key, value)
-            return
-        try:
-            bytes_[key] = value
-        except (TypeError, ValueError, NotImplementedError):
-            # Perhaps bytes of another format: an array of ints, another view.
-            if bytes_.readonly:
-                raise self._is_read_only() from None
-            if not isinstance(key, slice):
-                operator.index(key)  # a tuple is an index of memoryviews with more dimensions
-                raise
-            bytes_[key] = _as_bytes(value)
-
     def _set(self, key: "SupportsIndex | slice", value: Any) -> None:
+        """Store an int, or bytes of the same length as the slice."""
         if self._memory is None:
             raise self._is_closed()
-        if not isinstance(key, slice):
+        if not self._careful:
+            self._store(key, value)
+        elif not isinstance(key, slice):
             self.write(self._index(key), bytes((value,)))
-            return
-        where, data = range(*key.indices(self._size)), _as_bytes(value)
+        else:
+            self._write_slice(range(*key.indices(self._size)), _as_bytes(value))
+
+    def _store(self, key: "SupportsIndex | slice", value: Any) -> None:
+        stored = self.buf
+        if stored.readonly:
+            raise self._is_read_only()
+        if isinstance(key, slice):
+            stored[key] = _as_bytes(value)
+        else:
+            stored[operator.index(key)] = value  # a tuple is an index of memoryviews with more dimensions
+
+    def _write_slice(self, where: range, data: bytes | memoryview) -> None:
         if len(data) != len(where):
             raise ValueError(f"{len(data)} bytes do not fit into a slice of {len(where)}: a view keeps its size")
         if where.step == 1:
@@ -227,11 +195,11 @@ class View:
     def read(self, offset: int = 0, size: int | None = None) -> bytes:
         """Copy `size` bytes (None: the rest) from `offset` on. Raises BadValueError beyond the end, PageError."""
         at, length = self._range(offset, size)
-        mapped, characters = self._memory, self._characters
-        if characters is not None:
-            return bytes(characters[at : at + length])
+        mapped = self._memory
         if mapped is None:  # which stays mapped as long as we have it, whoever closes the view now
             raise self._is_closed()
+        if not self._careful:
+            return self.buf[at : at + length].tobytes()
         try:
             if self._reader is not None:
                 return self._reader(at, length)
@@ -322,10 +290,8 @@ class View:
         return found
 
     def _copied(self, offset: int, size: int) -> memoryview:
-        memory.unmap_dropped()
         with errors.translated():
-            base, start = memory.copy(self._address + offset, size)
-        return memoryview(_Region(base).bytes_at(start, size))
+            return memory.copy(self._address + offset, size).buffer()
 
     def array(self, dtype: "DTypeLike" = "u1", shape: Any = None, offset: int = 0, order: str = "C") -> "NDArray[Any]":
         """A NumPy array on the memory: `shape` items from `offset` on (None: as many as fit); it keeps the memory.
@@ -409,7 +375,8 @@ class View:
         with errors.translated():
             memory.protect(*self._pages(offset, size), wanted)
         # With care from now on, and not from the file, which does not know of pages that are private.
-        self._careful, self._characters, self._reader = True, None, None
+        self._careful, self._reader = True, None
+        self._look_at(None)
 
     def commit(self, offset: int = 0, size: int | None = None) -> None:
         """Give reserved pages their space, for all processes. Raises Error if there is none."""
@@ -431,7 +398,8 @@ class View:
 
     def close(self) -> None:
         """Let go of the memory, which stays for arrays and memoryviews that were made from it."""
-        self._memory = self._characters = None
+        self._memory = self._buf = None
+        self._look_at(None)
 
     def __enter__(self) -> Self:
         return self

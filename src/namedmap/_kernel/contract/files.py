@@ -6,7 +6,7 @@ import stat
 from namedmap._contract import Permissions
 from namedmap._convention.status import from_oserror
 from namedmap._kernel.contract import sections
-from namedmap._kernel.contract.sections import SectionHandle
+from namedmap._kernel.contract.sectionhandle import SectionHandle
 from namedmap._kernel.files import createfile
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection, reopening

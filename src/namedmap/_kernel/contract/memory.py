@@ -1,18 +1,17 @@
 """The pages of views for the Python classes. See `namedmap._contract.Memory`."""
 
-import collections
 import ctypes
 import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Any
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, require_ours
 from namedmap._kernel.linux import libc, protection
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
-from namedmap._kernel.memory import arena, copying, private, views
+from namedmap._kernel.memory import copying, private, views
+from namedmap._kernel.memory.dropping import copy_memory as copy
 from namedmap._kernel.memory.space import COMMIT, View, space
 from namedmap._writing import write_all
 from namedmap.access import Access
@@ -70,20 +69,6 @@ def fill(address: int, content: memoryview) -> None:
         section.release()
 
 
-def copy(address: int, size: int) -> tuple[int, int]:
-    """A copy-on-write view of what a view shows at an address: where it is mapped, and where in it the bytes begin."""
-    with space.lock:
-        view = space.view(address)
-        offset = view.offset + address - view.base
-        start = offset % arena.GRANULARITY
-        section = view.section.retain()
-        try:
-            return space.map_view(section, offset - start, size + start, protection.WRITECOPY).base, start
-        except BaseException:
-            section.release()
-            raise
-
-
 def write_through(address: int) -> None:
     """Wait until the disk has what was flushed to the file of a view, and the file's length."""
     with space.lock:
@@ -101,33 +86,6 @@ def write_through(address: int) -> None:
 def is_view(address: int) -> bool:
     """Whether a view is mapped at an address."""
     return isinstance(space.find(address), View)
-
-
-_dropped: collections.deque[int] = collections.deque()
-
-
-def drop(address: int) -> None:
-    """Unmap a view that nobody has any more: now, or with the next one if this is the middle of something.
-
-    The last reference may go anywhere, by the garbage collector or in a signal handler: while this thread looks for a
-    region, or while another one waits for a lock that this one holds.
-    """
-    _dropped.append(address)
-    unmap_dropped()
-
-
-def unmap_dropped() -> None:
-    """Unmap what could not be unmapped when it was dropped."""
-    if not _dropped:
-        return
-    lock: Any = space.lock
-    while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
-        try:
-            space.unmap_view(_dropped.popleft())
-        except (IndexError, KernelError):
-            continue
-        finally:
-            lock.release()
 
 
 def flush(address: int, size: int) -> None:
@@ -182,7 +140,6 @@ __all__ = [
     "advise",
     "commit",
     "copy",
-    "drop",
     "fill",
     "flush",
     "is_view",
@@ -192,7 +149,6 @@ __all__ = [
     "reader",
     "resident",
     "unlock",
-    "unmap_dropped",
     "write",
     "write_through",
 ]

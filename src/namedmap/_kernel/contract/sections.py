@@ -4,60 +4,22 @@ import fcntl
 import operator
 import os
 
+from namedmap import _contract
 from namedmap._contract import Permissions
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror
+from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._kernel.contract import quick
+from namedmap._kernel.contract.sectionhandle import SectionHandle
 from namedmap._kernel.files.file import File
-from namedmap._kernel.linux import locks, protection, reopening
-from namedmap._kernel.memory import section, views
-from namedmap._kernel.memory.section import MAP_WRITE, SEC_COMMIT, SEC_RESERVE, Section
+from namedmap._kernel.linux import protection
+from namedmap._kernel.memory import section
+from namedmap._kernel.memory.section import SEC_COMMIT, SEC_RESERVE
 from namedmap._kernel.names import names, security
 from namedmap._kernel.names.names import ObjectName
-from namedmap._kernel.objects.table import Handle, table
+from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
 
-_NOBODY_ELSE = Permissions()
-
-
-class SectionHandle(Handle[Section]):
-    """A handle to a section."""
-
-    __slots__ = ()
-
-    @property
-    def constant_size(self) -> int | None:
-        held = self.object
-        return None if held.backing_fd >= 0 else held.requested
-
-    @property
-    def may_vanish(self) -> bool:
-        return self.object.may_vanish
-
-    def size(self) -> int:
-        with self.reference() as reference:
-            reference.object.refresh()
-            return reference.object.requested
-
-    def extend(self, size: int) -> int:
-        with self.reference(MAP_WRITE if size > self.size() else 0) as reference:
-            reference.object.extend(size)
-            return reference.object.size
-
-    def map(self, access: Access, offset: int, size: int) -> int:
-        return views.map_section(self.retained(), self.access, offset, size, access.protection).base
-
-    def open_data(self) -> int:
-        with self.reference() as reference:
-            held = reference.object
-            mode = os.O_RDWR if reference.access & MAP_WRITE and held.writable else os.O_RDONLY
-            try:
-                return reopening.reopen(held.data_fd, mode)
-            except OSError as error:
-                raise from_oserror(error, f"{held} cannot be opened again through /proc/self/fd") from None
-
-    def hand_over(self) -> handover.Passage:
-        with self.reference() as reference:
-            return handover.Passage(handover.reopen(reference.object, locks_at=locks.HANDOVER))
+_NOBODY_ELSE = _contract.NOBODY_ELSE
 
 
 def create(
@@ -68,7 +30,11 @@ def create(
     reserve: bool = False,
     permissions: Permissions = _NOBODY_ELSE,
     inheritable: bool = False,
-) -> tuple[SectionHandle, bool]:
+) -> tuple[_contract.SectionHandle, bool]:
+    if permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
+        hold = quick.create(name, size, access.protection, protection.TABLE[access.protection].section_access)
+        if hold is not None:
+            return hold, True
     kind = SEC_RESERVE if reserve else SEC_COMMIT
     parsed = names.of_new(name)
     wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of_object(permissions, parsed)
@@ -99,8 +65,12 @@ def _create(
     return handle, not existed
 
 
-def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> SectionHandle:
+def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> _contract.SectionHandle:
     granted = section.access_of(access.handle)
+    if size is None and not inheritable:
+        hold = quick.open(name, granted)
+        if hold is not None:
+            return hold
     held = section.open_existing(names.of_existing(name), writing=bool(granted & section.CHANGES))
     handle = SectionHandle(held, granted)
     table.enter(handle, inherit=inheritable)

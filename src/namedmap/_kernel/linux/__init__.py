@@ -3,6 +3,7 @@
     libc          foreign declarations
     natives       locks and sleep as they were before a program put others in their place
     lineage       whether this process is a forked child that uses its parent's descriptors
+    compiled      the compiled core, and what the others ask of it
     descriptors   kept descriptors, and programs that close what is not theirs
     procfs        the one reader of /proc
     reopening     opening what others have named

@@ -44,6 +44,15 @@ def require(size: int, what: object) -> None:
     _credit = credit
 
 
+def within_credit(size: int) -> bool:
+    """Whether `size` bytes need no look at the limits; then they are counted."""
+    global _committed
+    if _committed + size >= _credit or size >= LARGE:
+        return False
+    _committed += size
+    return True
+
+
 def failed(error: OSError, fd: int, size: int, what: object) -> KernelError:
     """The error for a failed allocation of a section's space."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

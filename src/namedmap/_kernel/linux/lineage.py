@@ -58,6 +58,8 @@ def _byte() -> _Byte:
 #: `ours[0]`: not 0 while nothing stands in the way.
 ours = _byte()
 ours[0] = 1
+#: Whether it is a byte in memory.
+has_byte = isinstance(ours, mmap.mmap)
 
 
 def _nothing() -> None:

@@ -196,6 +196,11 @@ def choose_number() -> None:
     GUARD_ON, GUARD_SHARED, GUARD_OFF = (_from_anchor(kind, *_guard(GUARD)) for kind in (_WRITE, _READ, _UNLOCK))
 
 
+def number() -> int:
+    """The number that this process has at present."""
+    return _number
+
+
 def _guard(start: int) -> tuple[int, int]:
     """Where the bytes that go with a guard begin, and how many they are."""
     # Below the guard of share modes there is less room.

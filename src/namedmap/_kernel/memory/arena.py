@@ -19,7 +19,8 @@ LOWEST, HIGHEST = 0x10000, 0x7FFF_FFFE_FFFF
 
 _RESERVED = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE
 
-_START, _END = 0x2000_0000_0000, 0x5000_0000_0000
+#: Below is what the compiled core maps.
+START, _END = 0x2000_0000_0000, 0x5000_0000_0000
 
 
 def round_up(size: int) -> int:
@@ -31,7 +32,7 @@ class Arena:
 
     def __init__(self) -> None:
         # A random start keeps the addresses as hard to guess as the kernel's own.
-        self._fresh = _START + random.SystemRandom().randrange(1 << 28) * GRANULARITY
+        self._fresh = START + random.SystemRandom().randrange(1 << 28) * GRANULARITY
         self._freed: tuple[int, int] | None = None
         # With a neighbour that stays, the kernel keeps the page tables when a view that stands alone is unmapped.
         if map_at(self._fresh, GRANULARITY, libc.PROT_NONE, _RESERVED, -1, 0):
@@ -49,7 +50,7 @@ class Arena:
         for _ in range(8):
             base, self._fresh = self._fresh, self._fresh + slot
             if self._fresh > _END:
-                self._fresh = _START
+                self._fresh = START
                 continue
             if map_at(base, length, prot, flags, fd, offset):
                 return base
@@ -61,7 +62,7 @@ class Arena:
             base = -(-self._fresh // HUGE) * HUGE + offset % HUGE
             self._fresh = round_up(base + length)
             if self._fresh > _END:
-                self._fresh = _START
+                self._fresh = START
             elif map_at(base, length, prot, flags, fd, offset):
                 return base
         return _map_trimmed(length, prot, flags, fd, offset)
@@ -77,7 +78,7 @@ class Arena:
     def unmap(self, base: int, length: int) -> None:
         libc.munmap(base, length)
         # A low address, which somebody has asked for, is left to those who ask for one.
-        if base >= _START:
+        if base >= START:
             self._freed = base, round_up(length)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from namedmap._convention.status import NTSTATUS, KernelError
-from namedmap._kernel.linux import libc, protection, userfault
+from namedmap._kernel.linux import compiled, libc, protection, userfault
 from namedmap._kernel.linux.libc import PAGE
 from namedmap._kernel.linux.lineage import free, look, ours
 from namedmap._kernel.linux.natives import RLock
@@ -186,7 +186,8 @@ class AddressSpace:
     """All regions of this process, by address."""
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        #: The lock, for those who need not know of views that the compiled core has.
+        self.own_lock = RLock()
         self.arena = Arena()
         #: Whether there ever was a guard page: else nobody need look for one.
         self.guarded = False
@@ -198,13 +199,15 @@ class AddressSpace:
         """Guards the regions. Reentrant, because a signal handler may map and unmap in the middle of any call."""
         if not ours[0]:
             look()
-        return self._lock
+        compiled.hatch_views()
+        return self.own_lock
 
     def free_lock(self) -> None:
         """Where the thread that has it does not run any more."""
-        free(self._lock)
+        free(self.own_lock)
 
     def __iter__(self) -> Iterator[Region]:
+        compiled.hatch_views()
         return iter(list(self._regions.values()))
 
     def find(self, address: int) -> Region | None:
@@ -250,10 +253,15 @@ class AddressSpace:
         return index >= 0 and self._bases[index] + round_up(self._regions[self._bases[index]].length) > base
 
     def insert(self, region: Region) -> None:
-        with self._lock:
+        with self.own_lock:
             # In this order a signal handler in between finds a region only when it is complete.
             self._regions[region.base] = region
             bisect.insort(self._bases, region.base)
+
+    def adopt(self, region: Region) -> None:
+        """Insert a region that the compiled core has mapped, unless that was done already; the lock is held."""
+        if region.base not in self._regions:
+            self.insert(region)
 
     def remove(self, region: Region) -> None:
         """Forget a region and unmap it; the lock is held."""
@@ -279,7 +287,7 @@ class AddressSpace:
                 return self.map_view(section, offset, length, protect, base, limit, source)
         kind = libc.MAP_PRIVATE if wanted.copies else libc.MAP_SHARED
         fd = section.data_fd if source is None else source
-        with self._lock:
+        with self.lock if base else self.own_lock:
             if base or limit:
                 found = self.place(length, base, wanted.prot, kind, fd, offset, limit)
             else:
@@ -293,7 +301,7 @@ class AddressSpace:
     def unmap_view(self, address: int) -> None:
         if not ours[0]:
             look()
-        with self._lock:
+        with self.own_lock:
             view = self._regions.get(address)
             if not isinstance(view, View):
                 view = self.view(address)

@@ -128,14 +128,14 @@ def parse(fd: int, file_size: int, what: object) -> Control:
     text = page[start : start + length] if start >= 0 else os.pread(fd, length, text_at)
     try:
         # The cache keeps only what a page has room for, so that long names of others do not fill memory.
-        decode = _decode if length <= CONTROL_SIZE else _decode.__wrapped__
-        return decode(page[:TEXT_OFFSET], text, file_size)
+        decoded = decode if length <= CONTROL_SIZE else decode.__wrapped__
+        return decoded(page[:TEXT_OFFSET], text, file_size)
     except ValueError as error:
         raise corrupt(what, str(error)) from None
 
 
 @functools.lru_cache(maxsize=256)
-def _decode(head: bytes, text: bytes, file_size: int) -> Control:
+def decode(head: bytes, text: bytes, file_size: int) -> Control:
     """The checked content of a page, decoded once however often it is opened; ValueError says what is wrong."""
     header = head[: _HEADER.size]
     if binascii.crc32(header) != int.from_bytes(head[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):

@@ -69,6 +69,17 @@ class ObjectFile:
             descriptors.claim(fd)
         in_flight.add(self)
 
+    @classmethod
+    def held(
+        cls, kind: type[HasKind], name: ObjectName, fd: int, path: str, info: os.stat_result, *, made: bool
+    ) -> Self:
+        """The file of an object that is held already, through a descriptor whose position is the anchor."""
+        file = cls.__new__(cls)
+        file.cls, file.name, file.path, file.writable, file.made = kind, name, path, True, made
+        file.fd, file.call, file.taken, file.open, file.thread = locks.Anchored(fd), locks.call, True, True, get_ident()
+        file.info, file.key = info, (info.st_dev, info.st_ino)
+        return file
+
     def __str__(self) -> str:
         return describe(self.cls, self.name)
 

@@ -13,7 +13,7 @@ A process that dies anywhere in between leaves at worst a file without liveness 
 openers and the last closer: an opener that sees a liveness lock while it holds the guard takes its own before it drops
 the guard. A dead file is never built on: somebody may still have a view of it, and views keep the old memory.
 
-One description per process and object: a second open in the same process finds the object in `_registry` by device and
+One description per process and object: a second open in the same process finds the object in `registry` by device and
 inode and adds a handle to it. So the length of a liveness lock is its process's handle count. Locks do not exclude
 threads that share a description, hence the mutex that goes with the guard.
 
@@ -23,10 +23,10 @@ Unnamed objects are the same files without a name (memfd), so that they can be i
 import contextlib
 import os
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from namedmap._convention.status import NTSTATUS, KernelError, ignored, require_ours
-from namedmap._kernel.linux import descriptors, limits, locks, procfs
+from namedmap._kernel.linux import compiled, descriptors, limits, locks, procfs
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.names import controlpage, names, namespace, objectfile, succession
@@ -203,21 +203,22 @@ class NamedObject(Described):
 
 Named = TypeVar("Named", bound=NamedObject)
 
-_registry: dict[tuple[int, int], NamedObject] = {}
+#: By device and inode: those that are found by their names; and holds of the compiled core, which are not hatched yet.
+registry: dict[tuple[int, int], Any] = {}
 #: All objects that have a descriptor in this process, named or not, by handles or by views only.
 holders: set[NamedObject] = set()
 
 
 def forget(held: NamedObject) -> None:
     """Do not find this object again; with `lock` held."""
-    if _registry.get(held.key) is held:
-        del _registry[held.key]
+    if registry.get(held.key) is held:
+        del registry[held.key]
 
 
 def remember(held: NamedObject) -> None:
     """Find this object again under its name, unless another has taken its place."""
     with lock:
-        _registry.setdefault(held.key, held)
+        registry.setdefault(held.key, held)
 
 
 @undisturbed
@@ -354,7 +355,7 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
     with lock:
-        known = _registry.get(file.key)
+        known = _found(file)
         # A user who may write to an object's file may link it to another name, where this process expects another.
         if known is not None and known.name != file.name:
             raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
@@ -388,9 +389,16 @@ def adopt(cls: type[Named], file: ObjectFile, page: Control) -> Named:
         return _hold(cls(file, page), file)
 
 
+def _found(file: ObjectFile) -> NamedObject | None:
+    """The object in this file, if this process has it; with `lock` held."""
+    if file.key in registry and not isinstance(registry[file.key], NamedObject):
+        compiled.hatch_holds()  # one of them is this
+    return registry.get(file.key)
+
+
 def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
     """One handle to the object in this file, if this process has it, and other code has not closed its descriptor."""
-    known = _registry.get(file.key)
+    known = _found(file)
     if known is None:
         return None
     if not isinstance(known, cls):
@@ -413,7 +421,7 @@ def _hold(fresh: Named, file: ObjectFile) -> Named:
         )
     file.taken = True
     descriptors.kept[fresh.fd] = fresh
-    _registry[fresh.key] = fresh
+    registry[fresh.key] = fresh
     holders.add(fresh)
     return fresh
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 from namedmap._convention.status import NTSTATUS, KernelError, ignored
+from namedmap._kernel.linux import compiled
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.objects import kernelobject
 from namedmap._kernel.objects.kernelobject import KernelObject
@@ -84,7 +85,7 @@ class HandleTable:
     def __init__(self) -> None:
         # The objects' lock: a handle and the counts of its object change together.
         self.lock = kernelobject.lock
-        self._entries: dict[int, Handle[Any]] = {}
+        self.by_value: dict[int, Handle[Any]] = {}
         self._free: list[int] = []
         self._values = itertools.count(4, 4)
         #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
@@ -97,11 +98,8 @@ class HandleTable:
         if not ours[0]:
             look()
         with self.lock:
-            value = heapq.heappop(self._free) if self._free else next(self._values)
-            while value in self._entries:  # adopted meanwhile, under a value that another process chose
-                value = next(self._values)
-            handle.value = value
-            self._entries[value] = handle
+            handle.value = value = self.reserve()
+            self.by_value[value] = handle
         if inherit:
             handle.flags = FLAG_INHERIT
             try:
@@ -110,6 +108,13 @@ class HandleTable:
                 handle.flags = 0
                 handle.close()
                 raise
+
+    def reserve(self) -> int:
+        """A free value, with the lock held."""
+        value = heapq.heappop(self._free) if self._free else next(self._values)
+        while value in self.by_value:  # adopted meanwhile, under a value that another process chose
+            value = next(self._values)
+        return value
 
     def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
         """The value of a new handle for one handle count of the object, which the table takes over."""
@@ -123,10 +128,10 @@ class HandleTable:
         if not ours[0]:
             look()
         value &= ~3
-        entry = self._entries.get(value)
+        entry = self.by_value.get(value)
         if entry is None and FOREIGN <= value < LIMIT:
             self.receive()
-            entry = self._entries.get(value)
+            entry = self.by_value.get(value)
         if entry is None:
             raise KernelError(
                 NTSTATUS.STATUS_INVALID_HANDLE,
@@ -144,7 +149,7 @@ class HandleTable:
         return entry.retained(), entry.access
 
     def _entry(self, value: int, cls: type[Kernel]) -> Handle[Kernel]:
-        entry = self._entries.get(value)
+        entry = self.by_value.get(value)
         return entry if entry is not None and isinstance(entry.object, cls) else self._expected(value, cls)
 
     def _expected(self, value: int, cls: type[Kernel]) -> Handle[Kernel]:
@@ -163,7 +168,7 @@ class HandleTable:
 
     def check(self, handle: Handle[Any]) -> None:
         """Refuse a handle that was closed since it was looked up; with the lock held."""
-        if self._entries.get(handle.value) is not handle:
+        if self.by_value.get(handle.value) is not handle:
             raise KernelError(
                 NTSTATUS.STATUS_INVALID_HANDLE,
                 f"handle {handle.value:#x} was closed, by its number or by another thread",
@@ -175,7 +180,7 @@ class HandleTable:
             return
         if not ours[0]:
             look()
-        entry = self._entries.get(value) or self.get(value)
+        entry = self.by_value.get(value) or self.get(value)
         with self.lock:
             self.check(entry)
             if entry.flags & FLAG_PROTECT:
@@ -190,13 +195,13 @@ class HandleTable:
         if not ours[0]:
             look()
         with self.lock:
-            if self._entries.get(handle.value) is not handle or handle.flags & FLAG_PROTECT:
+            if self.by_value.get(handle.value) is not handle or handle.flags & FLAG_PROTECT:
                 return
             self._take_out(handle)
         self._closed(handle)
 
     def _take_out(self, handle: Handle[Any]) -> None:
-        del self._entries[handle.value]
+        del self.by_value[handle.value]
         if handle.value < FOREIGN:
             heapq.heappush(self._free, handle.value)
 
@@ -212,7 +217,7 @@ class HandleTable:
         if not ours[0]:
             look()
         with self.lock:
-            entry = self._entries.get(value & ~3)
+            entry = self.by_value.get(value & ~3)
             if entry is None or entry.flags & FLAG_PROTECT or access & ~entry.access:
                 return False
             entry.access = access
@@ -230,18 +235,19 @@ class HandleTable:
 
     def inheritable(self) -> dict[int, Handle[Any]]:
         with self.lock:
-            return {value: entry for value, entry in self._entries.items() if entry.flags & FLAG_INHERIT}
+            return {value: entry for value, entry in self.by_value.items() if entry.flags & FLAG_INHERIT}
 
     def entries(self) -> list[Handle[Any]]:
         with self.lock:
-            return list(self._entries.values())
+            compiled.hatch_holds()
+            return list(self.by_value.values())
 
     def adopt(self, value: int, entry: KernelObject, access: int, flags: int) -> None:
         """Enter a handle under a value that another process chose (inheritance, DuplicateHandle)."""
         with self.lock:
-            if value in self._entries:
+            if value in self.by_value:
                 raise KernelError(NTSTATUS.STATUS_INVALID_HANDLE, f"{value:#x} is a handle already")
-            self._entries[value] = Handle(entry, access, flags, value)
+            self.by_value[value] = Handle(entry, access, flags, value)
 
     def retire_all(self) -> None:
         """At the end of the process: the names go that nobody else has, as if all handles had been closed.

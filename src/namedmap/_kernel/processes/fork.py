@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 
 from namedmap._convention.status import KernelError, ignored
 from namedmap._kernel.dispatch import notifier
-from namedmap._kernel.linux import libc, lineage, locks
+from namedmap._kernel.linux import compiled, libc, lineage, locks
 from namedmap._kernel.linux.lineage import free, ours
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import View, space
@@ -133,6 +133,9 @@ class _Fork:
         if self.thread != threading.get_ident():
             self._locks = self._hold_locks()
             next(self._locks)
+        compiled.pause()
+        compiled.hatch_holds()
+        compiled.hatch_views()
         if not postponing.forking():
             postponing.begin_fork()
             self._slot = locks.new_slot()
@@ -159,6 +162,7 @@ class _Fork:
         if self.thread == threading.get_ident():  # else this fork was not prepared, and another thread's is
             self._close_spares()
             postponing.end_fork()
+            compiled.resume()
             next(self._locks, None)
         postponing.call_postponed()
 
@@ -176,6 +180,8 @@ class _Fork:
         free_locks()
         locks.choose_number()
         with space.lock, kernelobject.lock:
+            compiled.pause()
+            compiled.hatch_holds()
             description.slot = self._slot if prepared else locks.new_slot()
             for held in list(named.holders):
                 self._settle(held)
@@ -189,6 +195,7 @@ class _Fork:
         notifier.forked()
         handles.forget()
         inbox.forked()
+        compiled.resume()
         with contextlib.suppress(KernelError):  # no descriptor is left
             synchronise_inheritance()
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from namedmap import types as t
 from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._mapped import MappedMemory
 from namedmap._windows import calling, dll, guarded
 from namedmap._windows.contract import sections
 from namedmap.access import Access
 
-_GRANULARITY = 0x10000
 _MEM_COMMIT, _MEM_MAPPED = 0x1000, 0x40000
 _FILE_MAP_COPY = 1
 _GENERIC_WRITE, _SHARE_ALL, _OPEN_EXISTING = 0x40000000, 7, 3
@@ -31,7 +31,7 @@ def fill(address: int, content: memoryview) -> None:
     memoryview(array).cast("B")[:] = content
 
 
-def copy(address: int, size: int) -> tuple[int, int]:
+def copy(address: int, size: int) -> MappedMemory:
     """Windows maps a section by a handle, so the one that the view was mapped through has to be open."""
     base = _region(address).AllocationBase or 0
     through, begin = sections.shown.get(base, (None, 0))
@@ -39,7 +39,7 @@ def copy(address: int, size: int) -> tuple[int, int]:
     if handle is None:
         raise _mapping_closed()
     offset = begin + address - base
-    start = offset % _GRANULARITY
+    start = offset % sections.GRANULARITY
     try:
         number = handle.borrow()
     except KernelError:
@@ -49,7 +49,7 @@ def copy(address: int, size: int) -> tuple[int, int]:
         mapped: int = calling.must("no copy can be mapped", dll.MapViewOfFile, number, _FILE_MAP_COPY, *place)
     finally:
         handle.give_back()
-    return mapped, start
+    return MappedMemory(mapped, start, size, sections.drop, writable=True)
 
 
 def _mapping_closed() -> KernelError:
@@ -124,21 +124,11 @@ def is_view(address: int) -> bool:
     return bool(region.Type == _MEM_MAPPED and region.AllocationBase == address)
 
 
-def drop(address: int) -> None:
-    sections.shown.pop(address, None)
-    dll.UnmapViewOfFile(address)
-
-
-def unmap_dropped() -> None:
-    """Nothing: no lock of this process stands in the way of `drop`."""
-
-
 __all__ = [
     "ADVICE",
     "advise",
     "commit",
     "copy",
-    "drop",
     "fill",
     "flush",
     "is_view",
@@ -148,7 +138,6 @@ __all__ = [
     "reader",
     "resident",
     "unlock",
-    "unmap_dropped",
     "write",
     "write_through",
 ]

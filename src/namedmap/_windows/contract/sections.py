@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from namedmap import types as t
 from namedmap._contract import Permissions
 from namedmap._convention.status import NTSTATUS, KernelError
+from namedmap._mapped import MappedMemory
 from namedmap._windows import calling, dll
 from namedmap._windows.contract import naming
 from namedmap._windows.handles import Handle
@@ -17,6 +18,8 @@ from namedmap.access import Access
 
 _NOBODY_ELSE = Permissions()
 _PAGE = 4096
+#: Offsets and addresses of views are multiples of this.
+GRANULARITY = 0x10000
 _SEC_FILE, _SEC_RESERVE, _SEC_COMMIT = 0x800000, 0x4000000, 0x8000000
 _ALREADY_EXISTS = 183
 _THIS_PROCESS = -1
@@ -64,22 +67,30 @@ class SectionHandle(Handle):
         finally:
             self.give_back()
 
-    def map(self, access: Access, offset: int, size: int) -> int:
+    def map(self, access: Access, offset: int, size: int) -> MappedMemory:
+        start = offset % GRANULARITY
         number = self.borrow()
         try:
             wanted, asked = _VIEWS[access.protection], f"cannot map a view of {size:,} bytes"
-            base: int = calling.must(asked, dll.MapViewOfFile, number, wanted, *_halves(offset), size)
+            where = *_halves(offset - start), size + start
+            base: int = calling.must(asked, dll.MapViewOfFile, number, wanted, *where)
         finally:
             self.give_back()
         if not access.writable:
-            shown[base] = weakref.ref(self), offset
-        return base
+            shown[base] = weakref.ref(self), offset - start
+        return MappedMemory(base, start, size, drop, writable=access.writable)
 
     def open_data(self) -> int:
         raise KernelError(NTSTATUS.STATUS_NOT_SUPPORTED, "on Windows memory has no file descriptor")
 
     def hand_over(self) -> "Passage":
         return Passage(self)
+
+
+def drop(address: int) -> None:
+    """Unmap the view that is mapped at an address."""
+    shown.pop(address, None)
+    dll.UnmapViewOfFile(address)
 
 
 def _look(number: int) -> tuple[int, int]:

@@ -1,0 +1,942 @@
+/* The compiled core: the common cases of sections, views and state words, in straight lines of system calls.
+
+   Nothing needs this file. Each function does the case in which nothing is in the way, and does it while it has the
+   interpreter's lock and runs no Python code: so no other thread, signal handler or garbage collection comes in
+   between, and no lock of the Python code is needed. When anything at all is in the way, what was done is undone, and
+   the Python code, which knows all cases and has all the errors, does it from the start. The two can be mixed in one
+   process and between processes: they are one protocol, which `_kernel/names`, `objects` and `dispatch` explain.
+
+   A Hold is a handle to memory, a Mapped a view, before anybody has asked for more than they can do. Then a Hold
+   *hatches*: it hands all it has to a Section and a SectionHandle of the Python code, to which it leads from then on
+   (see `_kernel/memory/quick.py`).
+
+   Limited API of Python 3.11: one binary for that and all later versions. */
+
+#define _GNU_SOURCE
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(__linux__) || !defined(__LP64__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || defined(Py_GIL_DISABLED)
+#error "the compiled core is for 64-bit little-endian Linux, and Pythons with an interpreter lock"
+#endif
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* -- numbers of the Python code: locks.py, controlpage.py, section.py, arena.py, protection.py ---------------------- */
+
+#define ANCHOR INT64_MAX
+#define GUARD (1LL << 62)
+#define OWNER (GUARD + 1)
+#define HANDOVER (GUARD + 2)
+#define WAITERS_END ((1LL << 61) + (1LL << 60))
+enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
+enum { PAGE = 4096, CONTROL = 4096, TEXT_AT = 256, LONGEST_TEXT = 255, GRANULARITY = 0x10000 };
+/* Larger allocations and views take so long that the interpreter's lock is better given away, or want large pages. */
+enum { LARGEST_QUICK = 1 << 20, HUGE_VIEW = 1 << 21 };
+enum { PAGE_READONLY = 2, PAGE_READWRITE = 4, SECTION_MAP_WRITE = 2, SECTION_MAP_READ = 4, SEC_COMMIT = 0x8000000 };
+enum { KIND_SECTION = 1, VERSION = 2 };
+
+/* -- the process: set by quick.py ----------------------------------------------------------------------------------- */
+
+static const volatile unsigned char *ours; /* lineage.ours */
+static PyObject *in_flight;                /* objectfile.in_flight: files that Python code is just opening */
+static PyObject *registry, *holders;       /* named.registry, named.holders */
+static PyObject *kept;                     /* descriptors.kept */
+static PyObject *entries;                  /* the handle table's */
+static PyObject *hatch, *drop;             /* quick.hatch(hold), dropping.drop(address) */
+static int paused = 1;                     /* before the first use, and while the process forks */
+static int64_t slot;                       /* description.slot */
+static int64_t number;                     /* locks: how many bytes below a guard are locked with it */
+static uid_t user;
+
+/* -- types ---------------------------------------------------------------------------------------------------------- */
+
+/* The control page as far as a section has one (see controlpage.py). */
+typedef struct {
+    char magic[8];
+    uint32_t version, kind, flags, protection, attributes, creator_uid;
+    uint64_t size, requested, data_length, bitmap_length, text_at;
+    uint32_t name_length, path_length;
+    uint64_t backing_device, backing_inode;
+    uint32_t creator_pid, unused;
+    uint64_t created;
+    uint32_t crc, padding[3];
+    char state[TEXT_AT - 128];
+} Head;
+_Static_assert(sizeof(Head) == TEXT_AT && offsetof(Head, crc) == 112, "the layout of the control page");
+
+typedef struct Hold {
+    PyObject_HEAD
+    struct Hold *next, *previous; /* of those that have not hatched and have a descriptor */
+    int fd, made, handles, granted;
+    int64_t views;
+    dev_t device;
+    ino_t inode;
+    uid_t uid;
+    mode_t mode;
+    Head head;
+    PyObject *path, *name, *text, *key; /* bytes, ObjectName, bytes, (device, inode) */
+    PyObject *section, *handle;         /* once it has hatched */
+} Hold;
+
+typedef struct Mapped {
+    PyObject_HEAD
+    struct Mapped *next, *previous; /* of those that the address space (space.py) does not know */
+    char *first, *base;
+    Py_ssize_t size;
+    size_t length; /* whole pages, from base on */
+    int64_t offset;
+    int writable;
+    Hold *hold;
+} Mapped;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *memory; /* what keeps it */
+    char *first;
+    Py_ssize_t size;
+    int writable;
+    Py_buffer buffer; /* of memory that is no Mapped */
+} Window;
+
+static PyTypeObject *HoldType, *MappedType;
+static Hold holds = {.next = &holds, .previous = &holds};
+static Mapped views = {.next = &views, .previous = &views};
+
+#define LINK(list, item) ((item)->previous = (list).previous, (item)->next = &(list), (list).previous->next = (item), (list).previous = (item))
+#define UNLINK(item) ((item)->next ? ((item)->previous->next = (item)->next, (item)->next->previous = (item)->previous, (item)->next = (item)->previous = NULL) : NULL)
+
+/* -- locks ---------------------------------------------------------------------------------------------------------- */
+
+/* Relative to the anchor: where the descriptor has become another file's the kernel refuses it. */
+static int lock(int fd, int kind, int64_t start, int64_t length) {
+    struct flock range = {.l_type = kind, .l_whence = SEEK_CUR, .l_start = start - ANCHOR, .l_len = length};
+    return fcntl(fd, F_OFD_SETLK, &range);
+}
+
+static int guard(int fd, int kind) {
+    return lock(fd, kind, GUARD - number, number + 1);
+}
+
+/* Whether another description holds the object: 0, 1, or -1. */
+static int is_alive(int fd) {
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_start = HANDOVER - ANCHOR, .l_len = 0};
+    return fcntl(fd, F_OFD_GETLK, &range) ? -1 : range.l_type != F_UNLCK;
+}
+
+static int intact(int fd) {
+    return lseek(fd, 0, SEEK_CUR) == ANCHOR;
+}
+
+/* Whether nothing stands in the way of a change of what this process holds. */
+static int usable(void) {
+    return !paused && *ours && PySet_Size(in_flight) == 0 && geteuid() == user;
+}
+
+static uint32_t checksums[256];
+
+static uint32_t checksum(const Head *head) {
+    const unsigned char *byte = (const unsigned char *)head, *end = (const unsigned char *)&head->crc;
+    uint32_t crc = ~0u;
+    while (byte < end)
+        crc = checksums[(crc ^ *byte++) & 255] ^ crc >> 8;
+    return ~crc;
+}
+
+/* -- Hold: create and open ------------------------------------------------------------------------------------------ */
+
+/* A Hold without a descriptor. All that has to be allocated is: from here on no garbage collection comes in between. */
+static Hold *new_hold(PyObject *path, PyObject *name, PyObject *text, long granted) {
+    PyObject *key = PyTuple_New(2);
+    Hold *hold = key ? PyObject_New(Hold, HoldType) : NULL;
+    if (!hold) {
+        Py_XDECREF(key);
+        return NULL;
+    }
+    memset((char *)hold + offsetof(Hold, next), 0, sizeof(Hold) - offsetof(Hold, next));
+    hold->fd = -1;
+    hold->granted = granted;
+    hold->path = Py_NewRef(path);
+    hold->name = Py_NewRef(name);
+    hold->text = Py_NewRef(text);
+    hold->key = key;
+    return hold;
+}
+
+/* Whether the file that was opened can be this process's, and nobody's else: device and inode are noted. */
+static int is_own(Hold *hold, const struct stat *info) {
+    PyObject *device = PyLong_FromUnsignedLongLong(info->st_dev), *inode = PyLong_FromUnsignedLongLong(info->st_ino);
+    if (!device || !inode) {
+        Py_XDECREF(device);
+        Py_XDECREF(inode);
+        return 0;
+    }
+    PyTuple_SetItem(hold->key, 0, device);
+    PyTuple_SetItem(hold->key, 1, inode);
+    hold->device = info->st_dev;
+    hold->inode = info->st_ino;
+    hold->uid = info->st_uid;
+    hold->mode = info->st_mode;
+    return S_ISREG(info->st_mode) && info->st_nlink == 1 && info->st_uid == user && !(info->st_mode & 022)
+        && !PyDict_Contains(registry, hold->key);
+}
+
+/* Note it where the Python code looks; 0 if that fails, which is undone. */
+static int remember(Hold *hold) {
+    PyObject *fd = PyLong_FromLong(hold->fd);
+    /* A descriptor that is known was closed by other code: the Python code tells its keeper. */
+    int done = fd && PyDict_Contains(kept, fd) == 0 && !PyDict_SetItem(kept, fd, (PyObject *)hold);
+    if (done && PyDict_SetItem(registry, hold->key, (PyObject *)hold)) {
+        PyDict_DelItem(kept, fd);
+        done = 0;
+    }
+    Py_XDECREF(fd);
+    if (done) {
+        hold->handles = 1;
+        LINK(holds, hold);
+    }
+    return done;
+}
+
+/* None: the Python code does it. */
+static PyObject *give_up(Hold *hold, int remove) {
+    if (hold->fd >= 0) {
+        if (remove)
+            unlink(PyBytes_AsString(hold->path));
+        lock(hold->fd, F_UNLCK, WAITERS_END, 0);
+        close(hold->fd);
+        hold->fd = -1;
+    }
+    Py_DECREF((PyObject *)hold);
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
+static Hold *parsed(PyObject *const *given) {
+    if (!PyBytes_Check(given[0]) || !PyBytes_Check(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "a path and a text are bytes");
+        return NULL;
+    }
+    long granted = PyLong_AsLong(given[3]);
+    return PyErr_Occurred() ? NULL : new_hold(given[0], given[1], given[2], granted);
+}
+
+/* create(path, name, text, granted, size, protection): new memory of this name, private to the user. */
+static PyObject *create(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 6)
+        return PyErr_Format(PyExc_TypeError, "create takes 6 arguments, not %zd", count);
+    long long requested = PyLong_AsLongLong(given[4]);
+    long protection = PyLong_AsLong(given[5]);
+    Hold *hold = PyErr_Occurred() ? NULL : parsed(given);
+    if (!hold)
+        return NULL;
+    Py_ssize_t length = PyBytes_Size(given[2]);
+    if (!usable() || requested < 1 || requested > LARGEST_QUICK || length > LONGEST_TEXT
+        || (protection != PAGE_READONLY && protection != PAGE_READWRITE))
+        return give_up(hold, 0);
+    const char *path = PyBytes_AsString(hold->path);
+    uint64_t size = (requested + PAGE - 1) / PAGE * PAGE;
+    struct { Head head; char text[LONGEST_TEXT]; } page = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    page.head = (Head){
+        .magic = {'N', 'A', 'M', 'E', 'D', 'M', 'A', 'P'}, .version = VERSION, .kind = KIND_SECTION,
+        .protection = protection, .attributes = SEC_COMMIT, .creator_uid = getuid(), .size = size,
+        .requested = requested, .data_length = size, .text_at = size + TEXT_AT, .name_length = length,
+        .creator_pid = getpid(), .created = now.tv_sec * 1000000000ULL + now.tv_nsec,
+    };
+    page.head.crc = checksum(&page.head);
+    memcpy(page.text, PyBytes_AsString(hold->text), length);
+    hold->fd = open(path, FLAGS | O_CREAT | O_EXCL, 0600);
+    if (hold->fd < 0)
+        return give_up(hold, 0);
+    struct stat info;
+    if (lseek(hold->fd, ANCHOR, SEEK_SET) != ANCHOR || guard(hold->fd, F_WRLCK) || fstat(hold->fd, &info)
+        || !is_own(hold, &info) || (info.st_mode & 0777) != 0600 || fallocate(hold->fd, 0, 0, size + CONTROL)
+        || pwrite(hold->fd, &page, TEXT_AT + length, size) != TEXT_AT + length || lock(hold->fd, F_RDLCK, slot, 1)
+        || !remember(hold))
+        return give_up(hold, 1);
+    guard(hold->fd, F_UNLCK);
+    hold->made = 1;
+    hold->head = page.head;
+    return (PyObject *)hold;
+}
+
+/* Whether a control page is that of memory of this name, which takes no thought. */
+static int is_plain(const Hold *hold, const Head *head, const char *text, const struct stat *info) {
+    Py_ssize_t length = PyBytes_Size(hold->text);
+    return !memcmp(head->magic, "NAMEDMAP", 8) && head->version == VERSION && head->crc == checksum(head)
+        && head->kind == KIND_SECTION && !head->flags && head->size == head->data_length && !head->bitmap_length
+        && head->size && !(head->size % PAGE) && head->size + CONTROL == (uint64_t)info->st_size
+        && head->text_at == head->size + TEXT_AT && !head->path_length && head->name_length == length
+        && !memcmp(text, PyBytes_AsString(hold->text), length) && head->requested && head->requested <= head->size
+        && (head->protection == PAGE_READONLY || head->protection == PAGE_READWRITE);
+}
+
+/* open(path, name, text, granted): memory of this name that this process does not have yet. */
+static PyObject *open_(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 4)
+        return PyErr_Format(PyExc_TypeError, "open takes 4 arguments, not %zd", count);
+    Hold *hold = parsed(given);
+    if (!hold)
+        return NULL;
+    Py_ssize_t length = PyBytes_Size(given[2]);
+    if (!usable() || length > LONGEST_TEXT || (hold->fd = open(PyBytes_AsString(hold->path), FLAGS)) < 0)
+        return give_up(hold, 0);
+    struct stat info;
+    struct { Head head; char text[LONGEST_TEXT]; } page;
+    ssize_t wanted = TEXT_AT + length;
+    if (lseek(hold->fd, ANCHOR, SEEK_SET) != ANCHOR || guard(hold->fd, F_RDLCK) || fstat(hold->fd, &info)
+        || !is_own(hold, &info) || is_alive(hold->fd) != 1 || info.st_size < CONTROL + PAGE
+        || pread(hold->fd, &page, wanted, info.st_size - CONTROL) != wanted
+        || !is_plain(hold, &page.head, page.text, &info) || lock(hold->fd, F_RDLCK, slot, 1) || !remember(hold))
+        return give_up(hold, 0);
+    guard(hold->fd, F_UNLCK);
+    hold->head = page.head;
+    return (PyObject *)hold;
+}
+
+/* -- Hold: the end of its handle, and of its descriptor -------------------------------------------------------------- */
+
+static void forget(PyObject *dictionary, PyObject *key, Hold *hold) {
+    if (key && PyDict_GetItemWithError(dictionary, key) == (PyObject *)hold)
+        PyDict_DelItem(dictionary, key);
+    PyErr_Clear();
+}
+
+/* The descriptor goes when neither a handle nor a view needs it. */
+static void release(Hold *hold) {
+    if (hold->handles || hold->views || hold->fd < 0)
+        return;
+    PyObject *fd = PyLong_FromLong(hold->fd);
+    int still = intact(hold->fd);
+    Py_INCREF((PyObject *)hold);
+    forget(kept, fd, hold);
+    if (still)
+        close(hold->fd);
+    hold->fd = -1;
+    UNLINK(hold);
+    Py_XDECREF(fd);
+    Py_DECREF((PyObject *)hold);
+}
+
+/* Close the handle, and remove the file if nobody else has one: 1; 0: the Python code has to, from the start. */
+static int close_quickly(Hold *hold) {
+    if (!usable() || !intact(hold->fd))
+        return 0;
+    int last = hold->made && !lock(hold->fd, F_WRLCK, GUARD, 0);
+    if (!last) {
+        /* First drop, then look: see NamedObject._is_last. */
+        int alive = lock(hold->fd, F_UNLCK, slot, 0) ? -1 : is_alive(hold->fd);
+        if (alive < 0 || (!alive && guard(hold->fd, F_WRLCK)))
+            return 0;
+        last = !alive && !is_alive(hold->fd);
+    }
+    struct stat info;
+    const char *path = PyBytes_AsString(hold->path);
+    if (last && !lstat(path, &info) && info.st_ino == hold->inode)
+        unlink(path);
+    lock(hold->fd, F_UNLCK, WAITERS_END, 0);
+    hold->handles = 0;
+    Py_INCREF((PyObject *)hold);
+    forget(registry, hold->key, hold);
+    release(hold);
+    Py_DECREF((PyObject *)hold);
+    return 1;
+}
+
+/* The handle in Python, to which the Hold leads; made when it is first asked for. */
+static PyObject *hatched(Hold *hold) {
+    if (!hold->handle) {
+        PyObject *done = PyObject_CallFunctionObjArgs(hatch, hold, NULL);
+        if (!done)
+            return NULL;
+        Py_DECREF(done);
+        if (!hold->handle) {
+            PyErr_SetString(PyExc_SystemError, "the hold has not hatched");
+            return NULL;
+        }
+    }
+    return hold->handle;
+}
+
+static PyObject *hold_close(PyObject *self, PyObject *unused) {
+    Hold *hold = (Hold *)self;
+    if (!hold->handle && !hold->handles)
+        Py_RETURN_NONE;
+    if (!hold->handle && close_quickly(hold))
+        Py_RETURN_NONE;
+    PyObject *handle = hatched(hold);
+    return handle ? PyObject_CallMethod(handle, "close", NULL) : NULL;
+}
+
+static void hold_dealloc(PyObject *self) {
+    Hold *hold = (Hold *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    UNLINK(hold);
+    Py_XDECREF(hold->path);
+    Py_XDECREF(hold->name);
+    Py_XDECREF(hold->text);
+    Py_XDECREF(hold->key);
+    Py_XDECREF(hold->section);
+    Py_XDECREF(hold->handle);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* -- Hold: what it is ------------------------------------------------------------------------------------------------ */
+
+static PyObject *hold_constant_size(PyObject *self, void *unused) {
+    return PyLong_FromUnsignedLongLong(((Hold *)self)->head.requested);
+}
+
+/* Nobody but its owner can cut it off: see Section.may_vanish. */
+static PyObject *hold_may_vanish(PyObject *self, void *unused) {
+    return PyBool_FromLong(((Hold *)self)->uid != geteuid());
+}
+
+static PyObject *hold_getattr(PyObject *self, PyObject *name) {
+    PyObject *found = PyObject_GenericGetAttr(self, name);
+    if (found || !PyErr_ExceptionMatches(PyExc_AttributeError))
+        return found;
+    PyErr_Clear();
+    PyObject *handle = hatched((Hold *)self);
+    return handle ? PyObject_GetAttr(handle, name) : NULL;
+}
+
+/* Other code has closed the descriptor, and the number is another's: see descriptors.Keeper. */
+static PyObject *hold_lost(PyObject *self, PyObject *unused) {
+    Hold *hold = (Hold *)self;
+    if (hold->section)
+        return PyObject_CallMethod(hold->section, "descriptor_lost", NULL);
+    hold->fd = INT_MAX;
+    Py_RETURN_NONE;
+}
+
+/* state() -> (fd, path, name, made, key, head, text, file size, granted, uid, mode, handles), to hatch from */
+static PyObject *hold_state(PyObject *self, PyObject *unused) {
+    Hold *hold = (Hold *)self;
+    return Py_BuildValue(
+        "(iOOiOy#OLiIIi)", hold->fd, hold->path, hold->name, hold->made, hold->key, (char *)&hold->head,
+        (Py_ssize_t)sizeof(Head), hold->text, (long long)hold->head.size + CONTROL, hold->granted,
+        (unsigned)hold->uid, (unsigned)hold->mode, hold->handles);
+}
+
+static int set_number(PyObject *object, const char *name, int64_t value) {
+    PyObject *boxed = PyLong_FromLongLong(value);
+    int failed = !boxed || PyObject_SetAttrString(object, name, boxed);
+    Py_XDECREF(boxed);
+    return failed;
+}
+
+/* become(section, handle, fd, handles) -> bool: these have all that the Hold had, from now on, unless it has changed since
+   `state` told the two numbers. Nothing happens in between. */
+static PyObject *hold_become(PyObject *self, PyObject *const *given, Py_ssize_t count) {
+    Hold *hold = (Hold *)self;
+    if (count != 4)
+        return PyErr_Format(PyExc_TypeError, "become takes 4 arguments, not %zd", count);
+    long seen_fd = PyLong_AsLong(given[2]), seen_handles = PyLong_AsLong(given[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (hold->handle)
+        Py_RETURN_TRUE;
+    if (seen_fd != hold->fd || seen_handles != hold->handles)
+        Py_RETURN_FALSE;
+    PyObject *section = given[0], *handle = given[1], *value = NULL, *fd = NULL;
+    int open = hold->fd >= 0;
+    if (set_number(section, "handle_count", hold->handles)
+        || set_number(section, "_references", hold->handles + hold->views) || !(fd = PyLong_FromLong(hold->fd))
+        || !(value = PyObject_GetAttrString(handle, "value")))
+        goto failed;
+    Py_INCREF(self);
+    int bad = (hold->handles && (PyDict_SetItem(registry, hold->key, section) || PyDict_SetItem(entries, value, handle)))
+        || (open && (PySet_Add(holders, section) || (hold->fd != INT_MAX && PyDict_SetItem(kept, fd, section))));
+    if (!bad) {
+        hold->section = Py_NewRef(section);
+        hold->handle = Py_NewRef(handle);
+        hold->fd = -1;
+        UNLINK(hold);
+    }
+    Py_DECREF(self);
+    if (bad)
+        goto failed;
+    Py_DECREF(fd);
+    Py_DECREF(value);
+    Py_RETURN_TRUE;
+failed:
+    Py_XDECREF(fd);
+    Py_XDECREF(value);
+    return NULL;
+}
+
+/* -- Mapped ---------------------------------------------------------------------------------------------------------- */
+
+static char *fresh, *beyond; /* addresses that nobody has had yet */
+static char *freed;          /* the place of the last view that was unmapped */
+static size_t freed_length;
+
+static size_t rounded(size_t length, size_t unit) {
+    return (length + unit - 1) / unit * unit;
+}
+
+static char *map_somewhere(size_t length, int protection, int fd, int64_t offset) {
+    size_t place = rounded(length, GRANULARITY);
+    for (int attempt = 0; attempt < 4; attempt++) {
+        char *base = fresh;
+        if (freed && freed_length >= place) {
+            base = freed;
+            freed = NULL;
+        } else if ((size_t)(beyond - fresh) < place)
+            return NULL;
+        else
+            fresh += place;
+        char *found = mmap(base, length, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, offset);
+        if (found == base)
+            return found;
+        if (found != MAP_FAILED) /* a kernel before 4.17 takes the address for a hint */
+            munmap(found, length);
+        else if (errno != EEXIST)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* The view, or NULL without an error: the Python code does it. */
+static Mapped *map_quickly(Hold *hold, PyObject *access, int64_t offset, int64_t size) {
+    if (paused || !*ours || hold->handle || !hold->handles || offset < 0 || size < 1)
+        return NULL;
+    long protection = PyLong_AsLong(PyTuple_GetItem(access, 1));
+    int writable = protection == PAGE_READWRITE;
+    int64_t start = offset % GRANULARITY;
+    if ((!writable && protection != PAGE_READONLY) || (uint64_t)offset >= hold->head.size
+        || (uint64_t)size > hold->head.size - offset || size + start >= HUGE_VIEW
+        || !(hold->granted & (writable ? SECTION_MAP_WRITE : SECTION_MAP_READ))
+        || (writable && hold->head.protection != PAGE_READWRITE) || !intact(hold->fd))
+        return NULL;
+    Mapped *mapped = PyObject_New(Mapped, MappedType);
+    if (!mapped)
+        return NULL;
+    mapped->next = mapped->previous = NULL;
+    mapped->hold = NULL;
+    mapped->length = rounded(size + start, PAGE);
+    mapped->base = map_somewhere(
+        mapped->length, writable ? PROT_READ | PROT_WRITE : PROT_READ, hold->fd, offset - start);
+    if (!mapped->base) {
+        Py_DECREF((PyObject *)mapped);
+        return NULL;
+    }
+    mapped->first = mapped->base + start;
+    mapped->size = size;
+    mapped->offset = offset - start;
+    mapped->writable = writable;
+    mapped->hold = (Hold *)Py_NewRef((PyObject *)hold);
+    hold->views++;
+    LINK(views, mapped);
+    return mapped;
+}
+
+static PyObject *hold_map(PyObject *self, PyObject *const *given, Py_ssize_t count) {
+    Hold *hold = (Hold *)self;
+    if (count != 3 || !PyTuple_Check(given[0]) || PyTuple_Size(given[0]) < 2) {
+        PyErr_SetString(PyExc_TypeError, "map takes an Access, an offset and a size");
+        return NULL;
+    }
+    int64_t offset = PyLong_AsLongLong(given[1]), size = PyLong_AsLongLong(given[2]);
+    PyObject *mapped = PyErr_Occurred() ? NULL : (PyObject *)map_quickly(hold, given[0], offset, size);
+    if (mapped)
+        return mapped;
+    PyErr_Clear();
+    PyObject *handle = hatched(hold);
+    return handle ? PyObject_CallMethod(handle, "map", "OOO", given[0], given[1], given[2]) : NULL;
+}
+
+/* Call Python code from where no exception can go. */
+static void call_apart(PyObject *function, const char *method, PyObject *argument) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *done = method ? PyObject_CallMethod(function, method, NULL)
+                            : PyObject_CallFunctionObjArgs(function, argument, NULL);
+    if (!done)
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(done);
+    PyErr_Restore(type, value, traceback);
+}
+
+static void mapped_dealloc(PyObject *self) {
+    Mapped *mapped = (Mapped *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Hold *hold = mapped->hold;
+    if (mapped->next) {
+        UNLINK(mapped);
+        munmap(mapped->base, mapped->length);
+        freed = mapped->base;
+        freed_length = rounded(mapped->length, GRANULARITY);
+        if (hold->section)
+            call_apart(hold->section, "release", NULL);
+        else {
+            hold->views--;
+            release(hold);
+        }
+    } else if (hold) { /* the address space knows it */
+        PyObject *address = PyLong_FromVoidPtr(mapped->base);
+        if (address)
+            call_apart(drop, NULL, address);
+        Py_XDECREF(address);
+    }
+    Py_XDECREF((PyObject *)hold);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static int mapped_getbuffer(PyObject *self, Py_buffer *buffer, int flags) {
+    Mapped *mapped = (Mapped *)self;
+    return PyBuffer_FillInfo(buffer, self, mapped->first, mapped->size, !mapped->writable, flags);
+}
+
+static PyObject *mapped_buffer(PyObject *self, PyObject *unused) {
+    return PyMemoryView_FromObject(self);
+}
+
+static PyObject *mapped_address(PyObject *self, void *unused) {
+    return PyLong_FromVoidPtr(((Mapped *)self)->first);
+}
+
+/* region() -> (base, length, protection, handle, offset) */
+static PyObject *mapped_region(PyObject *self, PyObject *unused) {
+    Mapped *mapped = (Mapped *)self;
+    PyObject *handle = hatched(mapped->hold);
+    if (!handle)
+        return NULL;
+    return Py_BuildValue(
+        "(NniOL)", PyLong_FromVoidPtr(mapped->base), (Py_ssize_t)mapped->length,
+        mapped->writable ? PAGE_READWRITE : PAGE_READONLY, handle, (long long)mapped->offset);
+}
+
+/* hand_over(): the address space has it from now on */
+static PyObject *mapped_hand_over(PyObject *self, PyObject *unused) {
+    UNLINK((Mapped *)self);
+    Py_RETURN_NONE;
+}
+
+/* -- Window: see memory/window.py ------------------------------------------------------------------------------------ */
+
+static int window_clear(PyObject *self) {
+    Window *window = (Window *)self;
+    PyObject *memory = window->memory;
+    Py_buffer buffer = window->buffer;
+    window->memory = NULL;
+    window->buffer.obj = NULL;
+    if (buffer.obj)
+        PyBuffer_Release(&buffer);
+    Py_XDECREF(memory);
+    return 0;
+}
+
+static int window_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Window *)self)->memory);
+    return 0;
+}
+
+static void window_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    window_clear(self);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyObject *window_look_at(PyObject *self, PyObject *memory) {
+    Window *window = (Window *)self;
+    if (memory == Py_None) {
+        window_clear(self);
+        Py_RETURN_NONE;
+    }
+    Py_buffer buffer = {0};
+    if (!Py_IS_TYPE(memory, MappedType)) {
+        PyObject *bytes = PyObject_CallMethod(memory, "buffer", NULL);
+        if (!bytes)
+            return NULL;
+        int failed = PyObject_GetBuffer(bytes, &buffer, PyBUF_SIMPLE);
+        int writable = !failed && !buffer.readonly;
+        Py_DECREF(bytes);
+        if (failed)
+            return NULL;
+        window_clear(self);
+        window->first = buffer.buf;
+        window->size = buffer.len;
+        window->writable = writable;
+        window->buffer = buffer;
+    } else {
+        Mapped *mapped = (Mapped *)memory;
+        window_clear(self);
+        window->first = mapped->first;
+        window->size = mapped->size;
+        window->writable = mapped->writable;
+    }
+    window->memory = Py_NewRef(memory);
+    Py_RETURN_NONE;
+}
+
+/* The index that an exact int stands for, or -1. */
+static Py_ssize_t index_of(const Window *window, PyObject *key) {
+    Py_ssize_t index = PyLong_AsSsize_t(key);
+    if (index == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return -1;
+    }
+    if (index < 0)
+        index += window->size;
+    return index < window->size ? index : -1;
+}
+
+static PyObject *window_subscript(PyObject *self, PyObject *key) {
+    Window *window = (Window *)self;
+    if (window->memory) {
+        if (PySlice_Check(key)) {
+            Py_ssize_t start, stop, step;
+            if (PySlice_Unpack(key, &start, &stop, &step) < 0)
+                return NULL;
+            /* The numbers of the slice may have closed the view. */
+            if (step == 1 && window->memory) {
+                Py_ssize_t length = PySlice_AdjustIndices(window->size, &start, &stop, step);
+                return PyBytes_FromStringAndSize(window->first + start, length);
+            }
+        } else if (PyLong_CheckExact(key)) {
+            Py_ssize_t index = index_of(window, key);
+            if (index >= 0)
+                return PyLong_FromLong((unsigned char)window->first[index]);
+        }
+    }
+    return PyObject_CallMethod(self, "_get", "O", key);
+}
+
+static int window_store(PyObject *self, PyObject *key, PyObject *value) {
+    Window *window = (Window *)self;
+    if (!value) {
+        PyErr_SetString(PyExc_TypeError, "a view keeps its size: nothing can be deleted");
+        return -1;
+    }
+    if (window->memory && window->writable) {
+        if (PySlice_Check(key) && PyBytes_CheckExact(value)) {
+            Py_ssize_t start, stop, step;
+            if (PySlice_Unpack(key, &start, &stop, &step) < 0)
+                return -1;
+            if (step == 1 && window->memory) {
+                Py_ssize_t length = PySlice_AdjustIndices(window->size, &start, &stop, step);
+                if (length == PyBytes_Size(value)) {
+                    memcpy(window->first + start, PyBytes_AsString(value), length);
+                    return 0;
+                }
+            }
+        } else if (PyLong_CheckExact(key) && PyLong_CheckExact(value)) {
+            Py_ssize_t index = index_of(window, key);
+            int overflow;
+            long byte = PyLong_AsLongAndOverflow(value, &overflow);
+            if (index >= 0 && !overflow && byte >= 0 && byte < 256) {
+                window->first[index] = (char)byte;
+                return 0;
+            }
+        }
+    }
+    PyObject *done = PyObject_CallMethod(self, "_set", "OO", key, value);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* For what takes sequences only, such as reversed(). */
+static PyObject *window_item(PyObject *self, Py_ssize_t index) {
+    PyObject *key = PyLong_FromSsize_t(index), *found = key ? window_subscript(self, key) : NULL;
+    Py_XDECREF(key);
+    return found;
+}
+
+static int window_getbuffer(PyObject *self, Py_buffer *buffer, int flags) {
+    PyObject *bytes = PyObject_GetAttrString(self, "buf");
+    if (!bytes) {
+        buffer->obj = NULL;
+        return -1;
+    }
+    int failed = PyObject_GetBuffer(bytes, buffer, flags);
+    Py_DECREF(bytes);
+    return failed;
+}
+
+/* -- the module ------------------------------------------------------------------------------------------------------ */
+
+/* configure(ours, in_flight, registry, holders, kept, entries, hatch, drop, first address, address beyond the last) */
+static PyObject *configure(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 10)
+        return PyErr_Format(PyExc_TypeError, "configure takes 10 arguments, not %zd", count);
+    static Py_buffer byte; /* for ever: another byte would be another process's */
+    if (byte.obj) {
+        PyErr_SetString(PyExc_RuntimeError, "the core is configured already");
+        return NULL;
+    }
+    char *first = PyLong_AsVoidPtr(given[8]), *last = PyLong_AsVoidPtr(given[9]);
+    if (PyErr_Occurred() || PyObject_GetBuffer(given[0], &byte, PyBUF_SIMPLE))
+        return NULL;
+    ours = byte.buf;
+    in_flight = Py_NewRef(given[1]);
+    registry = Py_NewRef(given[2]);
+    holders = Py_NewRef(given[3]);
+    kept = Py_NewRef(given[4]);
+    entries = Py_NewRef(given[5]);
+    hatch = Py_NewRef(given[6]);
+    drop = Py_NewRef(given[7]);
+    fresh = first;
+    beyond = last;
+    /* With a neighbour that stays, the kernel keeps the page tables when a view that stands alone is unmapped. */
+    if (mmap(fresh, GRANULARITY, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0)
+        == fresh)
+        fresh += GRANULARITY;
+    Py_RETURN_NONE;
+}
+
+/* resume(slot, number): the process has these; from now on the core may be used. */
+static PyObject *resume(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "resume takes 2 arguments, not %zd", count);
+    long long new_slot = PyLong_AsLongLong(given[0]), new_number = PyLong_AsLongLong(given[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!ours) {
+        PyErr_SetString(PyExc_RuntimeError, "the core is not configured");
+        return NULL;
+    }
+    slot = new_slot;
+    number = new_number;
+    user = geteuid();
+    paused = 0;
+    Py_RETURN_NONE;
+}
+
+/* pause(): until `resume` the Python code does everything. */
+static PyObject *pause_(PyObject *module, PyObject *unused) {
+    paused = 1;
+    Py_RETURN_NONE;
+}
+
+#define LISTED(function, list, type)                                                                                   \
+    static PyObject *function(PyObject *module, PyObject *unused) {                                                    \
+        PyObject *found = PyList_New(0);                                                                               \
+        for (type *each = list.next; found && each != &list; each = each->next)                                        \
+            if (PyList_Append(found, (PyObject *)each))                                                                \
+                Py_CLEAR(found);                                                                                       \
+        return found;                                                                                                  \
+    }
+LISTED(unhatched_holds, holds, Hold)
+LISTED(unhatched_views, views, Mapped)
+
+static PyMethodDef hold_methods[] = {
+    {"map", (PyCFunction)hold_map, METH_FASTCALL, NULL},
+    {"close", hold_close, METH_NOARGS, NULL},
+    {"state", hold_state, METH_NOARGS, NULL},
+    {"become", (PyCFunction)hold_become, METH_FASTCALL, NULL},
+    {"descriptor_lost", hold_lost, METH_NOARGS, NULL},
+    {0},
+};
+static PyGetSetDef hold_getters[] = {
+    {"constant_size", hold_constant_size, NULL, NULL, NULL},
+    {"may_vanish", hold_may_vanish, NULL, NULL, NULL},
+    {0},
+};
+static PyType_Slot hold_slots[] = {
+    {Py_tp_dealloc, hold_dealloc},
+    {Py_tp_getattro, hold_getattr},
+    {Py_tp_methods, hold_methods},
+    {Py_tp_getset, hold_getters},
+    {0, NULL},
+};
+static PyType_Spec hold_spec = {
+    "namedmap._native.Hold", sizeof(Hold), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, hold_slots,
+};
+
+static PyMethodDef mapped_methods[] = {
+    {"buffer", mapped_buffer, METH_NOARGS, NULL},
+    {"region", mapped_region, METH_NOARGS, NULL},
+    {"hand_over", mapped_hand_over, METH_NOARGS, NULL},
+    {0},
+};
+static PyGetSetDef mapped_getters[] = {{"address", mapped_address, NULL, NULL, NULL}, {0}};
+static PyType_Slot mapped_slots[] = {
+    {Py_tp_dealloc, mapped_dealloc},
+    {Py_bf_getbuffer, mapped_getbuffer},
+    {Py_tp_methods, mapped_methods},
+    {Py_tp_getset, mapped_getters},
+    {0, NULL},
+};
+static PyType_Spec mapped_spec = {
+    "namedmap._native.Mapped", sizeof(Mapped), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, mapped_slots,
+};
+
+static PyMethodDef window_methods[] = {{"_look_at", window_look_at, METH_O, NULL}, {0}};
+static PyType_Slot window_slots[] = {
+    {Py_tp_dealloc, window_dealloc},
+    {Py_tp_traverse, window_traverse},
+    {Py_tp_clear, window_clear},
+    {Py_mp_subscript, window_subscript},
+    {Py_mp_ass_subscript, window_store},
+    {Py_sq_item, window_item},
+    {Py_bf_getbuffer, window_getbuffer},
+    {Py_tp_methods, window_methods},
+    {0, NULL},
+};
+static PyType_Spec window_spec = {
+    "namedmap._native.Window", sizeof(Window), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    window_slots,
+};
+
+static int execute(PyObject *module) {
+    if (HoldType) {
+        PyErr_SetString(PyExc_ImportError, "the core serves one interpreter of a process");
+        return -1;
+    }
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? 0xEDB88320u ^ crc >> 1 : crc >> 1;
+        checksums[byte] = crc;
+    }
+    HoldType = (PyTypeObject *)PyType_FromModuleAndSpec(module, &hold_spec, NULL);
+    MappedType = (PyTypeObject *)PyType_FromModuleAndSpec(module, &mapped_spec, NULL);
+    PyObject *window = PyType_FromModuleAndSpec(module, &window_spec, NULL);
+    if (!HoldType || !MappedType || !window || PyModule_AddObjectRef(module, "Hold", (PyObject *)HoldType)
+        || PyModule_AddObjectRef(module, "Mapped", (PyObject *)MappedType)
+        || PyModule_AddObjectRef(module, "Window", window))
+        return -1;
+    Py_DECREF(window);
+    return 0;
+}
+
+static PyMethodDef functions[] = {
+    {"configure", (PyCFunction)configure, METH_FASTCALL, NULL},
+    {"resume", (PyCFunction)resume, METH_FASTCALL, NULL},
+    {"pause", pause_, METH_NOARGS, NULL},
+    {"create", (PyCFunction)create, METH_FASTCALL, NULL},
+    {"open", (PyCFunction)open_, METH_FASTCALL, NULL},
+    {"holds", unhatched_holds, METH_NOARGS, NULL},
+    {"views", unhatched_views, METH_NOARGS, NULL},
+    {0},
+};
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "namedmap._native", NULL, 0, functions, module_slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    return PyModuleDef_Init(&definition);
+}
