@@ -32,9 +32,9 @@ import ctypes, json, os, signal, subprocess, sys, textwrap, threading, time, tra
 import namedmap
 from namedmap import nt, win32
 from calls.kernel import locks, namespace
-namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:
+    namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
     os.setgroups({groups!r}); os.setgid({gid!r}); os.setuid(uid)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 def say(*words): print(" ".join(map(str, words)) + "\\n", end="", flush=True)  # in one piece
