@@ -44,73 +44,73 @@ def start(request: pytest.FixtureRequest, spawn: Spawn) -> Start:
 class TestMutexes:
     """A mutex that the parent owns is not the child's, whatever the child does."""
 
-    @pytest.mark.parametrize(
-        "ending",
-        ["x.close(); os._exit(0)", "os._exit(0)", "sys.exit(0)", "del x; sys.exit(0)", "os.kill(os.getpid(), 9)"],
-    )
-    def test_the_child_does_not_own_it(self, start: Start, ending: str) -> None:
-        """It cannot have it, and its end takes neither name nor life nor ownership."""
+    def test_the_child_does_not_own_it(self, start: Start) -> None:
+        """It cannot have it, and its end, whichever, takes neither name nor life nor ownership."""
+        endings = "x.close(); os._exit(0)", "os._exit(0)", "sys.exit(0)", "del x; sys.exit(0)", "os.kill(os.getpid(), 9)"
         parent = start(f"""
-            x = namedmap.Mutex("{NAME}")
-            x.acquire()
-            pid = fork()
-            if not pid:
-                say(x.owned(), x.acquire(timeout=0), x.locked())
-                {ending}
-            os.waitpid(pid, 0)
-            say(x.owned())
-            hear()
-            x.release()
-            say(x.owned())
-            hear()
+            for ending in {endings}:
+                x = namedmap.Mutex("{NAME}")
+                x.acquire()
+                pid = fork()
+                if not pid:
+                    say(x.owned(), x.acquire(timeout=0), x.locked())
+                    exec(ending)
+                os.waitpid(pid, 0)
+                say(x.owned())
+                hear()
+                x.release()
+                say(x.owned())
+                hear()
+                x.close()
             """)
-        assert parent.line() == "False False True"
-        assert parent.line() == "True"
-        other = Mutex.open(NAME)
-        assert not other.acquire(timeout=0)
-        parent.send("")
-        assert parent.line() == "False"
-        assert other.acquire(timeout=0)
-        other.release()
-        other.close()
-        parent.end()
+        for ending in endings:
+            assert parent.line() == "False False True", ending
+            assert parent.line() == "True", ending
+            other = Mutex.open(NAME)
+            assert not other.acquire(timeout=0), ending
+            parent.send("")
+            assert parent.line() == "False", ending
+            assert other.acquire(timeout=0), ending
+            other.release()
+            other.close()
+            parent.send("")
+        assert parent.wait() == 0
         assert object_files() == []
 
-    @pytest.mark.parametrize(
-        ("use", "result"),
-        [
-            ("x.release()", "NotOwnerError"),
-            ("x.acquire(timeout=0)", "False"),
-            ("x.owned()", "False"),
-            ("namedmap.wait_any([x], timeout=0)", "None"),
-            ("namedmap.wait_all([x], timeout=0)", "False"),
-            ("namedmap.Mutex.open('in c').acquire(timeout=0)", "False"),
-            ("win32.WaitForSingleObject(x.handle, 0)", "258"),
-            ("win32.ReleaseMutex(x.handle)", "False"),
-            ("x.close()", "None"),
-            ("win32.CloseHandle(x.handle)", "True"),
-        ],
-    )
-    def test_the_first_use_may_be_any(self, start: Start, use: str, result: str) -> None:
+    def test_the_first_use_may_be_any(self, start: Start) -> None:
         """Every call that a child may make first finds that it has forked."""
+        uses = {
+            "x.release()": "NotOwnerError",
+            "x.acquire(timeout=0)": "False",
+            "x.owned()": "False",
+            "namedmap.wait_any([x], timeout=0)": "None",
+            "namedmap.wait_all([x], timeout=0)": "False",
+            "namedmap.Mutex.open('in c').acquire(timeout=0)": "False",
+            "win32.WaitForSingleObject(x.handle, 0)": "258",
+            "win32.ReleaseMutex(x.handle)": "False",
+            "x.close()": "None",
+            "win32.CloseHandle(x.handle)": "True",
+        }
         parent = start(f"""
             x = namedmap.Mutex("{NAME}"); x.acquire()
-            pid = fork()
-            if not pid:
-                try: say({use})
-                except Exception as error: say(type(error).__name__)
-                os._exit(0)
-            os.waitpid(pid, 0)
-            say(x.owned())
-            hear()
+            for use in {list(uses)}:
+                pid = fork()
+                if not pid:
+                    try: say(eval(use))
+                    except Exception as error: say(type(error).__name__)
+                    os._exit(0)
+                os.waitpid(pid, 0)
+                say(x.owned())
+                hear()
             """)
-        first = parent.line()
-        assert first == result
-        assert parent.line() == "True"
-        x = Mutex.open(NAME)
-        assert not x.acquire(timeout=0)
-        parent.end()
-        x.close()
+        for use, result in uses.items():
+            assert (use, parent.line()) == (use, result)
+            assert parent.line() == "True", use
+            x = Mutex.open(NAME)
+            assert not x.acquire(timeout=0), use
+            x.close()
+            parent.send("")
+        assert parent.wait() == 0
 
     def test_parent_and_child_exclude_each_other(self, start: Start) -> None:
         """A counter in shared memory, changed by parent, children and grandchildren under the mutex, misses nothing."""
@@ -187,24 +187,33 @@ class TestObjects:
     """Sections, semaphores, events and mutexes alike."""
 
     @each_kind
-    @pytest.mark.parametrize("ending", ["win32.CloseHandle(h); os._exit(0)", "os._exit(0)", "sys.exit(0)"])
-    def test_the_end_of_a_child_takes_nothing_from_its_parent(self, start: Start, kind: Kind, ending: str) -> None:
+    def test_the_end_of_a_child_takes_nothing_from_its_parent(self, start: Start, kind: Kind) -> None:
         """Whether the child closes, exits in one way or the other, or uses nothing at all."""
+        endings = "win32.CloseHandle(h); os._exit(0)", "os._exit(0)", "sys.exit(0)"
         parent = start(f"""
-            h = {kind.text.format(NAME)}
-            pid = fork()
-            if not pid:
-                {ending}
-            os.waitpid(pid, 0)
-            say("over")
-            hear()
+            for ending in {endings}:
+                h = {kind.text.format(NAME)}
+                pid = fork()
+                if not pid:
+                    exec(ending)
+                os.waitpid(pid, 0)
+                say("over")
+                hear()
+                win32.ReleaseMutex(h)  # if it is one: its owner would keep it
+                win32.CloseHandle(h)
+                say("closed")
+                hear()
             """)
-        assert parent.line() == "over"
-        held = kind.open(NAME)
-        assert held, message()
-        close(held)
-        parent.end()
-        assert gone(kind, NAME)
+        for ending in endings:
+            assert parent.line() == "over"
+            held = kind.open(NAME)
+            assert held, (ending, message())
+            close(held)
+            parent.send("")
+            assert parent.line() == "closed"
+            assert gone(kind, NAME), ending
+            parent.send("")
+        assert parent.wait() == 0
         assert object_files() == []
 
     @each_kind

@@ -121,6 +121,7 @@ class TestSubprocess:
         child.run("pass")
         close(handle)
         child.run(f"""
+            import subprocess
             code = ("from namedmap import win32; import sys;"
                     "print(win32.GetHandleInformation({handle}, win32.DWORD()), flush=True); sys.stdin.read()")
             grandchild = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, close_fds=False)
@@ -135,6 +136,7 @@ class TestSubprocess:
     def test_the_parent_may_die_first(self, spawn: Spawn) -> None:
         """A killed parent leaves the child what it has inherited, whether the child has looked at it yet or not."""
         parent = spawn(f"""
+            import subprocess
             h = create("{NAME}", inherit=True); poke(view(h), b"heritage")
             code = '''if 1:
                 import ctypes, sys

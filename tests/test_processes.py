@@ -76,7 +76,10 @@ class TestExitCodes:
     def test_of_somebody_elses_child(self, spawn: Spawn) -> None:
         """A process that is not ours, before and after its parent has waited for it."""
         child = spawn()
-        child.run("other = subprocess.Popen([sys.executable, '-c', 'input(); raise SystemExit(9)'], stdin=-1)")
+        child.run("""
+            import subprocess
+            other = subprocess.Popen([sys.executable, "-c", "input(); raise SystemExit(9)"], stdin=-1)
+            """)
         with handle_of(child.value("other.pid")) as handle:
             child.run("other.stdin.write(b'x\\n'); other.stdin.close()")
             assert win32.WaitForSingleObject(handle, win32.INFINITE) == win32.WAIT_OBJECT_0

@@ -11,11 +11,13 @@ import struct
 import types
 from collections.abc import Callable, Iterator
 from ctypes import c_int, c_size_t, c_ssize_t, c_ulong, c_void_p
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from calls.kernel import locks, namespace, parse
 from namedmap import nt, win32
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The modules without their types, for arguments that a type checker would refuse.
 loose: Any = win32
@@ -188,8 +190,10 @@ def object_text(handle: int, what: int) -> str:
 # -- objects from outside ----------------------------------------------------------------------------------------------
 
 
-def object_path(name: str) -> Path:
+def object_path(name: str) -> "Path":
     """Where the file of an object is."""
+    from pathlib import Path  # which takes children as long to import as half of the package
+
     return Path(namespace.current().path(parse(name)))
 
 
@@ -229,7 +233,7 @@ def valid_file(name: str, size: int = PAGE) -> bytearray:
 
 
 @contextlib.contextmanager
-def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]:
+def raw_lock(path: "Path", start: int, *, exclusive: bool = True) -> Iterator[int]:
     """Hold a lock byte of a file through a description of our own; yields the descriptor."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -240,6 +244,6 @@ def raw_lock(path: Path, start: int, *, exclusive: bool = True) -> Iterator[int]
         os.close(fd)
 
 
-def alive(path: Path) -> "contextlib.AbstractContextManager[int]":
+def alive(path: "Path") -> "contextlib.AbstractContextManager[int]":
     """Make a file look like a live object: somebody holds life on it."""
     return raw_lock(path, locks.LIVENESS, exclusive=False)

@@ -13,12 +13,14 @@ from child import Child, Spawn
 _UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|ConnectionError|ProxyError|Read timed out|SSLError")
 
 
-def pip(command: str, *words: str, seconds: float = 300, or_skip: str = "") -> None:
+def pip(command: str, *words: str, seconds: float = 300, or_skip: str = "", **environment: str) -> None:
     """Run pip; skips where PyPI cannot be reached, and where `or_skip` says why else it may fail."""
     options = ["--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]
     full = [sys.executable, "-m", "pip", command, *options, *words]
     try:
-        done = subprocess.run(full, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            full, capture_output=True, text=True, timeout=seconds, check=False, env=os.environ | environment
+        )
     except subprocess.TimeoutExpired:
         if not or_skip:
             raise
@@ -32,9 +34,9 @@ def pip(command: str, *words: str, seconds: float = 300, or_skip: str = "") -> N
         raise AssertionError(done.stderr)
 
 
-def install(place: Path, *wanted: str, seconds: float = 300, or_skip: str = "") -> Path:
-    """Install what is wanted, as pip takes it, into a directory."""
-    pip("install", "--no-compile", "--target", str(place), *wanted, seconds=seconds, or_skip=or_skip)
+def install(place: Path, *wanted: str, seconds: float = 300, or_skip: str = "", **environment: str) -> Path:
+    """Install what is wanted, as pip takes it, into a directory; `environment` is for what it builds."""
+    pip("install", "--no-compile", "--target", str(place), *wanted, seconds=seconds, or_skip=or_skip, **environment)
     return place
 
 

@@ -19,22 +19,24 @@ from classes.implementations import IMPLEMENTATIONS, Implementation
 #: that Python is installed in, so imports and codecs come first. The kernel makes a process undumpable when it changes
 #: its user, and its /proc/self root's, which a login (an exec) would have undone.
 PROLOGUE = """\
-import ctypes, json, os, signal, sys, textwrap, threading, time, traceback
+import ctypes, gc, json, os, signal, sys, threading, time
 sys.stdin.reconfigure(encoding="utf-8"); sys.stdout.reconfigure(encoding="utf-8", newline="\\n")
 import namedmap
 from classes import checking, kinds
 from classes.kinds import kind
 from namedmap import *
 checking.install_if_asked()
-b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
 uid = {uid!r}
 if uid is not None:
+    import traceback
+    b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
     os.setgroups({groups!r}); os.setgid({gid!r}); os.setuid(uid)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 def say(*words): print(" ".join(map(str, words)) + "\\n", end="", flush=True)
 def raised(call, *arguments, **named):
     try: call(*arguments, **named).close()
     except Exception as error: return type(error).__name__
+gc.freeze()
 """
 
 Second = Callable[..., Child]

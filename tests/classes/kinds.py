@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pytest
-
 import namedmap
 from namedmap import Event, FileMapping, Mutex, Semaphore
 
@@ -41,9 +39,6 @@ KINDS = (
 )
 #: Those that can be waited for.
 WAITABLE = KINDS[1:]
-
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-each_waitable = pytest.mark.parametrize("kind", WAITABLE, ids=lambda kind: kind.name)
 
 
 def kind(name: str) -> Kind:

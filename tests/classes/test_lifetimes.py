@@ -12,7 +12,8 @@ import namedmap
 from child import forked
 from classes.capabilities import Capability, needs
 from classes.conftest import Keep, Second
-from classes.kinds import Kind, each_kind, free
+from classes.each import each_kind
+from classes.kinds import Kind, free
 from namedmap import Event, Mutex, Semaphore
 
 NAME = "classes.lifetimes"

@@ -8,7 +8,8 @@ import pytest
 
 import namedmap
 from classes.conftest import Keep, Second
-from classes.kinds import KINDS, Kind, each_kind, free, take
+from classes.each import each_kind
+from classes.kinds import KINDS, Kind, free, take
 from namedmap import win32
 
 NAME = "classes.naming"

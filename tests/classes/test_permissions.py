@@ -10,7 +10,8 @@ import namedmap
 from child import NOBODY
 from classes.capabilities import Capability, needs
 from classes.conftest import Keep, Second
-from classes.kinds import Kind, each_kind
+from classes.each import each_kind
+from classes.kinds import Kind
 
 NAME = "Global\\classes.permissions"
 CLOSED = "D:(A;;GA;;;OW)"

@@ -12,7 +12,8 @@ import pytest
 import namedmap
 from child import WATCHDOG
 from classes.conftest import Keep, Second
-from classes.kinds import WAITABLE, Kind, each_waitable, give, ready, take
+from classes.each import each_waitable
+from classes.kinds import WAITABLE, Kind, give, ready, take
 from namedmap import AbandonedMutexWarning, Event, Mutex, Semaphore
 
 NAME = "classes.waits"

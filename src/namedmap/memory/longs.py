@@ -8,7 +8,6 @@ the source of the structure tells. It is looked at once, if there is such a fiel
 """
 
 import ctypes
-import inspect
 import re
 import sys
 import warnings
@@ -61,6 +60,8 @@ def warn_of_longs(layout: type, stacklevel: int = 3) -> None:
 
 def _longs_in_source(cls: type) -> list[str]:
     """The types of such fields as the source of a structure has them."""
+    import inspect  # which takes longer than a small module of ours, at every start, for the few such structures
+
     try:
         source = inspect.getsource(cls)
     except (OSError, TypeError):

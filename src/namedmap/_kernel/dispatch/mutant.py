@@ -1,6 +1,5 @@
 """Mutexes. `dispatcher` has what they share with semaphores and events, `waiting` has the waits."""
 
-import dataclasses
 from typing import ClassVar
 
 from namedmap._convention.status import NTSTATUS, KernelError, require_ours
@@ -43,7 +42,7 @@ class Mutant(Dispatcher):
         # Without a handle, but kept by its owner.
         self._kept = False
         if page.owner is not None:
-            self.control = dataclasses.replace(page, owner=None)
+            self.control = page.but(owner=None)
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import attributes, paths, sharemodes
@@ -44,8 +44,7 @@ _ATTEMPTS = 100
 _NO_DIRECT = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     """The arguments of CreateFile, judged."""
 
     path: paths.Path
@@ -99,7 +98,7 @@ def open_file(
         if not access & _MAXIMUM_ALLOWED or error.status != NTSTATUS.STATUS_ACCESS_DENIED:
             raise
         granted &= ~_WRITING
-        file, existed = _open(replace(request, access=granted))
+        file, existed = _open(request._replace(access=granted))
     return file, granted, existed
 
 
@@ -144,7 +143,7 @@ def _create(request: _Request) -> File | None:
     if request.path.slash:
         raise request.path.no_directory()
     # O_EXCL does not follow a symbolic link that leads nowhere yet; Windows creates what it leads to.
-    path = replace(request.path, name=os.path.realpath(request.path.name))
+    path = request.path._replace(name=os.path.realpath(request.path.name))
     path.require_parent()
     mode = _modes(request.access)[0] | os.O_CREAT | os.O_EXCL
     try:

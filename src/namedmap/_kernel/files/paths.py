@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
 
@@ -21,8 +21,7 @@ _VERBATIM = "\\\\?\\"
 _NAME_MAX = 255
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(NamedTuple):
     """A path as the system understands it."""
 
     name: str

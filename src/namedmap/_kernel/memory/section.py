@@ -4,7 +4,6 @@ Source: NtCreateSection, CreateFileMapping (Win32), and the recorded behaviour.
 """
 
 import contextlib
-import dataclasses
 import functools
 import os
 import stat
@@ -226,7 +225,7 @@ class Section(NamedObject):
             self.control = controlpage.parse(self.fd, os.fstat(self.fd).st_size, self)
             if size > self.control.size:
                 backing.grow(self.backing_fd, size, self)
-                self.control = dataclasses.replace(self.control, size=size, requested=size)
+                self.control = self.control.but(size=size, requested=size)
                 offset, content, _ = self.control.build()
                 os.pwrite(self.fd, content, offset)
             self.size = self.control.size

@@ -12,7 +12,6 @@ import bisect
 import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from namedmap._convention.status import NTSTATUS, KernelError
@@ -29,14 +28,16 @@ COMMIT, RESERVE = 0x1000, 0x2000
 PRIVATE, MAPPED = 0x20000, 0x40000
 
 
-@dataclass(slots=True)
 class Run:
     """Pages of a region that are alike: [start, end) in bytes from the region's base."""
 
-    start: int
-    end: int
-    protect: int  # 0: reserved, not committed (private memory)
-    private: bool  # mapped MAP_PRIVATE: stores are copied
+    __slots__ = ("end", "private", "protect", "start")
+
+    def __init__(self, start: int, end: int, protect: int, private: bool) -> None:
+        self.start = start
+        self.end = end
+        self.protect = protect  # 0: reserved, not committed (private memory)
+        self.private = private  # mapped MAP_PRIVATE: stores are copied
 
 
 class PageInfo(NamedTuple):

@@ -8,7 +8,6 @@ import binascii
 import functools
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from namedmap._convention.status import NTSTATUS, KernelError
@@ -54,29 +53,42 @@ class Kind(IntEnum):
 _KINDS = {int(kind): kind for kind in Kind}
 
 
-@dataclass(slots=True)
 class Control:
     """The content of a control page. Sizes in bytes."""
 
-    kind: Kind
-    name: str = ""
-    flags: int = 0
-    protection: int = 0  # PAGE_* of a section
-    attributes: int = 0  # SEC_* of a section, as NtQuerySection reports them
-    size: int = 0  # of a section
-    requested: int = 0  # the size that was asked for, before rounding to pages
-    data_length: int = 0  # of the data area at offset 0 of this file; 0 when the data is another file's
-    bitmap_length: int = 0  # of the commit bitmap behind the data; SEC_RESERVE only
-    backing_path: str = ""
-    backing_device: int = 0
-    backing_inode: int = 0
-    creator_uid: int = 0
-    creator_pid: int = 0
-    created: int = 0  # nanoseconds since the epoch
-    state: tuple[int, int, int] = (0, 0, 0)  # count, maximum, flags: as it was when the page was made or read
-    page_at: int = 0  # offset of the page in its file
-    backing_fd: int = -1  # of this process only: the creator's descriptor of the backing file
-    owner: object = None  # of this process only: who owns the mutex that is being made
+    # By hand, as dataclasses and what they import would be a tenth of the start of a program.
+    def __init__(
+        self, kind: Kind, name: str = "", flags: int = 0, protection: int = 0, attributes: int = 0,
+        size: int = 0, requested: int = 0, data_length: int = 0, bitmap_length: int = 0, backing_path: str = "",
+        backing_device: int = 0, backing_inode: int = 0, creator_uid: int = 0, creator_pid: int = 0,
+        created: int = 0, state: tuple[int, int, int] = (0, 0, 0), page_at: int = 0, backing_fd: int = -1,
+        owner: object = None,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.name = name
+        self.flags = flags
+        self.protection = protection  # PAGE_* of a section
+        self.attributes = attributes  # SEC_* of a section, as NtQuerySection reports them
+        self.size = size  # of a section
+        self.requested = requested  # the size that was asked for, before rounding to pages
+        self.data_length = data_length  # of the data area at offset 0 of this file; 0 when the data is another file's
+        self.bitmap_length = bitmap_length  # of the commit bitmap behind the data; SEC_RESERVE only
+        self.backing_path = backing_path
+        self.backing_device = backing_device
+        self.backing_inode = backing_inode
+        self.creator_uid = creator_uid
+        self.creator_pid = creator_pid
+        self.created = created  # nanoseconds since the epoch
+        self.state = state  # count, maximum, flags: as it was when the page was made or read
+        self.page_at = page_at  # offset of the page in its file
+        self.backing_fd = backing_fd  # of this process only: the creator's descriptor of the backing file
+        self.owner = owner  # of this process only: who owns the mutex that is being made
+
+    def but(self, **changes: object) -> "Control":
+        """A copy with other values in some fields."""
+        copy = Control.__new__(Control)
+        vars(copy).update(vars(self), **changes)
+        return copy
 
     def __str__(self) -> str:
         """How errors call the object."""

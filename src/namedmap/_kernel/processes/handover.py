@@ -5,7 +5,6 @@ handed over, and closing our copy of it does not take the lock from the receiver
 it is: file object and file pointer are shared, as on Windows.
 """
 
-import dataclasses
 import os
 import stat
 import sys
@@ -119,7 +118,7 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
                 if not _is_backing(backing, page):
                     raise ValueError("the second descriptor is not that of the section's file")
                 os.set_inheritable(backing, False)
-                page = dataclasses.replace(page, backing_fd=backing)
+                page = page.but(backing_fd=backing)
             held = named.adopt(cls, file, page)
         return held
     finally:

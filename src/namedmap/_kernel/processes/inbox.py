@@ -13,7 +13,7 @@ import errno
 import itertools
 import json
 import os
-import secrets
+import random
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -120,7 +120,7 @@ def send(entry: Handle[Any], target: Process) -> int:
         raise KernelError(
             NTSTATUS.STATUS_ACCESS_DENIED, f"process {target.pid} has ended, and takes no handles any more"
         )
-    value = FOREIGN + 4 * secrets.randbelow((LIMIT - FOREIGN) // 4)
+    value = FOREIGN + 4 * random.SystemRandom().randrange((LIMIT - FOREIGN) // 4)
     held = entry.object
     descriptors = []
     if isinstance(held, NamedObject):
