@@ -15,11 +15,11 @@ from namedmap._kernel.linux import lineage
 class Hold(_contract.SectionHandle, Protocol):
     """A handle to memory, which hatches into one of the Python code when more is asked than it can do."""
 
-    def state(self) -> tuple[int, bytes, Any, int, tuple[int, int], bytes, bytes, int, int, int, int, int]:
-        """All that it has: see `contract.quick`."""
+    def state(self) -> tuple[int, bytes, Any, int, tuple[int, int], bytes, bytes, int, int, int, int, int] | None:
+        """All that it has: see `contract.quick`. None: it has hatched."""
 
     def become(self, section: object, handle: object, fd: int, handles: int, /) -> bool:
-        """Lead to these from now on, unless descriptor or handle count have changed meanwhile."""
+        """Lead to these from now on, unless it has hatched, or descriptor or handle count have changed, meanwhile."""
 
 
 class Mapped(_contract.MappedMemory, Protocol):
