@@ -291,7 +291,7 @@ class TestOrder:
             assert (held(), mapped(), own_descriptors()) == ([], [], [])
 
     def test_finalizers_that_use_the_core(self) -> None:
-        """What a finalizer makes, hatches and closes disturbs nothing that is going on."""
+        """A finalizer makes, hatches and closes objects, and disturbs nothing that is going on."""
 
         class Late:
             def __del__(self) -> None:
@@ -335,7 +335,7 @@ class TestLast:
     @pytest.mark.parametrize("ending", ["pass", "sys.exit(3)", "raise SystemExit", "os.kill(os.getpid(), 15)", "m = 1"])
     @pytest.mark.parametrize("hatched", [True, False])
     def test_at_the_end_of_a_process(self, ending: str, hatched: bool, spawn: Spawn) -> None:
-        """What was not closed goes at the end, also if a thread is in the middle of the same."""
+        """Objects that were not closed go at the end, also if a thread is in the middle of the same."""
         child = spawn(f"""
             signal.signal(15, lambda *_: sys.exit(0))
             m = namedmap.create("{NAME}", 10); view = m.view(); kept = namedmap.create("kept", 10); seen = kept.view()
@@ -531,7 +531,7 @@ class TestSignals:
 
 class TestClosedDescriptors:
     def test_the_numbers_of_the_lost_go_to_others_of_the_core(self, spawn: Spawn) -> None:
-        """What was lost by os.closerange harms nobody who got its number, and says what has happened."""
+        """An object that os.closerange took harms nobody who got its number, and says what has happened."""
         child = spawn()
         child.run("a, b = namedmap.create('a', 10), namedmap.create('b', 10); view = a.view(); view[0] = 1")
         child.run("os.closerange(3, 256); c, d = namedmap.create('c', 10), namedmap.create('d', 10)")

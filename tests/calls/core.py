@@ -4,7 +4,7 @@ from typing import Any
 
 from calls.kernel import compiled
 
-#: What a test that needs the core says without one.
+#: The reason of a test that needs the core and finds none.
 NONE_HERE = "there is no compiled core here (namedmap doctor tells why)"
 
 
