@@ -7,6 +7,7 @@ makes them useless here.) All locks lie far past any data, where no program's ow
 The map of the locks in an object file:
 
     WAITERS   shared: n bytes for a process with n waiting threads, at its slot
+    SEATS     exclusive: one byte for each process that uses a lock-free mutex, see `dispatch.state`
     GUARD     one byte. Exclusive: create, destroy, change state; shared: open
     OWNER     one byte. Exclusive: the process that owns a mutex
     HANDOVER  one byte. Shared: a description on its way to a child, see `processes`
@@ -45,6 +46,8 @@ from namedmap._kernel.linux import descriptors, natives, procfs
 WAITERS = 1 << 61
 GUARD = 1 << 62
 OWNER = GUARD + 1
+#: Below all that goes with the guard.
+SEATS = GUARD - (1 << 32)
 HANDOVER = GUARD + 2
 LIVENESS = GUARD + 3
 SLOT = 1 << 20

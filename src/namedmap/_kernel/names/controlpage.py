@@ -16,7 +16,7 @@ from namedmap._kernel.linux.protection import NOACCESS, TABLE
 from namedmap._kernel.names.names import MAXIMUM_LENGTH
 
 MAGIC = b"NAMEDMAP"
-VERSION = 2
+VERSION = 3
 CONTROL_SIZE = 4096
 STATE_OFFSET = 128  # state words of mutex, semaphore and event: bytes 128-255 of the page
 TEXT_OFFSET = 256
