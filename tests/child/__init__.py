@@ -86,17 +86,19 @@ class Child:
         wrapper: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
+        forked: bool = True,
         prologue: str = _PROLOGUE,
     ) -> None:
         """Start it; `wrapper` is a command to run it under, `prepare` runs in it before Python starts.
 
+        It is forked where no such option asks for a program of its own, as `forked=False` does.
         `prologue` is what comes before the script, with {uid}, {gid} and {groups} to become.
         """
         prologue = prologue.format(uid=uid, gid=uid if gid is None else gid, groups=list(groups))
         code = prologue + (_SERVER if script is None else textwrap.dedent(script))
         surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (environment or {})
         self.process: forking.Forked | subprocess.Popen[bytes]
-        if template is None or wrapper or environment or prepare or inherit:
+        if template is None or wrapper or environment or prepare or inherit or not forked:
             self.process = subprocess.Popen(
                 [*wrapper, sys.executable, "-c", code, *arguments],
                 stdin=subprocess.PIPE,
