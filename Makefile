@@ -12,6 +12,9 @@ CHECKED := $(wildcard src tests examples benchmarks)
 ifeq ($(shell command -v $(or $(NAMEDMAP_CC),$(CC),cc)),)
 export NAMEDMAP_NATIVE := 0
 endif
+ifneq ($(NAMEDMAP_NATIVE),0)
+CORE := src/namedmap/_native.abi3.so
+endif
 
 # The tests start thousands of interpreters, which would compile the package anew each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +31,7 @@ demo: $(VENV)/installed  ## run the examples in real processes and check them
 
 test: lint tests  ## ruff, mypy --strict, then the tests
 
-tests: $(VENV)/installed-test  ## the tests, in two processes; VENV=build/venv-3.13 keeps another interpreter's packages
+tests: $(VENV)/installed-test $(CORE)  ## the tests, in two processes; VENV=build/venv-3.13 keeps another interpreter's packages
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # 75 says that Wine, or a Python for Windows, cannot be had here.
@@ -54,6 +57,10 @@ docs: $(VENV)/installed-docs  ## build the pages into build/site; a warning is a
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The installation compiles it the first time. Where that is not possible the tests are of the package without it.
+$(CORE): src/namedmap/_native.c hatch_build.py | $(VENV)/installed
+	$(BIN)/python hatch_build.py || { rm -f $@; echo "The core cannot be compiled here; the package does without." >&2; }
 
 # The environment belongs to one interpreter and one directory (a moved clone breaks its scripts), so either being new renews it.
 MADE_WITH := $(PYTHON) $(CURDIR)

@@ -8,6 +8,7 @@ Mutex, Semaphore, Event      locks and signals between processes, by name
 wait_any, wait_all           waiting for several of them; wait_any_async, wait_all_async in asyncio
 Error and what it leads to   see errors
 mode=, group=, security=     who else may use an object: see permissions
+native                       whether the compiled core is in use, which does the common cases quicker
 
 files       big files: copy, search, checksum, compare, dump, patch (imported apart)
 win32       the functions by their Win32 names: CreateFileMapping, MapViewOfFile, ...
@@ -61,6 +62,7 @@ __all__ = [
     "attach",
     "create",
     "map_file",
+    "native",
     "open_or_create",
     "publish",
     "wait_all",
@@ -74,6 +76,7 @@ __all__ = [
 # that gives up the right to read its Python installation has to ask for a name before.)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from namedmap._platform import has_core as native
     from namedmap.data.blocks import Block, attach, publish
     from namedmap.memory.mapping import FileMapping, create, map_file, open_or_create
     from namedmap.memory.mapping import open as open
@@ -128,6 +131,9 @@ else:
 
         if name in _MODULES:
             return import_module(f"{__name__}.{name}")
+        if name == "native":
+            globals()[name] = found = import_module(f"{__name__}._platform").has_core
+            return found
         if name in __all__ or name == "open":
             # All at once: one of them without the others would be a package that is half there.
             for module in [import_module(f"{__name__}.{home}") for home in _HOMES]:

@@ -61,7 +61,7 @@ static PyObject *in_flight;                /* objectfile.in_flight: files that P
 static PyObject *registry, *holders;       /* named.registry, named.holders */
 static PyObject *kept;                     /* descriptors.kept */
 static PyObject *entries;                  /* the handle table's */
-static PyObject *hatch, *drop;             /* quick.hatch(hold), dropping.drop(address) */
+static PyObject *hatch, *drop, *look;      /* quick.hatch(hold), dropping.drop(address), lineage.look() */
 static int paused = 1;                     /* before the first use, and while the process forks */
 static int64_t slot;                       /* description.slot */
 static int64_t number;                     /* locks: how many bytes below a guard are locked with it */
@@ -104,7 +104,7 @@ typedef struct Mapped {
     Py_ssize_t size;
     size_t length; /* whole pages, from base on */
     int64_t offset;
-    int writable;
+    int writable, looked;
     Hold *hold;
 } Mapped;
 
@@ -216,11 +216,15 @@ static int remember(Hold *hold) {
     return done;
 }
 
-/* None: the Python code does it. */
+/* None: the Python code does it. `remove`: the guard of a file that was just made is held, so that nobody else can take
+   its name away; somebody had the guard before, and may have removed the file, if the name leads elsewhere by now. */
 static PyObject *give_up(Hold *hold, int remove) {
     if (hold->fd >= 0) {
-        if (remove)
-            unlink(PyBytes_AsString(hold->path));
+        struct stat here, there;
+        const char *path = PyBytes_AsString(hold->path);
+        if (remove && !fstat(hold->fd, &here) && !lstat(path, &there) && here.st_ino == there.st_ino
+            && here.st_dev == there.st_dev)
+            unlink(path);
         lock(hold->fd, F_UNLCK, WAITERS_END, 0);
         close(hold->fd);
         hold->fd = -1;
@@ -269,8 +273,10 @@ static PyObject *create(PyObject *module, PyObject *const *given, Py_ssize_t cou
     if (hold->fd < 0)
         return give_up(hold, 0);
     struct stat info;
-    if (lseek(hold->fd, ANCHOR, SEEK_SET) != ANCHOR || guard(hold->fd, F_WRLCK) || fstat(hold->fd, &info)
-        || !is_own(hold, &info) || (info.st_mode & 0777) != 0600 || fallocate(hold->fd, 0, 0, size + CONTROL)
+    if (lseek(hold->fd, ANCHOR, SEEK_SET) != ANCHOR || guard(hold->fd, F_WRLCK))
+        return give_up(hold, 0); /* a dead file, which nobody believes in */
+    if (fstat(hold->fd, &info) || !is_own(hold, &info) || (info.st_mode & 0777) != 0600
+        || fallocate(hold->fd, 0, 0, size + CONTROL)
         || pwrite(hold->fd, &page, TEXT_AT + length, size) != TEXT_AT + length || lock(hold->fd, F_RDLCK, slot, 1)
         || !remember(hold))
         return give_up(hold, 1);
@@ -316,10 +322,13 @@ static PyObject *open_(PyObject *module, PyObject *const *given, Py_ssize_t coun
 
 /* -- Hold: the end of its handle, and of its descriptor -------------------------------------------------------------- */
 
+/* Where a view ends while an exception is on its way, that goes on. */
 static void forget(PyObject *dictionary, PyObject *key, Hold *hold) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
     if (key && PyDict_GetItemWithError(dictionary, key) == (PyObject *)hold)
         PyDict_DelItem(dictionary, key);
-    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 }
 
 /* The descriptor goes when neither a handle nor a view needs it. */
@@ -431,9 +440,12 @@ static PyObject *hold_lost(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* state() -> (fd, path, name, made, key, head, text, file size, granted, uid, mode, handles), to hatch from */
+/* state() -> (fd, path, name, made, key, head, text, file size, granted, uid, mode, handles), to hatch from; None once it
+   has hatched */
 static PyObject *hold_state(PyObject *self, PyObject *unused) {
     Hold *hold = (Hold *)self;
+    if (hold->handle)
+        Py_RETURN_NONE;
     return Py_BuildValue(
         "(iOOiOy#OLiIIi)", hold->fd, hold->path, hold->name, hold->made, hold->key, (char *)&hold->head,
         (Py_ssize_t)sizeof(Head), hold->text, (long long)hold->head.size + CONTROL, hold->granted,
@@ -447,8 +459,8 @@ static int set_number(PyObject *object, const char *name, int64_t value) {
     return failed;
 }
 
-/* become(section, handle, fd, handles) -> bool: these have all that the Hold had, from now on, unless it has changed since
-   `state` told the two numbers. Nothing happens in between. */
+/* become(section, handle, fd, handles) -> bool: these have all that the Hold had, from now on, unless it has hatched, or
+   changed since `state` told the two numbers. Nothing happens in between. */
 static PyObject *hold_become(PyObject *self, PyObject *const *given, Py_ssize_t count) {
     Hold *hold = (Hold *)self;
     if (count != 4)
@@ -456,18 +468,20 @@ static PyObject *hold_become(PyObject *self, PyObject *const *given, Py_ssize_t 
     long seen_fd = PyLong_AsLong(given[2]), seen_handles = PyLong_AsLong(given[3]);
     if (PyErr_Occurred())
         return NULL;
-    if (hold->handle)
-        Py_RETURN_TRUE;
-    if (seen_fd != hold->fd || seen_handles != hold->handles)
+    if (hold->handle || seen_fd != hold->fd || seen_handles != hold->handles)
         Py_RETURN_FALSE;
     PyObject *section = given[0], *handle = given[1], *value = NULL, *fd = NULL;
-    int open = hold->fd >= 0;
     if (set_number(section, "handle_count", hold->handles)
         || set_number(section, "_references", hold->handles + hold->views) || !(fd = PyLong_FromLong(hold->fd))
         || !(value = PyObject_GetAttrString(handle, "value")))
         goto failed;
+    if (hold->handle || seen_fd != hold->fd || seen_handles != hold->handles) { /* code of the arguments' own has run */
+        Py_DECREF(fd);
+        Py_DECREF(value);
+        Py_RETURN_FALSE;
+    }
     Py_INCREF(self);
-    int bad = (hold->handles && (PyDict_SetItem(registry, hold->key, section) || PyDict_SetItem(entries, value, handle)))
+    int open = hold->fd >= 0, bad = (hold->handles && (PyDict_SetItem(registry, hold->key, section) || PyDict_SetItem(entries, value, handle)))
         || (open && (PySet_Add(holders, section) || (hold->fd != INT_MAX && PyDict_SetItem(kept, fd, section))));
     if (!bad) {
         hold->section = Py_NewRef(section);
@@ -536,6 +550,7 @@ static Mapped *map_quickly(Hold *hold, PyObject *access, int64_t offset, int64_t
         return NULL;
     mapped->next = mapped->previous = NULL;
     mapped->hold = NULL;
+    mapped->looked = 0;
     mapped->length = rounded(size + start, PAGE);
     mapped->base = map_somewhere(
         mapped->length, writable ? PROT_READ | PROT_WRITE : PROT_READ, hold->fd, offset - start);
@@ -580,11 +595,31 @@ static void call_apart(PyObject *function, const char *method, PyObject *argumen
     PyErr_Restore(type, value, traceback);
 }
 
+/* After a fork in C, and at the end, Python code looks before it takes a lock (see lineage.py); and it counts the views
+   anew. A twin lives meanwhile; 1: it had the end of the view. */
+static int look_first(Mapped *mapped) {
+    Mapped *twin = PyObject_New(Mapped, MappedType);
+    if (!twin) {
+        PyErr_Clear();
+        return 0;
+    }
+    memcpy((char *)twin + offsetof(Mapped, next), (char *)mapped + offsetof(Mapped, next),
+           sizeof(Mapped) - offsetof(Mapped, next));
+    twin->looked = 1;
+    UNLINK(mapped);
+    LINK(views, twin);
+    call_apart(look, NULL, NULL);
+    Py_DECREF((PyObject *)twin);
+    return 1;
+}
+
 static void mapped_dealloc(PyObject *self) {
     Mapped *mapped = (Mapped *)self;
     PyTypeObject *type = Py_TYPE(self);
     Hold *hold = mapped->hold;
-    if (mapped->next) {
+    if (mapped->next && hold->section && !*ours && !mapped->looked && look_first(mapped))
+        hold = NULL;
+    else if (mapped->next) {
         UNLINK(mapped);
         munmap(mapped->base, mapped->length);
         freed = mapped->base;
@@ -740,7 +775,7 @@ static int window_store(PyObject *self, PyObject *key, PyObject *value) {
             Py_ssize_t start, stop, step;
             if (PySlice_Unpack(key, &start, &stop, &step) < 0)
                 return -1;
-            if (step == 1 && window->memory) {
+            if (step == 1 && window->memory && window->writable) {
                 Py_ssize_t length = PySlice_AdjustIndices(window->size, &start, &stop, step);
                 if (length == PyBytes_Size(value)) {
                     memcpy(window->first + start, PyBytes_AsString(value), length);
@@ -1327,18 +1362,28 @@ static void latch_dealloc(PyObject *self) {
 
 /* -- the module ------------------------------------------------------------------------------------------------------ */
 
-/* configure(ours, in_flight, registry, holders, kept, entries, hatch, drop, first address, address beyond the last) */
+/* configure(ours, in_flight, registry, holders, kept, entries, hatch, drop, look, first address, one beyond the last) */
 static PyObject *configure(PyObject *module, PyObject *const *given, Py_ssize_t count) {
-    if (count != 10)
-        return PyErr_Format(PyExc_TypeError, "configure takes 10 arguments, not %zd", count);
+    if (count != 11)
+        return PyErr_Format(PyExc_TypeError, "configure takes 11 arguments, not %zd", count);
     static Py_buffer byte; /* for ever: another byte would be another process's */
     if (byte.obj) {
         PyErr_SetString(PyExc_RuntimeError, "the core is configured already");
         return NULL;
     }
-    char *first = PyLong_AsVoidPtr(given[8]), *last = PyLong_AsVoidPtr(given[9]);
+    if (!PyAnySet_Check(given[1]) || !PyDict_Check(given[2]) || !PyAnySet_Check(given[3]) || !PyDict_Check(given[4])
+        || !PyDict_Check(given[5])) {
+        PyErr_SetString(PyExc_TypeError, "configure takes sets and dictionaries");
+        return NULL;
+    }
+    char *first = PyLong_AsVoidPtr(given[9]), *last = PyLong_AsVoidPtr(given[10]);
     if (PyErr_Occurred() || PyObject_GetBuffer(given[0], &byte, PyBUF_SIMPLE))
         return NULL;
+    if (!byte.len) {
+        PyBuffer_Release(&byte);
+        PyErr_SetString(PyExc_ValueError, "configure takes a byte");
+        return NULL;
+    }
     ours = byte.buf;
     in_flight = Py_NewRef(given[1]);
     registry = Py_NewRef(given[2]);
@@ -1347,6 +1392,7 @@ static PyObject *configure(PyObject *module, PyObject *const *given, Py_ssize_t 
     entries = Py_NewRef(given[5]);
     hatch = Py_NewRef(given[6]);
     drop = Py_NewRef(given[7]);
+    look = Py_NewRef(given[8]);
     fresh = first;
     beyond = last;
     /* With a neighbour that stays, the kernel keeps the page tables when a view that stands alone is unmapped. */

@@ -4,7 +4,7 @@
 `functions` is a module with the functions of `namedmap.win32` and `namedmap.nt` by their names. `objects`, `system` and
 `pagecache` look at named objects, at the system and at files without holding anything. `native` is whether the
 functions are those of Windows itself, where Python has its own `msvcrt`, `ctypes.windll` and the like. `core` is the
-compiled core, where there is one.
+compiled core, where there is one; `has_core` is the package's `native`.
 """
 
 import sys
@@ -34,6 +34,11 @@ else:
     raise ImportError(f"namedmap runs on Linux and on Windows, not on {sys.platform!r}")
 
 native = sys.platform == "win32"
+has_core = core is not None
+"""Whether the compiled core is in use, which does the common cases quicker. `namedmap doctor` tells why not.
+
+On Windows there is none: its functions are Windows' own.
+"""
 sections: _contract.Sections = _sections
 files: _contract.Files = _files
 memory: _contract.Memory = _memory
@@ -44,6 +49,7 @@ __all__ = [
     "core",
     "files",
     "functions",
+    "has_core",
     "memory",
     "native",
     "objects",

@@ -11,6 +11,7 @@ from namedmap._kernel.dispatch.dispatcher import PERMITS as PERMITS
 from namedmap._kernel.dispatch.dispatcher import Dispatcher as Dispatcher
 from namedmap._kernel.dispatch.line import Line as Line
 from namedmap._kernel.files import sharemodes as sharemodes
+from namedmap._kernel.linux import compiled as compiled
 from namedmap._kernel.linux import futex as futex
 from namedmap._kernel.linux import libc as libc
 from namedmap._kernel.linux import limits as limits
@@ -49,6 +50,7 @@ __all__ = [
     "NamedObject",
     "ObjectName",
     "View",
+    "compiled",
     "controlpage",
     "counted",
     "futex",

@@ -29,7 +29,10 @@ class Window:
         characters = self._characters
         if characters is None:
             return self._get(key)
-        return characters[key] if isinstance(key, slice) else characters[key][0]
+        try:
+            return characters[key] if isinstance(key, slice) else characters[key][0]
+        except IndexError:
+            return self._get(key)
 
     def __setitem__(self, key: "SupportsIndex | slice", value: Any) -> None:
         """Store an int, or bytes of the same length as the slice."""

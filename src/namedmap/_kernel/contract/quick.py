@@ -65,15 +65,18 @@ def _find_way(name: str) -> _Way | None:
 
 def _hatch(hold: Hold) -> None:
     """Make a section and a handle of the Python code of a hold, which leads to them from now on."""
+    if not lineage.ours[0]:
+        lineage.look()
     with kernelobject.lock:
-        done = False
-        while not done:  # a handler, or a thread, may close the hold meanwhile
-            fd, path, name, made, key, head, text, file_size, granted, uid, mode, handles = hold.state()
+        # A handler, or a thread, may close the hold meanwhile, or hatch it.
+        while (state := hold.state()) is not None:
+            fd, path, name, made, key, head, text, file_size, granted, uid, mode, handles = state
             info = os.stat_result((mode, key[1], key[0], 1, uid, -1, 0, 0, 0, 0))
             file = ObjectFile.held(Section, name, fd, os.fsdecode(path), info, made=bool(made))
             section = Section(file, controlpage.decode(head, text, file_size))
             handle = SectionHandle(section, granted, 0, table.reserve() if handles else 0)
-            done = hold.become(section, handle, fd, handles)
+            if not hold.become(section, handle, fd, handles) and handles:
+                table.give_back(handle.value)
 
 
 def _hatch_holds() -> None:
@@ -109,6 +112,7 @@ def install() -> None:
         table.by_value,
         _hatch,
         dropping.drop,
+        lineage.look,
         first,
         arena.START,
     )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from namedmap._convention.status import KernelError, ignored, require_ours
-from namedmap._kernel.linux import libc, limits, locks, userfault
+from namedmap._kernel.linux import compiled, libc, limits, locks, userfault
 from namedmap._kernel.names import namespace
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
@@ -44,6 +44,7 @@ def findings() -> Iterator[Finding]:
     yield from _limits()
     yield from _login(space)
     yield from _kernel()
+    yield from _core()
     yield from _processes()
 
 
@@ -283,6 +284,14 @@ def _can_count_pages() -> bool:
         span, found = libc.cachestat_range(0, libc.PAGE), libc.cachestat()
         return bool(libc.cachestat_(libc.SYS_CACHESTAT, fd, ctypes.byref(span), ctypes.byref(found), 0) == 0)
     return False
+
+
+def _core() -> Iterator[Finding]:
+    if compiled.absence is None:
+        yield OK, "the compiled core is in use", ""
+    else:
+        reason, remedy = compiled.absence
+        yield NOTE, f"the Python code does everything, slower than the compiled core would: {reason}", remedy
 
 
 def _processes() -> Iterator[Finding]:

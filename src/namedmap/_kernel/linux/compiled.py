@@ -5,8 +5,9 @@ Without it, or with NAMEDMAP_NATIVE=0 in the environment, the Python code does a
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from namedmap import _contract
 from namedmap._kernel.linux import lineage
@@ -15,11 +16,11 @@ from namedmap._kernel.linux import lineage
 class Hold(_contract.SectionHandle, Protocol):
     """A handle to memory, which hatches into one of the Python code when more is asked than it can do."""
 
-    def state(self) -> tuple[int, bytes, Any, int, tuple[int, int], bytes, bytes, int, int, int, int, int]:
-        """All that it has: see `contract.quick`."""
+    def state(self) -> tuple[int, bytes, Any, int, tuple[int, int], bytes, bytes, int, int, int, int, int] | None:
+        """All that it has: see `contract.quick`. None: it has hatched."""
 
     def become(self, section: object, handle: object, fd: int, handles: int, /) -> bool:
-        """Lead to these from now on, unless descriptor or handle count have changed meanwhile."""
+        """Lead to these from now on, unless it has hatched, or descriptor or handle count have changed, meanwhile."""
 
 
 class Mapped(_contract.MappedMemory, Protocol):
@@ -79,18 +80,39 @@ class Core(Protocol):
         """Clear bits of a word, atomically."""
 
 
-def _load() -> Core | None:
-    if os.environ.get("NAMEDMAP_NATIVE") == "0" or not lineage.has_byte:
-        return None
+class Absence(NamedTuple):
+    """The reason why there is no core, and a remedy."""
+
+    reason: str
+    remedy: str
+
+
+def _load() -> Core | Absence:
+    if os.environ.get("NAMEDMAP_NATIVE") == "0":
+        return Absence("NAMEDMAP_NATIVE=0 turns it off", "unset NAMEDMAP_NATIVE")
+    if not lineage.has_byte:
+        return Absence("this kernel clears no page in forked children", "Linux 4.14 and later do")
     try:
         found: Any = importlib.import_module("namedmap._native")
-    except ImportError:  # none was built, or another interpreter of this process has it
-        return None
+    except ModuleNotFoundError:
+        if _without_lock():
+            return Absence("this Python has no interpreter lock, which the core needs", "a usual build of Python")
+        remedy = "a wheel of this platform; or a C compiler (gcc), and pip install --force-reinstall --no-cache-dir"
+        return Absence("none was compiled when namedmap was installed", remedy)
+    except ImportError as error:  # of another platform; or another interpreter of this process has it
+        return Absence(f"it cannot be loaded ({error})", "install namedmap anew")
     loaded: Core = found
     return loaded
 
 
-core = _load()
+def _without_lock() -> bool:
+    has_lock: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return not has_lock()
+
+
+_loaded = _load()
+core: Core | None = None if isinstance(_loaded, Absence) else _loaded
+absence: Absence | None = _loaded if isinstance(_loaded, Absence) else None
 
 
 def _nothing() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from namedmap._convention.status import KernelError
 from namedmap._kernel.linux import protection
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.memory.arena import GRANULARITY
 from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import space
@@ -53,7 +54,11 @@ def drop(address: int) -> None:
 
 def _unmap_dropped() -> None:
     """Unmap what could not be unmapped when it was dropped."""
-    lock: Any = space.lock
+    if not ours[0]:
+        look()
+    # Not `space.lock`: the views of the compiled core, which it asks for, would take a lock while this thread may have
+    # another one.
+    lock: Any = space.own_lock
     while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
         try:
             space.unmap_view(_dropped.popleft())

@@ -212,7 +212,7 @@ holders: set[NamedObject] = set()
 def forget(held: NamedObject) -> None:
     """Do not find this object again; with `lock` held."""
     if registry.get(held.key) is held:
-        del registry[held.key]
+        registry.pop(held.key, None)  # a signal handler that has it last may come in between
 
 
 def remember(held: NamedObject) -> None:

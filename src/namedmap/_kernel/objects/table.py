@@ -116,6 +116,10 @@ class HandleTable:
             value = next(self._values)
         return value
 
+    def give_back(self, value: int) -> None:
+        """A reserved value that is not needed, with the lock held."""
+        heapq.heappush(self._free, value)
+
     def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
         """The value of a new handle for one handle count of the object, which the table takes over."""
         handle = Handle(entry, access)
