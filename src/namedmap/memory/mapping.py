@@ -113,7 +113,9 @@ class FileMapping(Passable):
         Raises BadValueError beyond the end, AccessDeniedError for more access than the mapping has.
         """
         wanted = self._access if access is None else words.parse(access)
-        section, present = self.opened_section(), self._constant_size
+        section, present = self._section, self._constant_size
+        if section is None:
+            section = self.opened_section()  # raises
         if present is None:
             present = self.size
         offset = operator.index(offset)
@@ -167,14 +169,16 @@ class FileMapping(Passable):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @finalizer
     def __del__(self) -> None:
-        if self._section is None:
-            return
+        if self._section is not None:
+            self._close_dropped()
+
+    @finalizer
+    def _close_dropped(self) -> None:
         try:
             if not self.came_with_view:
                 # Shown in development mode, as for files.
-                warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
+                warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=4, source=self)
         finally:
             self.close()
 
@@ -221,8 +225,10 @@ def open(name: str, access: str = "write", *, size: int | None = None, inheritab
     wanted = words.parse(access)
     if size is not None:
         size = operator.index(size)
-    with errors.translated():
+    try:
         section = sections.open(name, wanted, size=size, inheritable=inheritable)
+    except Failure as failure:
+        raise errors.translate(failure) from None
     return FileMapping(section, name, wanted, created=False)
 
 
