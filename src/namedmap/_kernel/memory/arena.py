@@ -42,11 +42,12 @@ class Arena:
         """mmap at an address of the arena's choice."""
         if length >= HUGE:
             return self._map_huge(length, prot, flags, fd, offset)
+        freed = self._freed
+        if freed is not None and length <= freed[1]:
+            self._freed = None
+            if map_at(freed[0], length, prot, flags, fd, offset):
+                return freed[0]
         slot = round_up(length)
-        if self._freed is not None and self._freed[1] >= slot:
-            base, self._freed = self._freed[0], None
-            if map_at(base, length, prot, flags, fd, offset):
-                return base
         for _ in range(8):
             base, self._fresh = self._fresh, self._fresh + slot
             if self._fresh > _END:

@@ -57,13 +57,16 @@ class ObjectFile:
         name: ObjectName | None,
         fd: int,
         path: str | None,
-        *,
         writable: bool = True,
         made: bool = False,
     ) -> None:
         self.cls, self.name, self.path, self.writable, self.made = cls, name, path, writable, made
-        self.fd = kept = locks.kept(fd)
-        self.call = locks.call if type(kept) is locks.Anchored else locks.compared_call
+        self.fd: locks.Anchored | locks.Compared
+        try:
+            os.lseek(fd, locks.ANCHOR, 0)
+            self.fd, self.call = locks.anchored(fd), locks.call
+        except OSError as error:
+            self.fd, self.call = locks.compared(fd, error), locks.compared_call
         self.taken, self.open, self.thread = False, True, get_ident()
         if fd in descriptors.kept:
             descriptors.claim(fd)
@@ -139,7 +142,7 @@ class ObjectFile:
         """Open an object file that exists, for writing where that is allowed; None if there is none."""
         for mode in (_READ_WRITE, _READ_ONLY):
             try:
-                return cls(kind, name, os.open(path, mode), path, writable=mode == _READ_WRITE)
+                return cls(kind, name, os.open(path, mode), path, mode == _READ_WRITE)
             except FileNotFoundError as error:
                 require_ours(error)
                 return None
@@ -158,7 +161,7 @@ class ObjectFile:
     def make(cls, kind: type[HasKind], name: ObjectName, path: str, mode: int) -> Self | None:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
-            return cls(kind, name, os.open(path, _NEW, mode), path, made=True)
+            return cls(kind, name, os.open(path, _NEW, mode), path, True, True)
         except FileExistsError as error:
             require_ours(error)
             return None

@@ -48,11 +48,8 @@ class NamedObject(Described):
     retired = False
     #: A second description, for children: see `processes`.
     passage: descriptors.Descriptor | None = None
-
-    def __init__(self, file: ObjectFile, page: Control) -> None:
-        super().__init__(file)
-        self.made = file.made
-        self.control = page
+    #: Of a file that the object stands on.
+    backing_fd: descriptors.Descriptor | int = -1
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -85,7 +82,13 @@ class NamedObject(Described):
                 self.unlock(self.slot + left)
         if not left:
             self._last_handle()
-        self.release()
+        with lock:
+            self._references -= 1
+            last = not self._references
+            if last:
+                forget(self)
+        if last:
+            self._free()
 
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
@@ -121,8 +124,7 @@ class NamedObject(Described):
             self._references -= 1
             last = not self._references
             if last:
-                # Nobody may find it from here on.
-                forget(self)
+                forget(self)  # nobody may find it from here on
         if last:
             self._free()
 
@@ -185,7 +187,8 @@ class NamedObject(Described):
 
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
-            self.close_backing()
+            if self.backing_fd >= 0:
+                self.close_backing()
             if locks.intact(self.fd):
                 descriptors.kept.pop(self.fd, None)  # first: the number can be another's as soon as it is closed
                 os.close(self.fd)
@@ -232,21 +235,21 @@ def create(
     if not ours[0]:
         look()
     if name is None:
-        with ObjectFile(cls, None, namespace.unnamed_file(), None) as file:
-            file.lock(exclusive=True)
-            return _initialise(cls, file, page, security), False
+        with ObjectFile(cls, None, namespace.unnamed_file(), None) as unnamed:
+            unnamed.lock(exclusive=True)
+            return _initialise(cls, unnamed, page, security), False
     page.name = name.leaf
     base = path = namespace.current().path(name)
     for _ in range(ATTEMPTS):
         try:
-            made = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+            file = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
         except NotGrantedError:
             path = objectfile.around(name, base, path)
             continue
-        if made is None:
+        if file is None:
             path = base
             continue
-        with made as file:
+        try:
             if not file.lock(exclusive=file.writable):
                 path = base
                 continue
@@ -262,6 +265,8 @@ def create(
                 path = succession.living(base) or base
                 continue
             found = _join(cls, file)
+        finally:
+            file.close()
         return _granted(found, writing), True
     raise KernelError(
         NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{objectfile.describe(cls, name)}: {path} appears and disappears without end"
@@ -285,19 +290,21 @@ def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named
 def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
     """The living object in this file; None if it is not there, or another file of the name has it."""
     try:
-        made = ObjectFile.find(cls, name, path)
+        file = ObjectFile.find(cls, name, path)
     except NotGrantedError:
         if name.is_global and succession.living(succession.place(path)[0]) != path:
             return None
         raise
-    if made is None:
+    if file is None:
         return None
-    with made as file:
+    try:
         if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
             return None
         if name.is_global and objectfile.stands_behind(file):
             return None
         return _join(cls, file)
+    finally:
+        file.close()
 
 
 def _granted(found: Named, writing: bool) -> Named:
@@ -354,14 +361,15 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
-    with lock:
-        known = _found(file)
-        # A user who may write to an object's file may link it to another name, where this process expects another.
-        if known is not None and known.name != file.name:
-            raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
-        joined = _joined(cls, file)
-        if joined is not None:
-            return joined
+    if file.key in registry:
+        with lock:
+            known = _found(file)
+            # A user who may write to an object's file may link it to another name, where this process expects another.
+            if known is not None and known.name != file.name:
+                raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
+            joined = _joined(cls, file)
+            if joined is not None:
+                return joined
     if file.info.st_nlink > 1:
         file.check_links()
     page = controlpage.parse(file.fd, file.info.st_size, file)
@@ -373,7 +381,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
         try:
-            return _joined(cls, file) or _hold(fresh, file)
+            return (_joined(cls, file) if file.key in registry else None) or _hold(fresh, file)
         finally:
             if not file.taken:
                 fresh.close_backing()
@@ -414,11 +422,15 @@ def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
 
 
 def _hold(fresh: Named, file: ObjectFile) -> Named:
-    if not locks.try_lock(fresh.fd, fresh.slot):
-        raise KernelError(
-            NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-            f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.slot)}",
-        )
+    try:
+        fresh.call(fresh.fd, locks.SET, locks.shared(fresh.slot, 1))
+    except OSError as error:
+        require_ours(error)
+        if not locks.try_lock(fresh.fd, fresh.slot):  # raises again, and says why
+            raise KernelError(
+                NTSTATUS.STATUS_LOCK_NOT_GRANTED,
+                f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.slot)}",
+            ) from None
     file.taken = True
     descriptors.kept[fresh.fd] = fresh
     registry[fresh.key] = fresh
