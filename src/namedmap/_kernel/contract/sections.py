@@ -31,7 +31,7 @@ def create(
     permissions: Permissions = _NOBODY_ELSE,
     inheritable: bool = False,
 ) -> tuple[_contract.SectionHandle, bool]:
-    if permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
+    if quick.there and permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
         hold = quick.create(name, size, access.protection, protection.TABLE[access.protection].section_access)
         if hold is not None:
             return hold, True
@@ -67,7 +67,7 @@ def _create(
 
 def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> _contract.SectionHandle:
     granted = section.access_of(access.handle)
-    if size is None and not inheritable:
+    if quick.there and size is None and not inheritable:
         hold = quick.open(name, granted)
         if hold is not None:
             return hold

@@ -6,9 +6,9 @@ any instant. The module decides for each drop whether it can be done now.
 
 import contextlib
 import functools
-import threading
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import ParamSpec, TypeVar
 
 from namedmap._kernel.names import objectfile
@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 #: While this process forks: what to do when it has.
 _after_fork: list[Callable[[], None]] | None = None
 _due: deque[Callable[[], None]] = deque()
+#: For each thread that creates or opens an object, what to do at the end of that.
+_at_end: dict[int, list[Callable[[], None]]] = {}
 
 
 def begin_fork() -> None:
@@ -35,7 +37,11 @@ def forking() -> bool:
 def end_fork(*, discard: bool = False) -> None:
     """All that was postponed is due now; with `lock` held. A forked child, which counts anew, need not do it."""
     global _after_fork
-    if _after_fork is not None and not discard:
+    if discard:
+        me = get_ident()
+        for thread in [each for each in _at_end if each != me]:  # which the child does not have
+            del _at_end[thread]
+    elif _after_fork is not None:
         _due.extend(_after_fork)
     _after_fork = None
 
@@ -52,18 +58,13 @@ def postponed(call: Callable[[], None]) -> bool:
     The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
     fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
     """
-    waiting = _thread.calls if _after_fork is None else _after_fork
+    if _after_fork is None and not _at_end:
+        return False
+    waiting = _at_end.get(get_ident()) if _after_fork is None else _after_fork
     if waiting is None:
         return False
     waiting.append(call)
     return True
-
-
-class _Thread(threading.local):
-    calls: list[Callable[[], None]] | None = None
-
-
-_thread = _Thread()
 
 
 def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
@@ -79,13 +80,15 @@ def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
 
     @functools.wraps(function)
     def call(*args: Params.args, **kwargs: Params.kwargs) -> Result:
-        if _thread.calls is not None:
+        me = get_ident()
+        if me in _at_end:
             return function(*args, **kwargs)
-        _thread.calls = []
+        calls: list[Callable[[], None]] = []
+        _at_end[me] = calls
         try:
             return function(*args, **kwargs)
         finally:
-            calls, _thread.calls = _thread.calls, None
+            del _at_end[me]
             try:
                 if objectfile.in_flight:
                     objectfile.close_own()
