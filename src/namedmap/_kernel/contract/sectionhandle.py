@@ -4,11 +4,12 @@ import os
 
 from namedmap._convention.status import from_oserror
 from namedmap._kernel.linux import locks, protection, reopening
+from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.memory import dropping
 from namedmap._kernel.memory.arena import GRANULARITY
 from namedmap._kernel.memory.section import MAP_WRITE, Section
 from namedmap._kernel.memory.space import space
-from namedmap._kernel.objects.table import Handle, denied
+from namedmap._kernel.objects.table import Handle, denied, table
 from namedmap._kernel.processes import handover
 from namedmap._mapped import MappedMemory
 from namedmap.access import Access
@@ -22,7 +23,7 @@ class SectionHandle(Handle[Section]):
     def __init__(self, held: Section, access: int, flags: int = 0, value: int = 0) -> None:
         self.object, self.access, self.flags, self.value = held, access, flags, value
         over_file = held.backing_fd >= 0
-        self.constant_size = None if over_file else held.requested
+        self.constant_size = None if over_file else held.control.requested or held.size
         # A program can cut off the file that the section stands on, or another user the object file; and reserved pages
         # are not there yet.
         foreign = held.path is not None and (held.shared or held.owner != os.geteuid())
@@ -40,12 +41,18 @@ class SectionHandle(Handle[Section]):
 
     def map(self, access: Access, offset: int, size: int) -> MappedMemory:
         if dropping.dropped:
-            dropping.unmap_dropped()
-        section, protect = self.retained(), access.protection
-        wanted, start = protection.TABLE[protect], offset % GRANULARITY
+            dropping.drop()
+        if not ours[0]:
+            look()
+        section, protect, start = self.object, access.protection, offset % GRANULARITY
+        with table.lock:
+            if table.by_value.get(self.value) is not self:
+                table.check(self)  # raises
+            section.retain()
         try:
-            if wanted.needs & ~self.access:
-                raise denied(self.access, wanted.needs)
+            needed = protection.TABLE[protect].needs
+            if needed & ~self.access:
+                raise denied(self.access, needed)
             section.check_view(offset - start, size + start, protect)
             base = space.map_view(section, offset - start, size + start, protect).base
         except BaseException:

@@ -14,7 +14,6 @@ from namedmap._kernel.linux import protection
 from namedmap._kernel.memory import section
 from namedmap._kernel.memory.section import SEC_COMMIT, SEC_RESERVE
 from namedmap._kernel.names import names, security
-from namedmap._kernel.names.names import ObjectName
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
@@ -35,32 +34,23 @@ def create(
         hold = quick.create(name, size, access.protection, protection.TABLE[access.protection].section_access)
         if hold is not None:
             return hold, True
-    kind = SEC_RESERVE if reserve else SEC_COMMIT
-    parsed = names.of_new(name)
+    kind, parsed = SEC_RESERVE if reserve else SEC_COMMIT, names.of_new(name)
     wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of_object(permissions, parsed)
-    return _create(parsed, size, access, kind, None, wanted, inheritable)
+    section.check_arguments(size, access.protection, kind, False)
+    held, existed = section.create(parsed, size, access.protection, kind, None, wanted)
+    handle = SectionHandle(held, protection.TABLE[access.protection].section_access)
+    table.enter(handle, inherit=inheritable)
+    return handle, not existed
 
 
 def create_over(
     file: File, name: str | None, size: int, access: Access, inheritable: bool
 ) -> tuple[SectionHandle, bool]:
     """A section over a file, whose handle the caller has checked."""
-    return _create(names.of_new(name), size, access, SEC_COMMIT, file, security.DEFAULT, inheritable)
-
-
-def _create(
-    name: ObjectName | None,
-    size: int,
-    access: Access,
-    kind: int,
-    file: File | None,
-    wanted: security.Security,
-    inheritable: bool,
-) -> tuple[SectionHandle, bool]:
-    protect = access.protection
-    section.check_arguments(size, protect, kind, file is not None)
-    held, existed = section.create(name, size, protect, kind, file, wanted)
-    handle = SectionHandle(held, protection.TABLE[protect].section_access)
+    parsed = names.of_new(name)
+    section.check_arguments(size, access.protection, SEC_COMMIT, True)
+    held, existed = section.create(parsed, size, access.protection, SEC_COMMIT, file, security.DEFAULT)
+    handle = SectionHandle(held, protection.TABLE[access.protection].section_access)
     table.enter(handle, inherit=inheritable)
     return handle, not existed
 

@@ -21,7 +21,7 @@ dropped: collections.deque[int] = collections.deque()
 def copy_memory(address: int, size: int) -> MappedMemory:
     """A copy-on-write view of what a view shows at an address."""
     if dropped:
-        unmap_dropped()
+        drop()
     with space.lock:
         view = space.view(address)
         offset = view.offset + address - view.base
@@ -35,14 +35,12 @@ def copy_memory(address: int, size: int) -> MappedMemory:
     return MappedMemory(base, start, size, drop, writable=True)
 
 
-def drop(address: int) -> None:
-    """Unmap a view that nobody has any more: now, or with the next one if this is the middle of something."""
-    dropped.append(address)
-    unmap_dropped()
+def drop(*addresses: int) -> None:
+    """Unmap views that nobody has any more, now, or with the next one if this is the middle of something.
 
-
-def unmap_dropped() -> None:
-    """Unmap what could not be unmapped when it was dropped."""
+    Without an address: unmap what could not be unmapped when it was dropped.
+    """
+    dropped.extend(addresses)
     if not ours[0]:
         look()
     lock: Any = space.own_lock

@@ -11,6 +11,7 @@ the run is mapped again, privately, at the same place. It goes back the same way
 import bisect
 import contextlib
 import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -287,7 +288,7 @@ class AddressSpace:
     def remove(self, region: Region) -> None:
         """Forget a region and unmap it; the lock is held."""
         base = region.base
-        del self._bases[bisect.bisect_left(self._bases, base)]
+        del self._bases[bisect_left(self._bases, base)]
         del self._regions[base]
         self.arena.unmap(base, region.length)
 
@@ -318,7 +319,7 @@ class AddressSpace:
                 userfault.guard.register(found, view.length)
             # In this order a signal handler in between finds a region only when it is complete.
             self._regions[found] = view
-            bisect.insort(self._bases, found)
+            insort(self._bases, found)
         return view
 
     def unmap_view(self, address: int) -> None:
@@ -328,7 +329,10 @@ class AddressSpace:
             view = self._regions.get(address)
             if view.__class__ is not View:
                 view = self.view(address)
-            self.remove(view)
+            base = view.base
+            del self._bases[bisect_left(self._bases, base)]
+            del self._regions[base]
+            self.arena.unmap(base, view.length)
         view.section.release()
 
     def protect(self, address: int, size: int, protect: int) -> int:

@@ -36,7 +36,7 @@ from namedmap._kernel.names.objectfile import NotGrantedError, ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
 from namedmap._kernel.objects.description import Described
 from namedmap._kernel.objects.kernelobject import lock
-from namedmap._kernel.objects.postponing import postponed, undisturbed
+from namedmap._kernel.objects.postponing import postponed, undisturbed, waiting
 
 ATTEMPTS = 1000
 
@@ -71,22 +71,23 @@ class NamedObject(Described):
 
     def drop_handle(self) -> None:
         with lock:
-            if postponed(self.drop_handle):
+            if waiting and postponed(self.drop_handle):
                 return
             # Counted first: a signal handler that closes the other handle here must find the right number.
             self.handle_count -= 1
             left = self.handle_count
-            if not left and not self.pinned:
-                forget(self)
-            if left and not self.borrowed:
+            if not left:
+                if registry.get(self.key) is self and not self.pinned:
+                    del registry[self.key]
+            elif not self.borrowed:
                 self.unlock(self.slot + left)
         if not left:
             self._last_handle()
         with lock:
             self._references -= 1
             last = not self._references
-            if last:
-                forget(self)
+            if last and registry.get(self.key) is self:
+                del registry[self.key]
         if last:
             self._free()
 
@@ -119,12 +120,12 @@ class NamedObject(Described):
 
     def release(self) -> None:
         with lock:
-            if postponed(self.release):
+            if waiting and postponed(self.release):
                 return
             self._references -= 1
             last = not self._references
-            if last:
-                forget(self)  # nobody may find it from here on
+            if last and registry.get(self.key) is self:
+                del registry[self.key]  # nobody may find it from here on
         if last:
             self._free()
 
@@ -239,7 +240,8 @@ def create(
             unnamed.lock(exclusive=True)
             return _initialise(cls, unnamed, page, security), False
     page.name = name.leaf
-    base = path = namespace.current().path(name)
+    space = namespace.current()
+    base = path = space.paths.get(name) or space.path(name)
     for _ in range(ATTEMPTS):
         try:
             file = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
@@ -278,13 +280,14 @@ def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named
     """Open the object of this name. Returns it with one handle counted."""
     if not ours[0]:
         look()
-    path = namespace.current().path(name)
+    space = namespace.current()
+    path = space.paths.get(name) or space.path(name)
     found = _opened(cls, name, path)
     if found is None and name.is_global and (successor := succession.living(path)) is not None:
         found = _opened(cls, name, successor)
     if found is None:
         raise _missing(cls, name)
-    return _granted(found, writing)
+    return found if found.writable or not writing else _granted(found, writing)
 
 
 def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:

@@ -55,7 +55,9 @@ class Handle(Generic[Kernel]):
         with table.lock:
             if table.by_value.get(self.value) is not self or self.flags & FLAG_PROTECT:
                 return
-            table.take_out(self)
+            del table.by_value[self.value]
+            if self.value < FOREIGN:
+                heappush(table.free, self.value)
         if self.flags & FLAG_INHERIT:
             table.closed(self)
         else:
@@ -96,7 +98,8 @@ class HandleTable:
         # The objects' lock: a handle and the counts of its object change together.
         self.lock = kernelobject.lock
         self.by_value: dict[int, Handle[Any]] = {}
-        self._free: list[int] = []
+        #: Values that are free again.
+        self.free: list[int] = []
         self._values = itertools.count(4, 4)
         #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
         self.receive: Callable[[], None] = lambda: None
@@ -108,7 +111,7 @@ class HandleTable:
         if not ours[0]:
             look()
         with self.lock:
-            value = heappop(self._free) if self._free else next(self._values)
+            value = heappop(self.free) if self.free else next(self._values)
             if value in self.by_value:
                 value = self.reserve()
             handle.value = value
@@ -124,7 +127,7 @@ class HandleTable:
 
     def reserve(self) -> int:
         """A free value, with the lock held."""
-        value = heappop(self._free) if self._free else next(self._values)
+        value = heappop(self.free) if self.free else next(self._values)
         while value in self.by_value:  # adopted meanwhile, under a value that another process chose
             value = next(self._values)
         return value
@@ -200,14 +203,10 @@ class HandleTable:
                 raise KernelError(
                     NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"
                 )
-            self.take_out(entry)
+            del self.by_value[entry.value]
+            if entry.value < FOREIGN:
+                heappush(self.free, entry.value)
         self.closed(entry)
-
-    def take_out(self, handle: Handle[Any]) -> None:
-        """Free the value of a handle, which `closed` follows; with the lock held."""
-        del self.by_value[handle.value]
-        if handle.value < FOREIGN:
-            heappush(self._free, handle.value)
 
     def closed(self, handle: Handle[Any]) -> None:
         """Drop the handle count of a handle that was taken out."""
