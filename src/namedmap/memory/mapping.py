@@ -167,7 +167,7 @@ class FileMapping(Passable):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._let_go()
 
     def __del__(self) -> None:
         if self._section is not None:

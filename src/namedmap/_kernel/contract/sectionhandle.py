@@ -53,7 +53,12 @@ class SectionHandle(Handle[Section]):
             needed = protection.TABLE[protect].needs
             if needed & ~self.access:
                 raise denied(self.access, needed)
-            section.check_view(offset - start, size + start, protect)
+            if (
+                section.backing_fd >= 0
+                or offset + size > section.size
+                or (section.protection, protect) not in protection.ALLOWED
+            ):
+                section.check_view(offset - start, size + start, protect)  # raises, or knows of more
             base = space.map_view(section, offset - start, size + start, protect).base
         except BaseException:
             section.release()

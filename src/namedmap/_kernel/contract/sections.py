@@ -12,8 +12,9 @@ from namedmap._kernel.contract.sectionhandle import SectionHandle
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
 from namedmap._kernel.memory import section
-from namedmap._kernel.memory.section import SEC_COMMIT, SEC_RESERVE
+from namedmap._kernel.memory.section import CHANGES, SEC_COMMIT, SEC_RESERVE, Section, access_of
 from namedmap._kernel.names import names, security
+from namedmap._kernel.objects import named
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
@@ -56,12 +57,14 @@ def create_over(
 
 
 def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> _contract.SectionHandle:
-    granted = section.access_of(access.handle)
+    granted = access_of(access.handle)
     if quick.there and size is None and not inheritable:
         hold = quick.open(name, granted)
         if hold is not None:
             return hold
-    held = section.open_existing(names.of_existing(name), writing=bool(granted & section.CHANGES))
+    held = named.open_existing(Section, names.of_existing(name), bool(granted & CHANGES))
+    if held.backing_fd >= 0:
+        held.refresh()
     handle = SectionHandle(held, granted)
     table.enter(handle, inherit=inheritable)
     if size is not None:
@@ -86,7 +89,7 @@ def receive(sent: object, access: Access) -> SectionHandle:
     descriptor: int = handover.accept(sent) if isinstance(sent, tuple) else operator.methodcaller("detach")(sent)
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     held = handover.receive_section(descriptor, writable=writable)
-    handle = SectionHandle(held, section.access_of(access.handle))
+    handle = SectionHandle(held, access_of(access.handle))
     table.enter(handle)
     return handle
 

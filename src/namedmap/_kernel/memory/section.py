@@ -44,6 +44,7 @@ LARGEST = 1 << 47
 LARGEST_RESERVE = 8 << 40
 
 
+@functools.cache
 def access_of(access: int) -> int:
     """SECTION_* for FILE_MAP_*, of which most are the same bits."""
     if access == _FILE_MAP_COPY:
@@ -70,7 +71,7 @@ class Section(NamedObject):
     renew_views: ClassVar[Callable[["Section"], None]]
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
-        super().__init__(file, page)
+        NamedObject.__init__(self, file, page)
         info, flags = file.info, page.flags
         #: The others who may change its file: the owner, whoever that is, and others if it is shared for writing.
         self.owner, self.shared = info.st_uid, bool(info.st_mode & 0o022)
@@ -265,7 +266,7 @@ def create(
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
     writing = protection.TABLE[protect].writes if writing is None else writing
     try:
-        section, existed = named.create(Section, name, page, security, writing=writing)
+        section, existed = named.create(Section, name, page, security, writing)
     except BaseException:
         _close(page)
         raise
@@ -277,7 +278,7 @@ def create(
 
 def open_existing(name: ObjectName, *, writing: bool) -> Section:
     """The section of this name."""
-    section = named.open_existing(Section, name, writing=writing)
+    section = named.open_existing(Section, name, writing)
     if section.backing_fd >= 0:
         section.refresh()
     return section

@@ -146,8 +146,10 @@ class NamedObject(Described):
             return
         with self.mutex:
             try:
-                if self.path is not None and self.writable and self._is_last():
-                    objectfile.unlink(self.path, self.key)
+                path = self.path
+                # Somebody may have moved the file by hand, and another object may have its path now.
+                if path is not None and self.writable and self._is_last() and os.lstat(path).st_ino == self.key[1]:
+                    os.unlink(path)
             except (KernelError, OSError) as error:
                 require_ours(error)
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
@@ -190,9 +192,10 @@ class NamedObject(Described):
         with lock:  # a fork sees the descriptor open and the object here, or neither
             if self.backing_fd >= 0:
                 self.close_backing()
-            if locks.intact(self.fd):
-                descriptors.kept.pop(self.fd, None)  # first: the number can be another's as soon as it is closed
-                os.close(self.fd)
+            fd = self.fd
+            if locks.intact(fd):
+                descriptors.kept.pop(fd, None)  # first: the number can be another's as soon as it is closed
+                os.close(fd)
             else:
                 descriptors.forget(self.fd, self)
                 self._sweep_lost()  # a view had kept the description that other code had closed
@@ -227,7 +230,7 @@ def remember(held: NamedObject) -> None:
 
 @undisturbed
 def create(
-    cls: type[Named], name: ObjectName | None, page: Control, security: Security, *, writing: bool
+    cls: type[Named], name: ObjectName | None, page: Control, security: Security, writing: bool
 ) -> tuple[Named, bool]:
     """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed.
 
@@ -237,14 +240,13 @@ def create(
         look()
     if name is None:
         with ObjectFile(cls, None, namespace.unnamed_file(), None) as unnamed:
-            unnamed.lock(exclusive=True)
             return _initialise(cls, unnamed, page, security), False
     page.name = name.leaf
     space = namespace.current()
     base = path = space.paths.get(name) or space.path(name)
     for _ in range(ATTEMPTS):
         try:
-            file = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+            file = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path, exclusive=True)
         except NotGrantedError:
             path = objectfile.around(name, base, path)
             continue
@@ -252,7 +254,7 @@ def create(
             path = base
             continue
         try:
-            if not file.lock(exclusive=file.writable):
+            if not file.named:
                 path = base
                 continue
             if file.made:
@@ -276,7 +278,7 @@ def create(
 
 
 @undisturbed
-def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
+def open_existing(cls: type[Named], name: ObjectName, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
     if not ours[0]:
         look()
@@ -293,7 +295,7 @@ def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named
 def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
     """The living object in this file; None if it is not there, or another file of the name has it."""
     try:
-        file = ObjectFile.find(cls, name, path)
+        file = ObjectFile.find(cls, name, path, exclusive=False)
     except NotGrantedError:
         if name.is_global and succession.living(succession.place(path)[0]) != path:
             return None
@@ -301,7 +303,7 @@ def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
     if file is None:
         return None
     try:
-        if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
+        if not file.named or not locks.object_is_alive(file.fd):
             return None
         if name.is_global and objectfile.stands_behind(file):
             return None
