@@ -21,7 +21,7 @@ class MappedMemory:
         self.address, self.writable = base + start, writable
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        # What `finalizer` does, without another call.
+        # This is `finalizer` without another call.
         try:
             self._drop(self._base)
         except Exception:
@@ -29,7 +29,7 @@ class MappedMemory:
                 raise
 
     def buffer(self) -> memoryview:
-        """The bytes. What it is a memoryview of is a ctypes array of characters, which keeps the memory."""
+        """The bytes; its `obj` is a ctypes array of characters, which keeps the memory."""
         array = _characters(self._size).from_address(self.address)
         array.memory = self
         whole = memoryview(array).cast("B")

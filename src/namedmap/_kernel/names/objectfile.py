@@ -153,7 +153,7 @@ class ObjectFile:
     def find(cls, kind: type[HasKind], name: ObjectName, path: str, *, exclusive: bool) -> Self | None:
         """Open an object file that exists, for writing where that is allowed; None if there is none.
 
-        An exclusive guard needs that. What may only be read gets the shared one.
+        The exclusive guard needs that: a file that may only be read gets the shared one.
         """
         for mode in (_READ_WRITE, _READ_ONLY):
             writable = mode == _READ_WRITE
