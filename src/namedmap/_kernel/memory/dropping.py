@@ -46,8 +46,9 @@ def drop(*addresses: int) -> None:
     lock: Any = space.own_lock
     while dropped and not lock._is_owned() and lock.acquire(False):
         try:
-            space.unmap_view(dropped.popleft())
+            section = space.take_out(dropped.popleft())
         except (IndexError, KernelError):
             continue
         finally:
             lock.release()
+        section.release()

@@ -326,14 +326,19 @@ class AddressSpace:
         if not ours[0]:
             look()
         with self.own_lock:
-            view = self._regions.get(address)
-            if view.__class__ is not View:
-                view = self.view(address)
-            base = view.base
-            del self._bases[bisect_left(self._bases, base)]
-            del self._regions[base]
-            self.arena.unmap(base, view.length)
-        view.section.release()
+            section = self.take_out(address)
+        section.release()
+
+    def take_out(self, address: int) -> Section:
+        """Unmap a view; the lock is held. The caller takes over its reference to the section."""
+        view = self._regions.get(address)
+        if view.__class__ is not View:
+            view = self.view(address)
+        base = view.base
+        del self._bases[bisect_left(self._bases, base)]
+        del self._regions[base]
+        self.arena.unmap(base, view.length)
+        return view.section
 
     def protect(self, address: int, size: int, protect: int) -> int:
         """VirtualProtect; returns the protection that the first page had."""
