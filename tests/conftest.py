@@ -139,7 +139,7 @@ def _entries(directory: Path) -> list[str]:
 def _clean_up(root: Path) -> None:
     """One test's litter must not fail the next."""
     for handle in table.entries():
-        table.remove(handle)
+        handle.close()
     for path in _object_files(root):
         os.unlink(path)
     for entry in Path(tempfile.gettempdir()).iterdir():

@@ -272,12 +272,13 @@ class TestRoundTrip:
                 12345,
                 0,
                 0,
-                path,
-                7,
-                2**63,
-                1,
-                2,
-                3,
+                backing_path=path,
+                backing_device=7,
+                backing_inode=2**63,
+                creator_uid=1,
+                creator_pid=2,
+                created=3,
+                state=(0, 0, 0),
             )
             offset, content, total = page.build()
             file = tmp_path / "page"
