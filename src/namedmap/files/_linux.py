@@ -78,6 +78,8 @@ def data(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def allocate(fd: int, size: int) -> None:
     """Raises OSError if there is no room. Unlike posix_fallocate(3) it never writes zeros. Source: fallocate(2)."""
+    if not os.major(os.fstat(fd).st_dev):  # no disk: tmpfs would fill the pages with zeros first
+        return
     while fallocate is not None and fallocate(fd, _KEEP_SIZE, 0, size):
         code = ctypes.get_errno()
         if code in (errno.EOPNOTSUPP, errno.ENOSYS):
@@ -95,11 +97,6 @@ def scratch() -> int:
 
 def processors() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def threads_help(target: int) -> bool:
-    # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
-    return os.major(os.fstat(target).st_dev) != 0
 
 
 def expect_sequential(fd: int) -> None:

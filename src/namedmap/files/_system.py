@@ -54,7 +54,9 @@ class System(Protocol):
         """[begin, end) of each range in [start, stop) that is no hole."""
 
     def allocate(self, fd: int, size: int) -> None:
-        """Give a file so much space, and leave its size as it is; without effect on a filesystem that cannot."""
+        """Give a file so much space, and leave its size as it is; without effect where that cannot be, or does not help:
+        on filesystems without it, in memory, and over a network.
+        """
 
     def scratch(self) -> int:
         """A new empty file that goes when it is closed."""
@@ -63,9 +65,6 @@ class System(Protocol):
 
     def processors(self) -> int:
         """How many this process may use."""
-
-    def threads_help(self, target: int) -> bool:
-        """Whether a large copy to this file is faster with several threads than by `send`."""
 
     def expect_sequential(self, fd: int) -> None:
         """Say that the file will be read from its beginning to its end."""

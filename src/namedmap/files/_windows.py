@@ -114,11 +114,6 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def threads_help(target: int) -> bool:
-    # They would wait for each other's turns: three times as long, as measured in Wine.
-    return False
-
-
 def expect_sequential(fd: int) -> None:
     """Nothing: it could only have been said when the file was opened."""
 

@@ -13,7 +13,6 @@ Holes are skipped in all of them, and stay holes (on Windows they are data). The
 before it is written, except for a copy that is to be resumed: a disk that is too small is found at the beginning.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +26,8 @@ from .failures import Cancelled, ChangedError, VerifyError, bad
 from .reading import AnyPath, Meter, Progress, Source, contents, pieces, system_calls
 from .targets import Aside, InPlace, Part, Target
 
-#: From this size on threads are worth their start.
-_LARGE = 32 << 20
-#: More do not help: each write has the target to itself.
-_MOST_THREADS = 4
+#: From this size on it pays to prepare the two files. Below, space that is allocated first costs more than it saves.
+LARGE = 64 << 20
 
 
 class Flag(Protocol):
@@ -105,29 +102,44 @@ def copy(
         raise bad(f"window {window} and threads {threads} must be at least 1")
     hashed = None if verify is None else new_hash(verify)
     with Source(src, sparse=sparse, keep=False) as source:
-        report = _Report(source, progress, cancel)
+        report = Meter(source.size, progress) if cancel is None else _Cancellable(source, progress, cancel)
         target = (Part if resume else Aside if atomic else InPlace)(
             dst, source, read=hashed is not None, preserve=preserve
         )
         work = _Work(source, target, hashed, window, threads, report)
-        with _finished(source, target, preserve=preserve, durable=atomic):
-            method, written = work.run(reflink)
+        try:
+            with system_calls(target.asked):
+                target.open()
+                method, written = work.run(reflink)
+                _complete(source, target)
+                if preserve:
+                    system.preserve(source.fd, source.info, target.fd)
+                else:
+                    target.dress()
+                target.finish(durable=atomic)
+                target.close()
+        except BaseException as error:
+            try:
+                target.abandon(useless=isinstance(error, ChangedError | VerifyError))
+            finally:
+                target.close()
+            raise
         report.end()
         digest = None if hashed is None else str(hashed.hexdigest())
         return Copied(source.size or written, written, work.holes, method, digest, time.perf_counter() - started)
 
 
-class _Report(Meter):
+class _Cancellable(Meter):
     """Progress, and whether somebody wants to stop."""
 
-    def __init__(self, source: Source, progress: Progress | None, cancel: Cancel | None) -> None:
+    def __init__(self, source: Source, progress: Progress | None, cancel: Cancel) -> None:
         super().__init__(source.size, progress)
         self._asked: Any = getattr(cancel, "is_set", cancel)
         self._what = source.path
         self(0)
 
     def __call__(self, done: int) -> None:
-        if self._asked is not None and self._asked():
+        if self._asked():
             raise Cancelled(f"the copy of {self._what!r} was cancelled after {done:,} of {self.total:,} bytes")
         super().__call__(done)
 
@@ -141,7 +153,7 @@ class _Work:
     hashed: Any
     window: int | None
     threads: int | None
-    report: _Report
+    report: Meter
     holes: int = 0
 
     def run(self, reflink: bool) -> tuple[str, int]:
@@ -151,27 +163,18 @@ class _Work:
             return "drain", moving.drain(source, target.fd, self.report, self.hashed)
         if reflink and source.sparse and not target.done and system.share(source.fd, target.fd):
             return "reflink", self._check(source.size) if self.hashed else 0
-        system.expect_sequential(source.fd)
-        if not isinstance(target, Part) and not source.has_holes:
-            system.allocate(target.fd, source.size)
+        if source.size >= LARGE:
+            system.expect_sequential(source.fd)
+            if not isinstance(target, Part) and not source.has_holes:
+                system.allocate(target.fd, source.size)
         if self.hashed:
             return "checked", self._check(target.done)
-        threads = self._threads()
-        if threads > 1:
-            moved = moving.spread(source, target.fd, self._ranges(), self.report, self.window, threads)
-            return "threads", moved
+        if self.threads is not None and not isinstance(target, Part):
+            threads = min(self.threads, -(-source.size // (self.window or moving.SPREAD)))
+            if threads > 1:
+                moved = moving.spread(source, target.fd, self._ranges(), self.report, self.window, threads)
+                return "threads", moved
         return system.SEND, moving.send(source, target.fd, self._ranges(), self.report, self.window)
-
-    def _threads(self) -> int:
-        if isinstance(self.target, Part):
-            return 1
-        if self.threads is not None:
-            return min(self.threads, -(-self.source.size // (self.window or moving.SPREAD)))
-        processors = system.processors()
-        if processors == 1 or self.source.size < _LARGE or not system.threads_help(self.target.fd):
-            return 1
-        # One more than processors: while one waits for the target, the others read.
-        return min(processors + 1, _MOST_THREADS)
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
         """(offset, length) of what has to be written; the rest are holes."""
@@ -193,30 +196,9 @@ class _Work:
             yield offset, length, is_data
 
 
-@contextlib.contextmanager
-def _finished(source: Source, target: Target, *, preserve: bool, durable: bool) -> Iterator[None]:
-    """The target is opened, and put into its place after the with-block; or abandoned if any of this fails."""
-    try:
-        with system_calls(target.asked):
-            target.open()
-            yield
-            _complete(source, target)
-            if preserve:
-                system.preserve(source.fd, source.info, target.fd)
-            else:
-                target.dress()
-            target.finish(durable=durable)
-            target.close()
-    except BaseException as error:
-        target.abandon(useless=isinstance(error, ChangedError | VerifyError))
-        raise
-    finally:
-        target.close()
-
-
 def _complete(source: Source, target: Target) -> None:
     """The size of what ends with a hole; and whether what was read is one state of the source."""
-    written = os.fstat(target.fd).st_size
+    written = target.written()
     if source.size > written:
         if next(source.data(written, source.size), None) is not None:
             raise ChangedError(f"{target.asked}: another program cut the copy off at {written:,} bytes; do it again")

@@ -40,16 +40,16 @@ class Hash(Protocol):
 
 def send(source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None) -> int:
     """Have the kernel copy the ranges, from the first to the last; returns how many bytes."""
-    moved = 0
-    for offset, length in cut(ranges, piece or _SENT):
-        done = 0
-        while done < length:
-            count = system.send(source.fd, target, offset + done, length - done)
-            if not count:
-                raise source.shorter(offset + done)
-            done += count
+    piece, moved = piece or _SENT, 0
+    for offset, length in ranges:
         moved += length
-        report(offset + length)
+        end = offset + length
+        while offset < end:
+            count = system.send(source.fd, target, offset, min(piece, end - offset))
+            if not count:
+                raise source.shorter(offset)
+            offset += count
+            report(offset)
     return moved
 
 
