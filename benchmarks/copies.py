@@ -8,10 +8,9 @@ written but what is printed.
 
 import argparse
 import itertools
-import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +51,7 @@ KINDS = {
 
 @dataclass
 class Times:
-    """What a way took, in milliseconds for one copy: by the clock, and of processors."""
+    """The milliseconds that one copy took by a way: by the clock, and of processors."""
 
     name: str
     wall: Series = field(init=False)
@@ -90,7 +89,7 @@ def _bytes(word: str) -> int:
 
 
 def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: int) -> list[Times]:
-    """The times of all ways, in rounds of every order: a copy is faster after one that left the same things in caches."""
+    """The times of all ways, in rounds of every order: what went before a copy is in the caches."""
     source, targets = directory / "source", [directory / f"target-{number}" for number in range(_times(kind, size))]
     kind.make(source, size)
     settle(source)
@@ -135,8 +134,10 @@ def _processor() -> float:
 def _line(kind: Kind, size: int, found: list[Times]) -> str:
     mine, *peers = found
     medians = "".join(f"{each.wall.median:11.3f}{f'({each.processor.median:.3f})':>9}" for each in (mine, *peers))
-    ratios = "".join(f"{mine.wall.ratio(each.wall):9.2f}{f'({mine.processor.ratio(each.processor):.2f})':>7}"
-                     for each in sorted(peers, key=lambda each: each.name != CP))
+    ratios = "".join(
+        f"{mine.wall.ratio(each.wall):9.2f}{f'({mine.processor.ratio(each.processor):.2f})':>7}"
+        for each in sorted(peers, key=lambda each: each.name != CP)
+    )
     worst = max((mine.wall.ratio(each.wall) for each in peers), default=0.0)
     return f"{kind.name:7}{in_words(size):>9}{medians}{ratios}{'  over' if worst > LIMIT else ''}"
 

@@ -82,10 +82,10 @@ _SUM = "namedmap has the hashes of Python's hashlib, and reads ahead with a thre
 
 _WHY_FASTER = (
     "Nearly all of the time is the kernel's: taking pages for the target, and copying into them. All ways pay that; "
-    "threads spread it over as many cores as the machine has free."
+    "what is saved is the copy through the program's memory, and finding space for one page after the other."
 )
 _WHY_SLOWER = (
-    "The work beside copying (allocating the target first, looking for holes) takes longer than it saves; and above "
+    "The work beside copying (looking for holes, allocating what is large) takes longer than it saves; and above "
     "the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not the program."
 )
 _WHY_GREP = (

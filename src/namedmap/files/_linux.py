@@ -17,6 +17,7 @@ from ._libc import fallocate
 OPEN = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 NO_LINK = os.O_NOFOLLOW
 OPEN_FILES_KEEP_NAMES = False
+MADE_IS_NEW = True
 SEND = "sendfile"
 
 #: _IOW(0x94, 9, int). Source: ioctl_ficlone(2).

@@ -28,6 +28,10 @@ class System(Protocol):
         """Whether a file can be neither renamed nor removed while anybody has it open."""
 
     @property
+    def MADE_IS_NEW(self) -> bool:
+        """Whether what an exclusive open makes is always a new regular file, and never a device of that name."""
+
+    @property
     def SEND(self) -> str:
         """How `send` copies: "sendfile" or "plain"."""
 
@@ -54,8 +58,8 @@ class System(Protocol):
         """[begin, end) of each range in [start, stop) that is no hole."""
 
     def allocate(self, fd: int, size: int) -> None:
-        """Give a file so much space, and leave its size as it is; without effect where that cannot be, or does not help:
-        on filesystems without it, in memory, and over a network.
+        """Give a file so much space, and leave its size as it is; without effect where the filesystem is not on a disk,
+        or cannot.
         """
 
     def scratch(self) -> int:

@@ -29,6 +29,8 @@ _os: dict[str, int] = vars(os)
 OPEN = _os["O_BINARY"] | _os["O_NOINHERIT"]
 NO_LINK = 0
 OPEN_FILES_KEEP_NAMES = True
+#: NUL and CON are in every directory, and an exclusive open of them succeeds.
+MADE_IS_NEW = False
 SEND = "plain"
 
 _PIECE = 256 << 10

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from namedmap import errors
@@ -95,7 +95,7 @@ class Target:
     @property
     def _mode(self) -> int:
         """Permissions of a new file: the source's, of which the umask takes away."""
-        return stat.S_IMODE(self.source.info.st_mode) & 0o777
+        return self.source.info.st_mode & 0o777
 
     def dress(self) -> None:
         """A target that replaces a file gets its permissions, and its owner and group as far as that is allowed."""
@@ -129,21 +129,20 @@ class InPlace(Target):
     neither to be resolved nor to be asked about.
     """
 
+    #: The descriptor of a file that was made.
+    _made: Sequence[int] = ()
     _opened: os.stat_result | None = None
-
-    def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
-        super().__init__(path, source, read=read, preserve=preserve)
-        self._made: list[int] = []
 
     def open(self) -> None:
         """Open it for writing, and empty it."""
-        if not self.path.startswith(os.sep):  # the caller's progress function may change the directory
+        if not self.path.startswith(os.sep):  # the caller's progress function may change the current directory
             self.path = os.path.join(os.getcwd(), self.path)
         flags = (os.O_RDWR if self.read else os.O_WRONLY) | system.OPEN
-        if self._make(flags):
+        if system.MADE_IS_NEW and self._make(flags):
             return
         self._look()
-        if self.old is None and self._make(flags):  # there was a symbolic link to no file yet
+        # There may have been a symbolic link to no file yet.
+        if self.old is None and self._make(flags):
             return
         # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
         self.fd = os.open(self.path, flags)
@@ -159,13 +158,14 @@ class InPlace(Target):
 
     def _make(self, flags: int) -> bool:
         """Make the file, if there is none."""
+        self._made = made = list[int]()
         try:
             # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
-            self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
+            made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
         except FileExistsError as error:
             require_ours(error)
             return False
-        self.fd = self._made[0]
+        self.fd = made[0]
         return True
 
     def written(self) -> int:
