@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 import pytest
 
+import namedmap
 from calls import PAGE, close, duplicate, failed, open_section, peek, poke, section, view
 from calls.kernel import controlpage, locks
 from child import Child, Spawn
 from namedmap import nt, win32
 
 LIVENESS = 2**62 + 3
+#: In the flags of a state: changed by compare-and-swap too.
+LOCK_FREE = 2
 
 
 class Header(NamedTuple):

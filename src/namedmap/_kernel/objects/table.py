@@ -134,7 +134,7 @@ class HandleTable:
 
     def give_back(self, value: int) -> None:
         """A reserved value that is not needed, with the lock held."""
-        heapq.heappush(self._free, value)
+        heappush(self.free, value)
 
     def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
         """The value of a new handle for one handle count of the object, which the table takes over."""
