@@ -19,7 +19,7 @@ from report import Table, Target, number, omit
 from rounds import Series, interleaved
 from ways import COPIES, COPYFILE, CP, NAMEDMAP, NEEDLE, SEARCHES, SUMS, TEXTBOOK, Way
 
-MIB, GIB = 1 << 20, 1 << 30
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 #: Targets for copying 1 GiB: so many times as fast as each; and how much slower than cp at any size.
 FASTER = {CP: 1.4, COPYFILE: 1.2, TEXTBOOK: 5.0}
 SLOWER = 1.1
@@ -54,7 +54,7 @@ def all_tables(quick: bool, directory: Path | None = None, largest: int | None =
     effort = QUICK if quick else FULL
     if largest is not None:
         effort = effort.within(largest)
-    with _scratch(directory or place()) as scratch:
+    with temporary(directory or place()) as scratch:
         yield from copies(scratch, effort)
         yield from search(scratch, effort)
         yield from checksum(scratch, effort)
@@ -82,10 +82,10 @@ _SUM = "namedmap has the hashes of Python's hashlib, and reads ahead with a thre
 
 _WHY_FASTER = (
     "Nearly all of the time is the kernel's: taking pages for the target, and copying into them. All ways pay that; "
-    "threads spread it over as many cores as the machine has free."
+    "what is saved is the copy through the program's memory, and finding space for one page after the other."
 )
 _WHY_SLOWER = (
-    "The work beside copying (allocating the target first, looking for holes) takes longer than it saves; and above "
+    "The work beside copying (looking for holes, allocating what is large) takes longer than it saves; and above "
     "the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not the program."
 )
 _WHY_GREP = (
@@ -117,18 +117,18 @@ def copies(scratch: Path, effort: Effort) -> Iterator[Table]:
     if _can_be_forgotten(scratch):
         yield from _copies(scratch, effort.other, effort, _Case("not in the page cache", _COLD, noise, prepare=forget))
     yield from _copies(scratch, effort.other, effort, _Case("of which 1 % is data", _HOLES, holes, space=True))
-    with _scratch(Path("/dev/shm")) as memory:
+    with temporary(Path("/dev/shm")) as memory:
         yield from _copies(memory, effort.other, effort, _Case("in tmpfs", _TMPFS, noise))
 
 
 def _copies(scratch: Path, size: int, effort: Effort, case: _Case) -> Iterator[Table]:
     """The table of one size."""
     title = f"Copying {in_words(size)}, {case.title}"
-    if not _has_room(scratch, title, size):
+    if not has_room(scratch, title, size):
         return
     source, target = scratch / "source", scratch / "target"
     case.make(source, size)
-    _settle(source)
+    settle(source)
     table = _table(title, case.text, COPIES, source, target, effort, case.prepare)
     table.picture, table.size = case.picture, size
     if case.space:
@@ -170,11 +170,11 @@ def _space(source: Path, target: Path) -> dict[str, str]:
 def search(scratch: Path, effort: Effort) -> Iterator[Table]:
     """Looking for bytes in a log."""
     title = f"Searching {in_words(effort.other)} of text, in the page cache"
-    if not _has_room(scratch, title, effort.other):
+    if not has_room(scratch, title, effort.other):
         return
     source = scratch / "log"
     log(source, effort.other)
-    _settle(source)
+    settle(source)
     text = (
         f"How often `{NEEDLE.decode()}` is in a log in which it is twice. `grep` and `rg` count lines. The textbook's "
         "program has the whole file mapped and calls `find` from one match to the next."
@@ -191,11 +191,11 @@ def checksum(scratch: Path, effort: Effort) -> Iterator[Table]:
     # Hashing takes as long as the file is; less of it says as much.
     size = max(effort.other // 4, MIB)
     title = f" of {in_words(size)}, in the page cache"
-    if not _has_room(scratch, f"Checksums{title}", size):
+    if not has_room(scratch, f"Checksums{title}", size):
         return
     source = scratch / "source"
     noise(source, size)
-    _settle(source)
+    settle(source)
     effort = replace(effort, seconds=effort.seconds / 2)
     for algorithm, ways in SUMS.items():
         table = _table(f"{algorithm}{title}", _SUM, ways, source, None, effort)
@@ -246,7 +246,7 @@ def _table(
     return Table(title, text, rows, [(NAMEDMAP, rows[0]), *peers], unit="ms", more={"GB/s": rates, "peak MiB": peaks})
 
 
-def _has_room(scratch: Path, title: str, size: int) -> bool:
+def has_room(scratch: Path, title: str, size: int) -> bool:
     """Whether the disk has room for source and target, and the memory for both and the textbook's third copy."""
     free, available = shutil.disk_usage(scratch).free, machine.available()
     if free < 2 * size + 16 * MIB:
@@ -262,7 +262,7 @@ def _can_be_forgotten(scratch: Path) -> bool:
     """Whether the kernel drops a file from the page cache when told so: not in tmpfs, which is nothing else."""
     probe = scratch / "probe"
     noise(probe, MIB)
-    _settle(probe)
+    settle(probe)
     forget(str(probe))
     found = inspection.residency(str(probe))
     probe.unlink()
@@ -279,8 +279,8 @@ def noise(path: Path, size: int) -> None:
     """Bytes that no filesystem makes smaller."""
     block = os.urandom(MIB)
     with path.open("wb") as file:
-        for at in range(size // MIB):
-            file.write(at.to_bytes(8, "little") + block[8:])
+        for at in range(0, size, MIB):
+            file.write((at.to_bytes(8, "little") + block[8:])[: size - at])
 
 
 def holes(path: Path, size: int) -> None:
@@ -307,7 +307,7 @@ def log(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def _settle(source: Path) -> None:
+def settle(source: Path) -> None:
     """Have the file written to the disk, which the kernel would else do in the middle of the rounds."""
     with source.open("rb") as file:
         os.fsync(file.fileno())
@@ -320,7 +320,8 @@ def forget(source: str) -> None:
 
 
 @contextlib.contextmanager
-def _scratch(directory: Path) -> Iterator[Path]:
+def temporary(directory: Path) -> Iterator[Path]:
+    """A directory for files, which goes with them."""
     found = Path(tempfile.mkdtemp(prefix="namedmap-bench-files-", dir=directory))
     try:
         yield found
@@ -330,4 +331,5 @@ def _scratch(directory: Path) -> Iterator[Path]:
 
 def in_words(size: int) -> str:
     """A size as people write it."""
-    return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
+    unit, name = next((unit, name) for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")) if size >= unit)
+    return f"{size // unit} {name}"

@@ -69,6 +69,17 @@ class TestRun:
             assert (tmp_path / file).stat().st_size > 1000
         assert sorted(path.name for path in tmp_path.iterdir()) == ["measured", "measured.md"]
 
+    def test_copies_in_pairs(self, tmp_path: Path) -> None:
+        """Copies beside cp and shutil.copyfile have a line for each kind and size, and leave no file."""
+        words = ("--sizes", "4K,1M", "--rounds", "3", "--directory", tmp_path)
+        command = [sys.executable, str(BENCHMARKS / "copies.py"), *map(str, words)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=WATCHDOG).stdout
+        found = re.findall(r"^(\w+) +(\d \w+) ", said, re.MULTILINE)
+        sizes = ["4 KiB", "1 MiB"]
+        expected = [(kind, size) for kind in ("dense", "cold", "tmpfs") for size in sizes] + [("sparse", "1 MiB")]
+        assert sorted(found) == sorted(expected)
+        assert list(tmp_path.iterdir()) == []
+
     def test_absent_tools_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A tool that the machine lacks has no row; the page says that it is not installed."""
         monkeypatch.setenv("PATH", "/nonexistent")

@@ -246,6 +246,7 @@ class TestEverythingThatIsKept:
             """)
         assert child.value("harmed()") == []
         child.run("""
+            import subprocess
             text = "import sys; from namedmap.win32 import *; print(GetHandleInformation(int(sys.argv[1]), DWORD()))"
             command = [sys.executable, "-c", text, str(b)]
             found = subprocess.run(command, close_fds=False, capture_output=True, text=True)

@@ -322,7 +322,7 @@ class TestHandles:
         asker = spawn(
             f"""
             {_INSTALL}
-            import win32api, win32con, win32process
+            import subprocess, win32api, win32con, win32process
             other = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
             handle = win32api.OpenProcess(win32con.PROCESS_QUERY_INFORMATION, False, other.pid)
             say(win32process.GetExitCodeProcess(handle) == win32process.STILL_ACTIVE)

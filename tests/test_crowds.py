@@ -1,15 +1,14 @@
 """Some hundred processes that want the same object: nobody fails by mere contention; one holder who stays is named."""
 
-import os
-from collections.abc import Callable
+import json
 from typing import Any
 
 import pytest
 
 from calls import object_path, raw_lock
 from calls.kernel import locks
-from child import Spawn, forked
-from namedmap import Error, Mutex, Semaphore
+from child import WATCHDOG, Spawn, forked
+from namedmap import Error, Semaphore
 from test_primitives import tidy as tidy
 
 NAME = "crowds"
@@ -17,34 +16,26 @@ PROCESSES, ROUNDS = 200, 10
 
 
 @pytest.mark.leaves_dead_files
-@pytest.mark.parametrize("made", [Mutex, lambda name: Semaphore(name, 1)], ids=["mutex", "semaphore"])
-def test_hundreds_of_processes(made: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("made", ["namedmap.Mutex('{}')", "namedmap.Semaphore('{}', 1)"], ids=["mutex", "semaphore"])
+def test_hundreds_of_processes(spawn: Spawn, made: str) -> None:
     """Each gets its turns, though all wait for the same guard."""
-    held = made(NAME)
-    ready, go = os.pipe()
-    children = []
-    for _ in range(PROCESSES):
-        pid = os.fork()
-        if not pid:
-            os._exit(_take_turns(held, ready, go))
-        children.append(pid)
-    os.close(ready)
-    os.close(go)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert codes == [0] * PROCESSES
-
-
-def _take_turns(held: Any, ready: int, go: int) -> int:
-    try:
+    parent = spawn(f"""
+        held = {made.format(NAME)}
+        ready, go = os.pipe()
+        for _ in range({PROCESSES}):
+            if not os.fork():
+                os.close(go)
+                os.read(ready, 1)  # until the parent has started all
+                for _ in range({ROUNDS}):
+                    held.acquire()
+                    held.release()
+                os._exit(0)
+        os.close(ready)
         os.close(go)
-        os.read(ready, 1)  # until the parent has started all
-        for _ in range(ROUNDS):
-            held.acquire()
-            held.release()
-    except BaseException as error:
-        os.write(2, f"{error}\n".encode())
-        return 1
-    return 0
+        say([os.waitstatus_to_exitcode(os.wait()[1]) for _ in range({PROCESSES})])
+        """)
+    assert json.loads(parent.line(5 * WATCHDOG)) == [0] * PROCESSES
+    assert parent.wait() == 0
 
 
 class TestWhoHoldsTheGuard:

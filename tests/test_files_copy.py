@@ -1,5 +1,6 @@
 """namedmap.files.copy: what arrives, what is kept, what a call says."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from child.users import mounted, needs_root
 from namedmap import files
 
 TIB = 1 << 40
+#: From this size on space is allocated before it is written.
+LARGE = 16 << 20
 WAYS: list[dict[str, Any]] = [
     {},
     {"atomic": True},
@@ -30,6 +33,21 @@ WAYS: list[dict[str, Any]] = [
     {"sparse": False},
     {"reflink": False, "preserve": True},
 ]
+
+
+def on_disk(directory: Path) -> bool:
+    return os.major(directory.stat().st_dev) != 0
+
+
+def written_to(directory: Path) -> os.stat_result:
+    """The file in this directory that this process writes to, which may have no name yet."""
+    for number in os.listdir("/proc/self/fd"):
+        link = f"/proc/self/fd/{number}"
+        if os.path.lexists(link) and os.readlink(link).startswith(f"{directory}/"):
+            flags = int(Path(f"/proc/self/fdinfo/{number}").read_text().split("flags:")[1].split()[0], 8)
+            if flags & os.O_ACCMODE != os.O_RDONLY:
+                return os.stat(link)
+    raise FileNotFoundError(directory)
 
 
 class TestContent:
@@ -48,15 +66,64 @@ class TestContent:
         assert done.digest == (hashlib.new(way["verify"], content).hexdigest() if "verify" in way else None)
         assert names(tmp_path) == ["a", "b"]
 
-    def test_threads_copy_what_is_large(self, tmp_path: Path) -> None:
-        """A file of 70 MB arrives, in whatever order its pieces were written."""
+    @pytest.mark.parametrize(("threads", "method"), [(None, "sendfile"), (1, "sendfile"), (3, "threads")])
+    def test_threads_copy_only_for_who_asks(self, tmp_path: Path, threads: int | None, method: str) -> None:
+        """A file of 70 MB arrives, in whatever order its pieces were written; by one thread unless more are wanted."""
         path = tmp_path / "a"
         with path.open("wb") as file:
             for number in range(70):
                 file.write(number.to_bytes(4, "big") * 250_000)
-        done = files.copy(path, tmp_path / "b")
+        done = files.copy(path, tmp_path / "b", threads=threads, reflink=False)
         assert files.checksum(tmp_path / "b", "md5").digest == files.checksum(path, "md5").digest
-        assert done.method in ("threads", "sendfile", "reflink")
+        assert done.method == method
+
+    @pytest.mark.parametrize(("way", "method"), [({}, "sendfile"), ({"resume": True}, "sendfile")])
+    def test_threads_without_work(self, tmp_path: Path, way: dict[str, Any], method: str) -> None:
+        """A single piece, and a copy that grows from its beginning so that it can be resumed, have one thread."""
+        build(tmp_path / "a", [(1 << 20 if way else 1 << 18, False)])
+        assert files.copy(tmp_path / "a", tmp_path / "b", threads=3, reflink=False, **way).method == method
+
+    @pytest.mark.parametrize(
+        ("size", "way", "ahead"),
+        [
+            (LARGE, {}, True),
+            (LARGE, {"threads": 2}, True),
+            (LARGE, {"verify": "md5"}, True),
+            (LARGE, {"atomic": True}, True),
+            (LARGE, {"resume": True}, False),
+            (LARGE, {"sparse": True}, False),
+            (LARGE - 1, {}, False),
+        ],
+        ids=str,
+    )
+    def test_the_space_of_large_files_is_allocated_first(
+        self, tmp_path: Path, size: int, way: dict[str, Any], ahead: bool
+    ) -> None:
+        """From 16 MiB on all of the space is there at once, but for holes and what can be resumed; not below."""
+        if not on_disk(tmp_path):
+            pytest.skip("in memory and over networks nothing is allocated first")
+        found: list[int] = []
+
+        def progress(done: int, total: int) -> None:
+            if not found:
+                found.append(written_to(tmp_path).st_blocks * 512)
+
+        path = sparse(tmp_path / "a", size, (0, b"x" * (4 << 20)))
+        way = {"sparse": False, "reflink": False, "window": 1 << 20} | way
+        files.copy(path, tmp_path / "b", progress=progress, **way)
+        assert (found[0] >= size) == ahead
+
+    @needs_root
+    def test_nothing_is_allocated_first_in_memory(self, tmp_path: Path) -> None:
+        """On a tmpfs pages come as they are written."""
+        found: list[int] = []
+        path = sparse(tmp_path / "a", LARGE)
+        with mounted("tmpfs", tmp_path / "mount") as mount:
+            files.copy(
+                path, mount / "b", sparse=False, reflink=False,
+                progress=lambda done, _: found.append((mount / "b").stat().st_blocks * 512),
+            )  # fmt: skip
+        assert found[0] < LARGE
 
     @pytest.mark.parametrize("way", WAYS[:3] + WAYS[5:6])
     def test_terabytes_of_holes_are_nothing(self, tmp_path: Path, way: dict[str, Any]) -> None:
@@ -113,6 +180,27 @@ class TestTarget:
             files.copy(tmp_path / "a", tmp_path / f"to-{name}", **way)
             assert (tmp_path / f"to-{name}").is_symlink()
             assert (tmp_path / name).read_bytes() == b"new"
+
+    @pytest.mark.parametrize("way", WAYS[:3])
+    def test_a_path_means_what_it_meant_at_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, Any]
+    ) -> None:
+        """A copy to a relative path whose progress function changes the directory arrives, or leaves nothing."""
+        content = build(tmp_path / "a", [(3 << 20, False)])
+        (tmp_path / "elsewhere").mkdir()
+        for name, error in (("b", None), ("c", KeyboardInterrupt)):
+            monkeypatch.chdir(tmp_path)
+
+            def progress(done: int, total: int, error: type[BaseException] | None = error) -> None:
+                os.chdir(tmp_path / "elsewhere")
+                if error is not None:
+                    raise error
+
+            with contextlib.nullcontext() if error is None else pytest.raises(error):
+                files.copy("a", name, progress=progress, window=1 << 20, reflink=False, **way)
+        left = [name for name in names(tmp_path) if not name.endswith(".namedmap-part")]
+        assert (left, names(tmp_path / "elsewhere")) == (["a", "b", "elsewhere"], [])
+        assert (tmp_path / "b").read_bytes() == content
 
     @pytest.mark.parametrize("way", WAYS[:3])
     def test_permissions(self, tmp_path: Path, way: dict[str, Any]) -> None:

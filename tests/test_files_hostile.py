@@ -238,7 +238,7 @@ class TestInterrupts:
 
     @pytest.mark.parametrize(
         ("call", "way"),
-        [("ftruncate", {}), ("fstat", {}), ("link", {"atomic": True}), ("replace", {"atomic": True})],
+        [("ftruncate", {}), ("fstat", {}), ("close", {}), ("link", {"atomic": True}), ("replace", {"atomic": True})],
         ids=str,
     )
     @pytest.mark.parametrize("old", [b"old", None])

@@ -46,7 +46,8 @@ class TestMutexes:
 
     def test_the_child_does_not_own_it(self, start: Start) -> None:
         """It cannot have it, and its end, whichever, takes neither name nor life nor ownership."""
-        endings = "x.close(); os._exit(0)", "os._exit(0)", "sys.exit(0)", "del x; sys.exit(0)", "os.kill(os.getpid(), 9)"
+        leave = "os._exit(0)"
+        endings = f"x.close(); {leave}", leave, "sys.exit(0)", "del x; sys.exit(0)", "os.kill(os.getpid(), 9)"
         parent = start(f"""
             for ending in {endings}:
                 x = namedmap.Mutex("{NAME}")

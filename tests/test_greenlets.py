@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import signal
 import socket
@@ -10,13 +9,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import namedmap
-from child import WATCHDOG, eventually, pypi
+from child import WATCHDOG, Spawn, eventually, pypi
 from namedmap import Mutex
 
 WORKERS, CLIENTS, REQUESTS = 3, 6, 20
@@ -38,6 +37,17 @@ PROLOGUES = {
 }
 #: Before that, in programs that are patched late.
 EARLY = "import namedmap; namedmap.Mutex('early').acquire(0)\n"
+#: Behind it: names of the package, and what carries results.
+COMMON = """
+import json, sys, warnings
+import namedmap
+from namedmap import *
+warnings.simplefilter("ignore")
+def say(text): print(text, flush=True)
+"""
+
+#: Runs a script, and gives its `result`.
+Run = Callable[[str], object]
 
 
 @pytest.fixture(scope="module")
@@ -52,180 +62,192 @@ def environment(libraries: Path, *more: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(libraries), *map(str, more), *sys.path])}
 
 
-@pytest.fixture(params=[f"{library}-{when}" for library in PROLOGUES for when in ("patched first", "patched late")])
-def run(request: pytest.FixtureRequest, libraries: Path) -> "Program":
-    """Runs a program in a patched process; patched before or after namedmap was imported."""
-    library, when = request.param.split("-")
-    return Program(library, when == "patched late", libraries)
-
-
-class Program:
-    def __init__(self, library: str, late: bool, libraries: Path) -> None:
-        self.library, self.libraries = library, libraries
-        self.prologue = EARLY * late + textwrap.dedent(PROLOGUES[library])
-
-    def __call__(self, script: str) -> object:
-        """The output of the program, as JSON; fails if it hangs."""
-        code = self.prologue + "import json, namedmap\nfrom namedmap import *\n" + textwrap.dedent(script)
-        command = [sys.executable, "-W", "ignore", "-c", code]
-        done = subprocess.run(
-            command, env=environment(self.libraries), capture_output=True, text=True, timeout=WATCHDOG, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-
-class TestPatchedPrograms:
-    def test_a_mutex_keeps_greenlets_apart(self, run: Program) -> None:
-        """One at a time, in order of arrival, though all are in one thread."""
-        order = run("""
-            mutex, inside, order = Mutex(), [], []
-            def work(number):
-                with mutex:
-                    inside.append(number)
-                    time.sleep(0.001)
-                    assert inside == [number]
-                    inside.remove(number)
-                    order.append(number)
-            join(*[spawn(work, number) for number in range(30)])
-            print(json.dumps(order))
-            """)
-        assert order == list(range(30))
-
-    def test_the_others_run_while_one_waits(self, run: Program) -> None:
-        """In every sort of wait: by method, for any, for all, by Win32 functions, of a process."""
-        ticks = run("""
-            import os
-            from namedmap import win32
-            event, semaphore, mutex = Event(), Semaphore(None, 0), Mutex()
-            def hold():
-                mutex.acquire()
-                time.sleep(3)
-            def count(ticks):
-                while True:
-                    time.sleep(0.001)
-                    ticks.append(1)
-            spawn(hold)
-            time.sleep(0)
-            handle, other = event.handle, semaphore.handle
-            process = win32.OpenProcess(win32.SYNCHRONIZE, False, os.getppid())
-            seen = []
-            for wait in (
-                lambda: event.wait(0.1), lambda: semaphore.acquire(0.1), lambda: mutex.acquire(0.1),
-                lambda: wait_any([event, semaphore], 0.1), lambda: wait_all([event, semaphore], 0.1),
-                lambda: win32.WaitForSingleObject(handle, 100) != win32.WAIT_TIMEOUT,
-                lambda: win32.WaitForSingleObject(process, 100) != win32.WAIT_TIMEOUT,
-                lambda: win32.WaitForMultipleObjects(2, [handle, other], True, 100) != win32.WAIT_TIMEOUT,
-                lambda: win32.SignalObjectAndWait(other, handle, 100, False) != win32.WAIT_TIMEOUT,
-            ):
-                ticks = []
-                counter = spawn(count, ticks)
-                assert not wait()
-                counter.kill()
-                seen.append(len(ticks))
-                semaphore.acquire(0)
-            print(json.dumps(seen))
-            """)
-        assert isinstance(ticks, list)
-        assert all(each > 1 for each in ticks), ticks
-
-    def test_owners_are_greenlets(self, run: Program) -> None:
-        """Recursive for its owner; nobody else may release; the end of the owner abandons."""
-        seen = run("""
-            mutex, seen = Mutex(), []
-            def leave():
-                mutex.acquire()
-                mutex.acquire()
-                time.sleep(0.05)
-            owner = spawn(leave)
-            time.sleep(0)
-            try:
-                mutex.release()
-            except namedmap.NotOwnerError:
-                seen.append("refused")
-            seen += [mutex.owned(), mutex.acquire(timeout=0), mutex.acquire(), mutex.abandoned]
-            join(owner)
-            mutex.release()
-            seen.append(mutex.locked())
-            print(json.dumps(seen))
-            """)
-        assert seen == ["refused", False, False, True, True, False]
-
-    def test_a_plain_greenlet(self, run: Program) -> None:
-        """It cannot tell of its end; a waiter in its process finds out."""
-        seen = run("""
-            import greenlet
-            mutex = Mutex()
-            plain = greenlet.greenlet(mutex.acquire)
-            plain.switch()
-            print(json.dumps([mutex.acquire(), mutex.abandoned]))
-            """)
-        assert seen == [True, True]
-
-    def test_each_signal_releases_one(self, run: Program) -> None:
-        """An automatic event that is set twice releases two greenlets, a semaphore as many as are added."""
-        seen = run("""
-            event, semaphore, got = Event(manual=False), Semaphore(None, 0), []
-            waits = [spawn(lambda: got.append(wait_any([event, semaphore]))) for _ in range(5)]
-            time.sleep(0.01)
-            event.set(); event.set(); semaphore.release(3)
-            join(*waits)
-            print(json.dumps([sorted(got), event.is_set(), semaphore.value]))
-            """)
-        assert seen == [[0, 0, 1, 1, 1], False, 0]
-
-    def test_a_wait_that_is_killed(self, run: Program) -> None:
-        """It takes nothing, and what had been given to it goes to the next."""
-        seen = run("""
-            event, got = Event(manual=False), []
-            first, second = [spawn(lambda: got.append(event.wait())) for _ in range(2)]
-            time.sleep(0.01)
-            event.set()
-            first.kill()  # it may have gone on before
-            while not got:
+def a_mutex_keeps_greenlets_apart(run: Run) -> None:
+    """One at a time, in order of arrival, though all are in one thread."""
+    order = run("""
+        mutex, inside, order = Mutex(), [], []
+        def work(number):
+            with mutex:
+                inside.append(number)
                 time.sleep(0.001)
-            second.kill()
-            print(json.dumps([got, event.is_set()]))
-            """)
-        assert seen == [[True], False]
+                assert inside == [number]
+                inside.remove(number)
+                order.append(number)
+        join(*[spawn(work, number) for number in range(30)])
+        result = order
+        """)
+    assert order == list(range(30))
 
-    def test_with_another_process(self, run: Program) -> None:
-        """A release by another process wakes, and so does its death."""
-        seen = run("""
-            import os, signal, subprocess, sys
+
+def the_others_run_while_one_waits(run: Run) -> None:
+    """In every sort of wait: by method, for any, for all, by Win32 functions, of a process."""
+    ticks = run("""
+        import os
+        from namedmap import win32
+        event, semaphore, mutex = Event(), Semaphore(None, 0), Mutex()
+        def hold():
+            mutex.acquire()
+            time.sleep(3)
+        def count(ticks):
+            while True:
+                time.sleep(0.001)
+                ticks.append(1)
+        spawn(hold)
+        time.sleep(0)
+        handle, other = event.handle, semaphore.handle
+        process = win32.OpenProcess(win32.SYNCHRONIZE, False, os.getppid())
+        seen = []
+        for wait in (
+            lambda: event.wait(0.1), lambda: semaphore.acquire(0.1), lambda: mutex.acquire(0.1),
+            lambda: wait_any([event, semaphore], 0.1), lambda: wait_all([event, semaphore], 0.1),
+            lambda: win32.WaitForSingleObject(handle, 100) != win32.WAIT_TIMEOUT,
+            lambda: win32.WaitForSingleObject(process, 100) != win32.WAIT_TIMEOUT,
+            lambda: win32.WaitForMultipleObjects(2, [handle, other], True, 100) != win32.WAIT_TIMEOUT,
+            lambda: win32.SignalObjectAndWait(other, handle, 100, False) != win32.WAIT_TIMEOUT,
+        ):
+            ticks = []
+            counter = spawn(count, ticks)
+            assert not wait()
+            counter.kill()
+            seen.append(len(ticks))
+            semaphore.acquire(0)
+        result = seen
+        """)
+    assert isinstance(ticks, list)
+    assert all(each > 1 for each in ticks), ticks
+
+
+def owners_are_greenlets(run: Run) -> None:
+    """Recursive for its owner; nobody else may release; the end of the owner abandons."""
+    seen = run("""
+        mutex, seen = Mutex(), []
+        def leave():
+            mutex.acquire()
+            mutex.acquire()
+            time.sleep(0.05)
+        owner = spawn(leave)
+        time.sleep(0)
+        try:
+            mutex.release()
+        except namedmap.NotOwnerError:
+            seen.append("refused")
+        seen += [mutex.owned(), mutex.acquire(timeout=0), mutex.acquire(), mutex.abandoned]
+        join(owner)
+        mutex.release()
+        seen.append(mutex.locked())
+        result = seen
+        """)
+    assert seen == ["refused", False, False, True, True, False]
+
+
+def a_plain_greenlet(run: Run) -> None:
+    """It cannot tell of its end; a waiter in its process finds out."""
+    seen = run("""
+        import greenlet
+        mutex = Mutex()
+        plain = greenlet.greenlet(mutex.acquire)
+        plain.switch()
+        result = [mutex.acquire(), mutex.abandoned]
+        """)
+    assert seen == [True, True]
+
+
+def each_signal_releases_one(run: Run) -> None:
+    """An automatic event that is set twice releases two greenlets, a semaphore as many as are added."""
+    seen = run("""
+        event, semaphore, got = Event(manual=False), Semaphore(None, 0), []
+        waits = [spawn(lambda: got.append(wait_any([event, semaphore]))) for _ in range(5)]
+        time.sleep(0.01)
+        event.set(); event.set(); semaphore.release(3)
+        join(*waits)
+        result = [sorted(got), event.is_set(), semaphore.value]
+        """)
+    assert seen == [[0, 0, 1, 1, 1], False, 0]
+
+
+def a_wait_that_is_killed(run: Run) -> None:
+    """It takes nothing, and what had been given to it goes to the next."""
+    seen = run("""
+        event, got = Event(manual=False), []
+        first, second = [spawn(lambda: got.append(event.wait())) for _ in range(2)]
+        time.sleep(0.01)
+        event.set()
+        first.kill()  # it may have gone on before
+        while not got:
+            time.sleep(0.001)
+        second.kill()
+        result = [got, event.is_set()]
+        """)
+    assert seen == [[True], False]
+
+
+def with_another_process(run: Run) -> None:
+    """A release by another process wakes, and so does its death."""
+    seen = run("""
+        import os, signal, subprocess, sys
+        mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)
+        code = '''if True:
+            from namedmap import Event, Mutex
             mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)
-            code = '''if True:
-                from namedmap import Event, Mutex
-                mutex, go, back = Mutex("mutex"), Event("go", manual=False), Event("back", manual=False)
-                mutex.acquire(); back.set(); go.wait()
-                mutex.release(); go.wait()
-                mutex.acquire(); back.set(); go.wait()
-                '''
-            child = subprocess.Popen([sys.executable, "-c", code])
-            back.wait()
-            seen = [mutex.acquire(timeout=0)]
-            waiter = spawn(lambda: (seen.append(mutex.acquire()), mutex.release()))
-            time.sleep(0.01); go.set(); join(waiter)
-            go.set(); back.wait()
-            waiter = spawn(lambda: (seen.append(mutex.acquire()), seen.append(mutex.abandoned), mutex.release()))
-            time.sleep(0.01); child.kill(); child.wait(); join(waiter)
-            print(json.dumps(seen))
-            """)
-        assert seen == [False, True, True, True]
+            mutex.acquire(); back.set(); go.wait()
+            mutex.release(); go.wait()
+            mutex.acquire(); back.set(); go.wait()
+            '''
+        child = subprocess.Popen([sys.executable, "-c", code])
+        back.wait()
+        seen = [mutex.acquire(timeout=0)]
+        waiter = spawn(lambda: (seen.append(mutex.acquire()), mutex.release()))
+        time.sleep(0.01); go.set(); join(waiter)
+        go.set(); back.wait()
+        waiter = spawn(lambda: (seen.append(mutex.acquire()), seen.append(mutex.abandoned), mutex.release()))
+        time.sleep(0.01); child.kill(); child.wait(); join(waiter)
+        result = seen
+        """)
+    assert seen == [False, True, True, True]
 
-    def test_nobody_waits_for_the_helper(self, run: Program) -> None:
-        """A program that has waited is done when its own greenlets are."""
-        seen = run("""
-            event = Event()
-            waiter = spawn(event.wait)
-            time.sleep(0.01)
-            event.set()
-            join(waiter)
-            if "gevent" in globals():
-                assert gevent.wait(timeout=30)
-            print(json.dumps("done"))
-            """)
-        assert seen == "done"
+
+def nobody_waits_for_the_helper(run: Run) -> None:
+    """A program that has waited is done when its own greenlets are."""
+    seen = run("""
+        event = Event()
+        waiter = spawn(event.wait)
+        time.sleep(0.01)
+        event.set()
+        join(waiter)
+        if "gevent" in globals():
+            assert gevent.wait(timeout=30)
+        result = "done"
+        """)
+    assert seen == "done"
+
+
+#: In this order: the first waits until its process has nothing more to do, which others leave behind.
+RULES = (
+    nobody_waits_for_the_helper,
+    a_mutex_keeps_greenlets_apart,
+    the_others_run_while_one_waits,
+    owners_are_greenlets,
+    a_plain_greenlet,
+    each_signal_releases_one,
+    a_wait_that_is_killed,
+    with_another_process,
+)
+
+
+@pytest.mark.parametrize("library", PROLOGUES)
+@pytest.mark.parametrize("when", ["patched first", "patched late"])
+def test_patched_programs(libraries: Path, spawn: Spawn, library: str, when: str) -> None:
+    """Each of the rules above holds in a process that is patched, before or after it has imported namedmap."""
+    prologue = EARLY * (when == "patched late") + textwrap.dedent(PROLOGUES[library]) + COMMON
+    patched = spawn(prologue=prologue, environment=environment(libraries))
+
+    def run(script: str) -> object:
+        patched.run(script)
+        return patched.value("result")
+
+    for rule in RULES:
+        rule(run)
+    assert patched.end() == 0
 
 
 APPLICATION = """

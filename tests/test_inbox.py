@@ -244,7 +244,8 @@ class TestMalformed:
 class TestWhoIsMeant:
     def test_a_program_that_another_has_replaced(self, spawn: Spawn) -> None:
         """After exec the id and start time are those of the program before, whose inbox nobody looks into."""
-        child = spawn("""
+        child = spawn(
+            """
             if len(sys.argv) == 1:
                 win32.GetCurrentProcessId()
                 source = open("/proc/self/cmdline").read().split("\\0")[2]
@@ -254,7 +255,9 @@ class TestWhoIsMeant:
             value = int(hear())
             say(bool(win32.CloseHandle(value)))
             hear()
-        """)
+            """,
+            forked=False,
+        )
         assert child.line() == "ready"
         friend = spawn()
         friend.run(GIVE)

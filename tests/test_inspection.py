@@ -469,6 +469,7 @@ class TestLoading:
         child = spawn()
         child.run(
             """
+            import subprocess
             code = "import sys, namedmap; sys.stdout.write(str([n for n in sys.modules if n.startswith('namedmap.')]))"
             loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
             code = '''if True:

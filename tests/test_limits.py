@@ -209,6 +209,7 @@ class TestNoRoot:
         # Mappings keep a filesystem writable; here we have those of our own only.
         child.run("""
             win32.UnmapViewOfFile(v); win32.CloseHandle(h)
+            import subprocess
             done = subprocess.run(["mount", "-o", "remount,ro", os.environ["NAMEDMAP_ROOT"]], cwd="/")
             """)
         assert child.value("done.returncode") == 0

@@ -41,8 +41,13 @@ class Server:
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
+        self._early: list[Any] = []
 
     def hear(self) -> Any:
+        """The next line of any of the processes."""
+        return self._early.pop(0) if self._early else self._next()
+
+    def _next(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the server has ended"
@@ -53,7 +58,9 @@ class Server:
         assert self.process.stdin is not None
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
-        pid: int = self.hear()["pid"]
+        while "pid" not in (said := self._next()):
+            self._early.append(said)  # by a process that was started before
+        pid: int = said["pid"]
         return pid
 
     def end(self) -> None:

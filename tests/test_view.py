@@ -697,6 +697,7 @@ class TestVanishing:
             f"""
             import namedmap
             place = {str(directory)!r}
+            import subprocess
             if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", place]).returncode:
                 say("cannot mount"); raise SystemExit
             with namedmap.map_file(place + "/sparse", 1 << 20, "write", create=True, sparse=True) as mapping:

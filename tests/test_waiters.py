@@ -295,15 +295,14 @@ class TestForkingHandlers:
             from calls.kernel import table
             m = win32.CreateMutex(None, False, None)
             held = table.get(m).object
-            fcntl = held.call
-            def call(fd, operation, argument):
-                result = fcntl(fd, operation, argument)
-                if argument == locks.OWNER_ON:
-                    held.call = fcntl
-                    global pid
-                    pid = os.fork()
+            seize = held._seize
+            def forking(words):
+                result = seize(words)
+                held._seize = seize
+                global pid
+                pid = os.fork()
                 return result
-            held.call = call
+            held._seize = forking
             result = win32.WaitForSingleObject(m, 0)
             if not pid:
                 os._exit(result)

@@ -1,10 +1,13 @@
 """Mapped memory that is unmapped when nobody has it any more; for platforms whose map calls return addresses."""
 
 import ctypes
+import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from namedmap._finalizer import finalizer
+#: The type of so many characters. The table is quicker than that of ctypes.
+_characters: Callable[[int], Any] = functools.lru_cache(maxsize=64)(ctypes.c_char.__mul__)
 
 
 class MappedMemory:
@@ -17,16 +20,17 @@ class MappedMemory:
         self._base, self._size, self._drop = base, size, drop
         self.address, self.writable = base + start, writable
 
-    @finalizer
-    def __del__(self) -> None:
-        self._drop(self._base)
-
-    def characters(self) -> Any:
-        """The bytes as a ctypes array of characters, which keeps the memory."""
-        array: Any = (ctypes.c_char * self._size).from_address(self.address)
-        array.memory = self
-        return array
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # This is `finalizer` without another call.
+        try:
+            self._drop(self._base)
+        except Exception:
+            if not is_finalizing():
+                raise
 
     def buffer(self) -> memoryview:
-        whole = memoryview(self.characters()).cast("B")
+        """The bytes; its `obj` is a ctypes array of characters, which keeps the memory."""
+        array = _characters(self._size).from_address(self.address)
+        array.memory = self
+        whole = memoryview(array).cast("B")
         return whole if self.writable else whole.toreadonly()

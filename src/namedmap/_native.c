@@ -16,14 +16,20 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
+#include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,7 +45,6 @@
 
 #define ANCHOR INT64_MAX
 #define GUARD (1LL << 62)
-#define OWNER (GUARD + 1)
 #define HANDOVER (GUARD + 2)
 #define WAITERS_END ((1LL << 61) + (1LL << 60))
 enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
@@ -47,7 +52,7 @@ enum { PAGE = 4096, CONTROL = 4096, TEXT_AT = 256, LONGEST_TEXT = 255, GRANULARI
 /* Larger allocations and views take so long that the interpreter's lock is better given away, or want large pages. */
 enum { LARGEST_QUICK = 1 << 20, HUGE_VIEW = 1 << 21 };
 enum { PAGE_READONLY = 2, PAGE_READWRITE = 4, SECTION_MAP_WRITE = 2, SECTION_MAP_READ = 4, SEC_COMMIT = 0x8000000 };
-enum { KIND_SECTION = 1, VERSION = 2 };
+enum { KIND_SECTION = 1, VERSION = 3 };
 
 /* -- the process: set by quick.py ----------------------------------------------------------------------------------- */
 
@@ -810,6 +815,551 @@ static int window_getbuffer(PyObject *self, Py_buffer *buffer, int flags) {
     return failed;
 }
 
+/* -- state words: see dispatcher.py, mutant.py and counted.py -------------------------------------------------------- */
+
+enum { COUNT, PERMITS, MAXIMUM, FLAGS_OF_STATE, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED, OWNER,
+       GIVER, OWNER_PID };
+/* COUNT of a semaphore or event below 0: somebody waits, or is changing it under the guard. */
+enum { SEAT_MASK = (1 << 11) - 1 };
+enum { NOT_THERE, TAKEN, TAKES_THOUGHT };
+
+typedef _Atomic int32_t word;
+
+/* The base of mutants, semaphores and events. Python code keeps `quick` 0 while it has to know of each change. */
+typedef struct {
+    PyObject_HEAD
+    unsigned long long quick; /* where the state words lie, or 0 */
+    PyObject *mapping;        /* what keeps them */
+    PyObject *owner;          /* of a mutex: who in this process has it, and how often */
+    int recursion, turn, seat, quick_fd;
+    char manual;
+    int64_t looked; /* when the descriptor was found to be intact */
+} State;
+
+/* The base of Mutex, Semaphore and Event. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *held; /* its State */
+    char abandoned;
+} Latch;
+
+static PyTypeObject *StateType, *LatchType;
+static PyObject *threading_names, *get_ident_name, *get_ident; /* natives.py: who has replaced threading.get_ident? */
+static int32_t process; /* its id, for those who look */
+static __thread PyObject *this_thread;                         /* owners.thread.owner, if this thread was asked before */
+
+static word *address_of(const State *state) {
+    return (word *)(uintptr_t)state->quick;
+}
+
+/* The words of what a Mutex, Semaphore or Event stands for; NULL where the Python code has to do it. Whether other code
+   has closed the descriptor is asked once in a tick of the clock: the call would take longer than all the rest. */
+static word *words_of(PyObject *self, State **state) {
+    PyObject *held = ((Latch *)self)->held;
+    if (!held || !PyObject_TypeCheck(held, StateType) || !ours || !*ours || !((State *)held)->quick)
+        return NULL;
+    State *found = *state = (State *)held;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t tick = now.tv_sec * 1000000000LL + now.tv_nsec;
+    if (tick != found->looked) {
+        if (!intact(found->quick_fd))
+            return NULL;
+        found->looked = tick;
+    }
+    return address_of(found);
+}
+
+/* The calling thread as an owner; NULL where it may be a greenlet, or has not been seen yet. */
+static PyObject *caller(void) {
+    return PyDict_GetItemWithError(threading_names, get_ident_name) == get_ident ? this_thread : NULL;
+}
+
+static void wake(word *words, int number) {
+    atomic_fetch_add(&words[SEQUENCE], 1);
+    syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAKE, number, NULL, NULL, 0);
+}
+
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* -- mutexes */
+
+static int take_mutex(State *mutex, word *words, PyObject *me) {
+    if (mutex->recursion) {
+        if (mutex->owner != me)
+            return NOT_THERE;
+        if (mutex->recursion == INT_MAX)
+            return TAKES_THOUGHT;
+        mutex->recursion++;
+        words[COUNT] = 1 - mutex->recursion;
+        return TAKEN;
+    }
+    int32_t free = 0;
+    if (!atomic_compare_exchange_strong(&words[OWNER], &free, mutex->seat))
+        return free & ~SEAT_MASK || free == mutex->seat ? TAKES_THOUGHT : NOT_THERE;
+    PyObject *before = mutex->owner;
+    mutex->owner = Py_NewRef(me);
+    mutex->recursion = 1;
+    mutex->turn++;
+    atomic_store_explicit(&words[COUNT], 0, memory_order_relaxed);
+    atomic_store_explicit(&words[OWNER_PID], process, memory_order_relaxed);
+    Py_XDECREF(before);
+    return TAKEN;
+}
+
+static int release_mutex(State *mutex, word *words) {
+    if (mutex->recursion > 1) {
+        mutex->recursion--;
+        words[COUNT] = 1 - mutex->recursion;
+        return 0;
+    }
+    PyObject *before = mutex->owner;
+    mutex->owner = NULL;
+    mutex->recursion = 0;
+    atomic_store_explicit(&words[COUNT], 1, memory_order_relaxed);
+    atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+    atomic_fetch_and(&words[OWNER], ~SEAT_MASK); /* then look who waits: see dispatcher.py */
+    if (atomic_load_explicit(&words[WAITING], memory_order_relaxed)) {
+        words[WAITING] = 0;
+        wake(words, 1);
+    }
+    Py_XDECREF(before);
+    return words[WAITING_ALL] != 0;
+}
+
+/* -- counts: semaphores, and events */
+
+static int take_count(State *counted, word *words) {
+    int32_t count = atomic_load(&words[COUNT]);
+    while (count > 0)
+        if (counted->manual || atomic_compare_exchange_weak(&words[COUNT], &count, count - 1))
+            return TAKEN;
+    return count < 0 ? TAKES_THOUGHT : NOT_THERE;
+}
+
+/* The count before, or -1: the Python code does it. */
+static int64_t add_count(word *words, int64_t number) {
+    int32_t count = atomic_load(&words[COUNT]), most = words[MAXIMUM];
+    do
+        if (count < 0 || number < 1 || number > (int64_t)most - count)
+            return -1;
+    while (!atomic_compare_exchange_weak(&words[COUNT], &count, count + (int32_t)number));
+    atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+    return count;
+}
+
+/* -- waiting a little */
+
+/* How long a waiter looks again and again while the giver runs on another processor, in ns: a sleep and the wake take
+   longer. And how long it sleeps before it leaves the rest to the Python code, which looks for deaths. */
+enum { SPIN = 40000, LOOKS = 32, SLICE = 100000000 };
+
+/* Look, without the interpreter's lock, until it seems to be there; 0 if it does not. */
+static int spin(word *words, int index, int is_mutex, int64_t until) {
+    int32_t giver = atomic_load_explicit(&words[GIVER], memory_order_relaxed);
+    if (!giver || giver == sched_getcpu() + 1)
+        return 0;
+    int64_t end = nanoseconds() + SPIN;
+    if (end > until)
+        end = until;
+    do
+        for (int look = 0; look < LOOKS; look++) {
+            int32_t value = atomic_load_explicit(&words[index], memory_order_relaxed);
+            if (is_mutex ? !(value & SEAT_MASK) : value > 0)
+                return 1;
+            if (!is_mutex && value < 0)
+                return 0; /* somebody sleeps: what comes is given to the sleepers */
+            relax();
+        }
+    while (nanoseconds() < end);
+    return 0;
+}
+
+/* Sleep until a mutex seems to be free, without the interpreter's lock; whether to look for signals first. */
+static int sleep_for_mutex(word *words, int64_t until) {
+    int32_t seen = atomic_load(&words[SEQUENCE]);
+    atomic_store(&words[WAITING], 1);
+    if (!(atomic_load(&words[OWNER]) & SEAT_MASK))
+        return 0;
+    int64_t left = until - nanoseconds();
+    if (left <= 0)
+        return 0;
+    struct timespec limit = {left / 1000000000, left % 1000000000};
+    return syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
+}
+
+/* Wait for a mutex that is not there; the result as of take_mutex, or -1 for an exception. */
+static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
+    word *words = address_of(mutex);
+    PyObject *kept = Py_NewRef(mutex->mapping); /* another thread may close the handle */
+    int64_t now = nanoseconds(), until = now + (seconds < SLICE / 1e9 ? (int64_t)(seconds * 1e9) : SLICE);
+    int slept = 0, result = NOT_THERE, interrupted = 0;
+    while (result == NOT_THERE && nanoseconds() < until) {
+        Py_BEGIN_ALLOW_THREADS
+        interrupted = 0;
+        if (slept || !spin(words, OWNER, 1, until)) {
+            slept = 1;
+            interrupted = sleep_for_mutex(words, until);
+        }
+        Py_END_ALLOW_THREADS
+        if (interrupted && PyErr_CheckSignals())
+            result = -1;
+        else if (address_of(mutex) != words || !*ours)
+            result = TAKES_THOUGHT;
+        else
+            result = take_mutex(mutex, words, me);
+    }
+    if (slept) {
+        if (result == TAKEN)
+            words[WAITING] = 1; /* others may sleep as well */
+        else
+            wake(words, 1); /* the wake may have been for this one */
+    }
+    Py_DECREF(kept);
+    return result;
+}
+
+static int spin_for_count(State *counted, double seconds) {
+    word *words = address_of(counted);
+    PyObject *kept = Py_NewRef(counted->mapping);
+    int64_t until = nanoseconds() + (seconds < 1 ? (int64_t)(seconds * 1e9) : 1000000000);
+    int found;
+    Py_BEGIN_ALLOW_THREADS
+    found = spin(words, COUNT, 0, until);
+    Py_END_ALLOW_THREADS
+    int result = found && address_of(counted) == words && *ours ? take_count(counted, words) : NOT_THERE;
+    Py_DECREF(kept);
+    return result;
+}
+
+/* -- the methods of Mutex, Semaphore and Event that are taken over; whatever takes thought goes to the methods in Python */
+
+/* A timeout that takes no thought, in seconds; -1: let the Python code judge it. */
+static double patience(PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    if (names ? count || PyTuple_Size(names) != 1 : count > 1)
+        return -1;
+    if (names) {
+        PyObject *name = PyTuple_GetItem(names, 0);
+        if (PyUnicode_CompareWithASCIIString(name, "timeout"))
+            return -1;
+    } else if (!count)
+        return HUGE_VAL;
+    if (given[0] == Py_None)
+        return HUGE_VAL;
+    if (!PyFloat_CheckExact(given[0]) && !PyLong_CheckExact(given[0]))
+        return -1;
+    double seconds = PyFloat_AsDouble(given[0]);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return -1;
+    }
+    return seconds >= 0 ? seconds : -1;
+}
+
+static PyObject *call_slow(PyObject *self, const char *name, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    PyObject *method = PyObject_GetAttrString(self, name), *result = NULL;
+    PyObject *arguments = method ? PyTuple_New(count) : NULL, *keywords = arguments && names ? PyDict_New() : NULL;
+    if (arguments && (keywords || !names)) {
+        int failed = 0;
+        for (Py_ssize_t i = 0; i < count; i++)
+            failed |= PyTuple_SetItem(arguments, i, Py_NewRef(given[i]));
+        for (Py_ssize_t i = 0; names && i < PyTuple_Size(names); i++)
+            failed |= PyDict_SetItem(keywords, PyTuple_GetItem(names, i), given[count + i]);
+        if (!failed)
+            result = PyObject_Call(method, arguments, keywords);
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(arguments);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *mutex_acquire(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    State *mutex;
+    word *words = words_of(self, &mutex);
+    PyObject *me = words ? caller() : NULL;
+    double seconds;
+    if (me && (seconds = patience(given, count, names)) >= 0) {
+        Latch *latch = (Latch *)self;
+        latch->abandoned = 0;
+        int result = take_mutex(mutex, words, me);
+        if (result == NOT_THERE && seconds > 0) {
+            Py_INCREF((PyObject *)mutex);
+            result = wait_for_mutex(mutex, me, seconds);
+            Py_DECREF((PyObject *)mutex);
+        }
+        if (result == TAKEN)
+            Py_RETURN_TRUE;
+        if (result < 0)
+            return NULL;
+    }
+    return call_slow(self, "_acquire", given, count, names);
+}
+
+static PyObject *mutex_release(PyObject *self, PyObject *unused) {
+    State *mutex;
+    word *words = words_of(self, &mutex);
+    PyObject *me = words ? caller() : NULL;
+    if (!me || mutex->owner != me || !mutex->recursion)
+        return PyObject_CallMethod(self, "_release", NULL);
+    if (!release_mutex(mutex, words))
+        Py_RETURN_NONE;
+    return PyObject_CallMethod((PyObject *)mutex, "tell_all_waiters", NULL);
+}
+
+static PyObject *take_counted(
+    PyObject *self, const char *slow, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    State *counted;
+    word *words = words_of(self, &counted);
+    double seconds;
+    if (words && (seconds = patience(given, count, names)) >= 0) {
+        int result = take_count(counted, words);
+        if (result == NOT_THERE && seconds > 0 && caller()) {
+            Py_INCREF((PyObject *)counted);
+            result = spin_for_count(counted, seconds);
+            Py_DECREF((PyObject *)counted);
+        }
+        if (result == TAKEN)
+            Py_RETURN_TRUE;
+    }
+    return call_slow(self, slow, given, count, names);
+}
+
+static PyObject *semaphore_acquire(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    return take_counted(self, "_acquire", given, count, names);
+}
+
+static PyObject *event_wait(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    return take_counted(self, "_wait", given, count, names);
+}
+
+static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {
+    State *semaphore;
+    word *words = words_of(self, &semaphore);
+    if (words && !names && (!count || (count == 1 && PyLong_CheckExact(given[0])))) {
+        int overflow = 0;
+        long long number = count ? PyLong_AsLongLongAndOverflow(given[0], &overflow) : 1;
+        int64_t before = overflow ? -1 : add_count(words, number);
+        if (before >= 0)
+            return PyLong_FromLongLong(before);
+    }
+    return call_slow(self, "_release", given, count, names);
+}
+
+static PyObject *event_set(PyObject *self, PyObject *unused) {
+    State *event;
+    word *words = words_of(self, &event);
+    if (words) {
+        int32_t count = 0;
+        if (atomic_compare_exchange_strong(&words[COUNT], &count, 1))
+            atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+        if (count >= 0)
+            Py_RETURN_NONE;
+    }
+    return PyObject_CallMethod(self, "_set", NULL);
+}
+
+/* The classes whose methods were taken over; their subclasses may have methods of their own. */
+static PyTypeObject *mutex_class, *semaphore_class;
+
+static PyObject *latch_enter(PyObject *self, PyObject *unused) {
+    PyObject *done = Py_IS_TYPE(self, mutex_class) ? mutex_acquire(self, NULL, 0, NULL)
+        : Py_IS_TYPE(self, semaphore_class)        ? semaphore_acquire(self, NULL, 0, NULL)
+                                                   : PyObject_CallMethod(self, "acquire", NULL);
+    Py_XDECREF(done);
+    return done ? Py_NewRef(self) : NULL;
+}
+
+static PyObject *latch_exit(PyObject *self, PyObject *const *unused, Py_ssize_t count) {
+    PyObject *done = Py_IS_TYPE(self, mutex_class) ? mutex_release(self, NULL)
+        : Py_IS_TYPE(self, semaphore_class)        ? semaphore_release(self, NULL, 0, NULL)
+                                                   : PyObject_CallMethod(self, "release", NULL);
+    Py_XDECREF(done);
+    if (!done)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
+typedef struct {
+    PyMethodDef method;
+    const char *signature;
+} Quick;
+static Quick mutex_methods[] = {
+    {{"acquire", (PyCFunction)(void *)mutex_acquire, KEYWORDS, NULL}, "($self, /, timeout=None)"},
+    {{"release", mutex_release, METH_NOARGS, NULL}, "($self, /)"},
+    {{"__enter__", latch_enter, METH_NOARGS, NULL}, "($self, /)"},
+    {{"__exit__", (PyCFunction)(void *)latch_exit, METH_FASTCALL, NULL}, "($self, /, *_)"},
+    {{0}, NULL},
+};
+static Quick semaphore_methods[] = {
+    {{"acquire", (PyCFunction)(void *)semaphore_acquire, KEYWORDS, NULL}, "($self, /, timeout=None)"},
+    {{"release", (PyCFunction)(void *)semaphore_release, KEYWORDS, NULL}, "($self, /, count=1)"},
+    {{"__enter__", latch_enter, METH_NOARGS, NULL}, "($self, /)"},
+    {{"__exit__", (PyCFunction)(void *)latch_exit, METH_FASTCALL, NULL}, "($self, /, *_)"},
+    {{0}, NULL},
+};
+static Quick event_methods[] = {
+    {{"wait", (PyCFunction)(void *)event_wait, KEYWORDS, NULL}, "($self, /, timeout=None)"},
+    {{"set", event_set, METH_NOARGS, NULL}, "($self, /)"},
+    {{0}, NULL},
+};
+
+/* Put a method in the place of one in Python, which is called `_name` from now on, and gives it its docstring. */
+static int take_over(PyObject *class, Quick *quick) {
+    const char *name = quick->method.ml_name;
+    PyObject *slow = PyObject_GetAttrString(class, name), *doc = slow ? PyObject_GetAttrString(slow, "__doc__") : NULL;
+    PyObject *text = NULL, *hidden = NULL, *method = NULL;
+    int done = 0;
+    if (doc && (hidden = PyUnicode_FromFormat("_%s", name))
+        && (text = PyUnicode_FromFormat("%s%s\n--\n\n%S", name, quick->signature, doc == Py_None ? hidden : doc))
+        && (quick->method.ml_doc = PyUnicode_AsUTF8AndSize(text, NULL))
+        && (method = PyDescr_NewMethod((PyTypeObject *)class, &quick->method)))
+        done = !PyObject_SetAttr(class, hidden, slow) && !PyObject_SetAttrString(class, name, method);
+    Py_XDECREF(method);
+    Py_XDECREF(hidden);
+    Py_XDECREF(doc);
+    Py_XDECREF(slow); /* the text stays for ever */
+    return done;
+}
+
+/* quicken(Mutex, Semaphore, Event) */
+static PyObject *quicken(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    static Quick *const methods[] = {mutex_methods, semaphore_methods, event_methods};
+    if (count != 3 || mutex_class)
+        return PyErr_Format(PyExc_TypeError, "quicken takes 3 classes, once");
+    for (int i = 0; i < 3; i++) {
+        if (!PyType_Check(given[i]) || !PyType_IsSubtype((PyTypeObject *)given[i], LatchType))
+            return PyErr_Format(PyExc_TypeError, "quicken takes classes with the base Latch");
+        for (Quick *quick = methods[i]; quick->method.ml_name; quick++)
+            if (!take_over(given[i], quick))
+                return NULL;
+    }
+    mutex_class = (PyTypeObject *)Py_NewRef(given[0]);
+    semaphore_class = (PyTypeObject *)Py_NewRef(given[1]);
+    Py_RETURN_NONE;
+}
+
+/* -- for the Python code of lock-free objects: see dispatch/state.py */
+
+static word *parsed_word(PyObject *const *given, Py_ssize_t count, Py_ssize_t wanted, long long *numbers) {
+    if (count != wanted) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, count);
+        return NULL;
+    }
+    word *address = PyLong_AsVoidPtr(given[0]);
+    for (Py_ssize_t i = 1; i < wanted && !PyErr_Occurred(); i++)
+        numbers[i - 1] = PyLong_AsLongLong(given[i]);
+    if (!PyErr_Occurred() && !address)
+        PyErr_SetString(PyExc_ValueError, "there is no word at 0");
+    return PyErr_Occurred() ? NULL : address;
+}
+
+/* exchange(address, expected, new) -> before */
+static PyObject *exchange(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    long long numbers[2];
+    word *address = parsed_word(given, count, 3, numbers);
+    int32_t expected = (int32_t)numbers[0];
+    if (!address)
+        return NULL;
+    atomic_compare_exchange_strong(address, &expected, (int32_t)numbers[1]);
+    return PyLong_FromLong(expected);
+}
+
+/* set_bits(address, bits); clear_bits(address, bits) */
+static PyObject *set_bits(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    long long bits;
+    word *address = parsed_word(given, count, 2, &bits);
+    if (!address)
+        return NULL;
+    atomic_fetch_or(address, (int32_t)bits);
+    Py_RETURN_NONE;
+}
+
+static PyObject *clear_bits(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    long long bits;
+    word *address = parsed_word(given, count, 2, &bits);
+    if (!address)
+        return NULL;
+    atomic_fetch_and(address, ~(int32_t)bits);
+    Py_RETURN_NONE;
+}
+
+/* know_thread(owner or None): the owner that the calling thread is */
+static PyObject *know_thread(PyObject *module, PyObject *owner) {
+    PyObject *before = this_thread;
+    this_thread = owner == Py_None ? NULL : Py_NewRef(owner);
+    process = getpid();
+    Py_XDECREF(before);
+    Py_RETURN_NONE;
+}
+
+/* know_threads(names of the module threading, its own get_ident) */
+static PyObject *know_threads(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 2 || !PyDict_Check(given[0]))
+        return PyErr_Format(PyExc_TypeError, "know_threads takes a dictionary and a function");
+    if (!threading_names) {
+        threading_names = Py_NewRef(given[0]);
+        get_ident = Py_NewRef(given[1]);
+        get_ident_name = PyUnicode_InternFromString("get_ident");
+    }
+    Py_RETURN_NONE;
+}
+
+static int state_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((State *)self)->owner);
+    Py_VISIT(((State *)self)->mapping);
+    return 0;
+}
+
+static int state_clear(PyObject *self) {
+    State *state = (State *)self;
+    state->quick = 0;
+    Py_CLEAR(state->owner);
+    Py_CLEAR(state->mapping);
+    return 0;
+}
+
+static int latch_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Latch *)self)->held);
+    return 0;
+}
+
+static int latch_clear(PyObject *self) {
+    Py_CLEAR(((Latch *)self)->held);
+    return 0;
+}
+
+static void base_dealloc(PyObject *self, inquiry clear) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    clear(self);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static void state_dealloc(PyObject *self) {
+    base_dealloc(self, state_clear);
+}
+
+static void latch_dealloc(PyObject *self) {
+    base_dealloc(self, latch_clear);
+}
+
 /* -- the module ------------------------------------------------------------------------------------------------------ */
 
 /* configure(ours, in_flight, registry, holders, kept, entries, hatch, drop, look, first address, one beyond the last) */
@@ -946,6 +1496,47 @@ static PyType_Spec window_spec = {
     window_slots,
 };
 
+static PyMemberDef state_members[] = {
+    {"quick", T_ULONGLONG, offsetof(State, quick), 0, NULL},
+    {"quick_fd", T_INT, offsetof(State, quick_fd), 0, NULL},
+    {"_mapping", T_OBJECT, offsetof(State, mapping), 0, NULL},
+    {"owner", T_OBJECT, offsetof(State, owner), 0, NULL},
+    {"recursion", T_INT, offsetof(State, recursion), 0, NULL},
+    {"turn", T_INT, offsetof(State, turn), 0, NULL},
+    {"seat", T_INT, offsetof(State, seat), 0, NULL},
+    {"manual", T_BOOL, offsetof(State, manual), 0, NULL},
+    {0},
+};
+static PyType_Slot state_slots[] = {
+    {Py_tp_dealloc, state_dealloc}, {Py_tp_traverse, state_traverse}, {Py_tp_clear, state_clear},
+    {Py_tp_members, state_members}, {0, NULL},
+};
+static PyType_Spec state_spec = {
+    "namedmap._native.State", sizeof(State), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    state_slots,
+};
+
+static PyMemberDef latch_members[] = {
+    {"_held", T_OBJECT, offsetof(Latch, held), 0, NULL},
+    {"abandoned", T_BOOL, offsetof(Latch, abandoned), 0, NULL},
+    {0},
+};
+static PyType_Slot latch_slots[] = {
+    {Py_tp_dealloc, latch_dealloc}, {Py_tp_traverse, latch_traverse}, {Py_tp_clear, latch_clear},
+    {Py_tp_members, latch_members}, {0, NULL},
+};
+static PyType_Spec latch_spec = {
+    "namedmap._native.Latch", sizeof(Latch), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    latch_slots,
+};
+
+static PyTypeObject *new_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type && PyModule_AddObjectRef(module, strrchr(spec->name, '.') + 1, type))
+        Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
 static int execute(PyObject *module) {
     if (HoldType) {
         PyErr_SetString(PyExc_ImportError, "the core serves one interpreter of a process");
@@ -957,14 +1548,12 @@ static int execute(PyObject *module) {
             crc = crc & 1 ? 0xEDB88320u ^ crc >> 1 : crc >> 1;
         checksums[byte] = crc;
     }
-    HoldType = (PyTypeObject *)PyType_FromModuleAndSpec(module, &hold_spec, NULL);
-    MappedType = (PyTypeObject *)PyType_FromModuleAndSpec(module, &mapped_spec, NULL);
-    PyObject *window = PyType_FromModuleAndSpec(module, &window_spec, NULL);
-    if (!HoldType || !MappedType || !window || PyModule_AddObjectRef(module, "Hold", (PyObject *)HoldType)
-        || PyModule_AddObjectRef(module, "Mapped", (PyObject *)MappedType)
-        || PyModule_AddObjectRef(module, "Window", window))
+    PyTypeObject *window;
+    if (!(HoldType = new_type(module, &hold_spec)) || !(MappedType = new_type(module, &mapped_spec))
+        || !(StateType = new_type(module, &state_spec)) || !(LatchType = new_type(module, &latch_spec))
+        || !(window = new_type(module, &window_spec)))
         return -1;
-    Py_DECREF(window);
+    Py_DECREF((PyObject *)window);
     return 0;
 }
 
@@ -976,6 +1565,12 @@ static PyMethodDef functions[] = {
     {"open", (PyCFunction)open_, METH_FASTCALL, NULL},
     {"holds", unhatched_holds, METH_NOARGS, NULL},
     {"views", unhatched_views, METH_NOARGS, NULL},
+    {"quicken", (PyCFunction)quicken, METH_FASTCALL, NULL},
+    {"know_thread", know_thread, METH_O, NULL},
+    {"know_threads", (PyCFunction)know_threads, METH_FASTCALL, NULL},
+    {"exchange", (PyCFunction)exchange, METH_FASTCALL, NULL},
+    {"set_bits", (PyCFunction)set_bits, METH_FASTCALL, NULL},
+    {"clear_bits", (PyCFunction)clear_bits, METH_FASTCALL, NULL},
     {0},
 };
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};

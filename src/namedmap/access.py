@@ -48,12 +48,13 @@ _ALL = (
     ),
 )
 _BY_WORDS = {frozenset(each.word.split("+")): each for each in _ALL}
-_SHORT = {each.word: each for each in _ALL}
+#: The usual spellings.
+known = {each.word: each for each in _ALL}
 
 
 def parse(words: str) -> Access:
     """The access that words stand for. Raises BadValueError."""
-    found = _SHORT.get(words)
+    found = known.get(words)
     if found is None and isinstance(words, str):
         parts = {part.strip() for part in words.lower().split("+")}
         # A program that writes, copies or executes may read as well.

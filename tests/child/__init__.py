@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from child import forking
 from child.reading import reading
 
 #: A watchdog for everything that has to come to an end, in seconds. Nothing is asserted about speed.
@@ -28,13 +29,13 @@ is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 #: Imports come before the change of user: another user may not read the directory that Python is installed in. After
 #: it the kernel makes a process undumpable, and its /proc/self root's, which a login (an exec) would have undone.
 _PROLOGUE = """\
-import ctypes, gc, json, os, signal, sys, threading, time
+import ctypes, json, os, signal, sys, threading, time
 import namedmap
 from namedmap import nt, win32
 from calls.kernel import locks, namespace
 uid = {uid!r}
 if uid is not None:
-    import subprocess, traceback
+    import dataclasses, subprocess, traceback
     namedmap.Error, b"".decode("ascii"), "".encode("utf-16-le"), "".encode("idna")
     os.setgroups({groups!r}); os.setgid({gid!r}); os.setuid(uid)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
@@ -48,7 +49,6 @@ def open_(name, access=win32.FILE_MAP_ALL_ACCESS): return win32.OpenFileMapping(
 def view(handle, access=win32.FILE_MAP_WRITE): return win32.MapViewOfFile(handle, access, 0, 0, 0)
 def peek(address, length): return ctypes.string_at(address, length)
 def poke(address, data): ctypes.memmove(address, data, len(data))
-gc.freeze()  # what was imported is garbage at no time, and the search for that at the end a tenth of all it takes
 """
 
 _SERVER = """
@@ -68,6 +68,10 @@ serve(globals())
 """
 
 
+#: Forks processes that need no start of their own; None where there is no fork.
+template: forking.Template | None = None
+
+
 class Child:
     """A second process that runs Python; stdin and stdout carry lines."""
 
@@ -82,22 +86,29 @@ class Child:
         wrapper: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
+        forked: bool = True,
         prologue: str = _PROLOGUE,
     ) -> None:
         """Start it; `wrapper` is a command to run it under, `prepare` runs in it before Python starts.
 
+        It is forked where no such option asks for a program of its own, as `forked=False` does.
         `prologue` is what comes before the script, with {uid}, {gid} and {groups} to become.
         """
         prologue = prologue.format(uid=uid, gid=uid if gid is None else gid, groups=list(groups))
         code = prologue + (_SERVER if script is None else textwrap.dedent(script))
-        self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-c", code, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (environment or {}),
-            close_fds=not inherit,
-            preexec_fn=prepare,
-        )
+        surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (environment or {})
+        self.process: forking.Forked | subprocess.Popen[bytes]
+        if template is None or wrapper or environment or prepare or inherit or not forked:
+            self.process = subprocess.Popen(
+                [*wrapper, sys.executable, "-c", code, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=surroundings,
+                close_fds=not inherit,
+                preexec_fn=prepare,
+            )
+        else:
+            self.process = template.fork(code, *arguments, environment=surroundings)
         assert self.process.stdout is not None
         self._read, self._buffer = reading(self.process.stdout), b""
         self._serves = script is None

@@ -19,7 +19,7 @@ from classes.implementations import IMPLEMENTATIONS, Implementation
 #: that Python is installed in, so imports and codecs come first. The kernel makes a process undumpable when it changes
 #: its user, and its /proc/self root's, which a login (an exec) would have undone.
 PROLOGUE = """\
-import ctypes, gc, json, os, signal, sys, threading, time
+import ctypes, json, os, signal, sys, threading, time
 sys.stdin.reconfigure(encoding="utf-8"); sys.stdout.reconfigure(encoding="utf-8", newline="\\n")
 import namedmap
 from classes import checking, kinds
@@ -36,7 +36,6 @@ def say(*words): print(" ".join(map(str, words)) + "\\n", end="", flush=True)
 def raised(call, *arguments, **named):
     try: call(*arguments, **named).close()
     except Exception as error: return type(error).__name__
-gc.freeze()
 """
 
 Second = Callable[..., Child]

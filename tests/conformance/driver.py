@@ -7,6 +7,7 @@ keeper itself never calls namedmap, so that each script finds a process that has
 can fork, the keeper runs its first script itself, and ends with it.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ def _run_script(channel: Iterable[str]) -> None:
 
 
 def _keep(channel: Iterable[str]) -> None:
+    gc.freeze()  # the end of no script looks through what was imported for what is garbage
     for line in channel:
         word, *places = line.rstrip("\n").split("\t")
         if word != SCRIPT:

@@ -38,7 +38,7 @@ _PIECE = 1 << 20
 @click.option("--resume", is_flag=True, help="Keep what there is if it is interrupted, and go on with it.")
 @click.option("--sparse/--no-sparse", default=True, help="Keep holes as holes (the default).")
 @click.option("--reflink/--no-reflink", default=True, help="Share blocks where the filesystem can (the default).")
-@click.option("--threads", type=click.IntRange(min=1), help="How many work; else what fits the machine and the file.")
+@click.option("--threads", type=click.IntRange(min=1), help="How many copy (1).")
 @_quiet
 @_app.as_json
 def copy(src: str, dst: str, quiet: bool, as_json: bool, **how: Any) -> None:

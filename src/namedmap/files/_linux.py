@@ -17,6 +17,7 @@ from ._libc import fallocate
 OPEN = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 NO_LINK = os.O_NOFOLLOW
 OPEN_FILES_KEEP_NAMES = False
+MADE_IS_NEW = True
 SEND = "sendfile"
 
 #: _IOW(0x94, 9, int). Source: ioctl_ficlone(2).
@@ -78,6 +79,8 @@ def data(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def allocate(fd: int, size: int) -> None:
     """Raises OSError if there is no room. Unlike posix_fallocate(3) it never writes zeros. Source: fallocate(2)."""
+    if not os.major(os.fstat(fd).st_dev):  # no disk: tmpfs would fill the pages with zeros first
+        return
     while fallocate is not None and fallocate(fd, _KEEP_SIZE, 0, size):
         code = ctypes.get_errno()
         if code in (errno.EOPNOTSUPP, errno.ENOSYS):
@@ -95,11 +98,6 @@ def scratch() -> int:
 
 def processors() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def threads_help(target: int) -> bool:
-    # In memory (tmpfs) and over a network the kernel's own copy is faster: threads are for filesystems on disks.
-    return os.major(os.fstat(target).st_dev) != 0
 
 
 def expect_sequential(fd: int) -> None:

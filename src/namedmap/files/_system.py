@@ -28,6 +28,10 @@ class System(Protocol):
         """Whether a file can be neither renamed nor removed while anybody has it open."""
 
     @property
+    def MADE_IS_NEW(self) -> bool:
+        """Whether what an exclusive open makes is always a new regular file, and never a device of that name."""
+
+    @property
     def SEND(self) -> str:
         """How `send` copies: "sendfile" or "plain"."""
 
@@ -54,7 +58,9 @@ class System(Protocol):
         """[begin, end) of each range in [start, stop) that is no hole."""
 
     def allocate(self, fd: int, size: int) -> None:
-        """Give a file so much space, and leave its size as it is; without effect on a filesystem that cannot."""
+        """Give a file so much space, and leave its size as it is; without effect where the filesystem is not on a disk,
+        or cannot.
+        """
 
     def scratch(self) -> int:
         """A new empty file that goes when it is closed."""
@@ -63,9 +69,6 @@ class System(Protocol):
 
     def processors(self) -> int:
         """How many this process may use."""
-
-    def threads_help(self, target: int) -> bool:
-        """Whether a large copy to this file is faster with several threads than by `send`."""
 
     def expect_sequential(self, fd: int) -> None:
         """Say that the file will be read from its beginning to its end."""

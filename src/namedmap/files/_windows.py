@@ -29,6 +29,8 @@ _os: dict[str, int] = vars(os)
 OPEN = _os["O_BINARY"] | _os["O_NOINHERIT"]
 NO_LINK = 0
 OPEN_FILES_KEEP_NAMES = True
+#: NUL and CON are in every directory, and an exclusive open of them succeeds.
+MADE_IS_NEW = False
 SEND = "plain"
 
 _PIECE = 256 << 10
@@ -112,11 +114,6 @@ def scratch() -> int:
 
 def processors() -> int:
     return os.cpu_count() or 1
-
-
-def threads_help(target: int) -> bool:
-    # They would wait for each other's turns: three times as long, as measured in Wine.
-    return False
 
 
 def expect_sequential(fd: int) -> None:

@@ -5,15 +5,20 @@ Which way is taken, the first that fits:
     reflink    the filesystem shares the blocks (btrfs, XFS, bcachefs; not with reflink=False)
     drain      the file does not know its size (/proc, /sys)
     checked    verify was asked for: written, read back, compared, hashed, in one pass
-    sendfile   the file is small, has to grow from its beginning (resume), is not on a disk, or there is one processor;
-               "plain" on Windows, which has no such call
-    threads    everything else
+    threads    threads were asked for, more than one has work, and the file need not grow from its beginning (resume)
+    sendfile   everything else; "plain" on Windows, which has no such call
 
-Holes are skipped in all of them, and stay holes (on Windows they are data). The space that a file needs is allocated
-before it is written, except for a copy that is to be resumed: a disk that is too small is found at the beginning.
+Holes are skipped in all of them, and stay holes (on Windows they are data).
+
+A small copy takes as long as the calls that it makes, so its way is short: the target is made before anybody looks for
+it. A large copy on a disk has its space allocated before it is written: the kernel then takes a tenth less time, and a
+disk that is too small is found at the beginning. A small one would take a quarter longer by that; there a full disk is
+found when it is full, as with holes, in memory, and in a copy that is to be resumed.
+
+Why threads only for who asks: the kernel lets one thread at a time write to a file. With an idle processor two can be
+a tenth faster than one. They cost 10 to 50 % more processor time, and on a busy machine they are slower.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +32,8 @@ from .failures import Cancelled, ChangedError, VerifyError, bad
 from .reading import AnyPath, Meter, Progress, Source, contents, pieces, system_calls
 from .targets import Aside, InPlace, Part, Target
 
-#: From this size on threads are worth their start.
-_LARGE = 32 << 20
-#: More do not help: each write has the target to itself.
-_MOST_THREADS = 4
+#: From this size on it pays to prepare source and target.
+_LARGE = 16 << 20
 
 
 class Flag(Protocol):
@@ -54,7 +57,9 @@ class Copied:
     written: int
     #: The holes in the source, and in the copy.
     holes: int
-    #: The way: "reflink", "drain", "checked", "sendfile", "plain" or "threads".
+    #: The way: "reflink" (the filesystem shares the blocks), "drain" (read to the end of a file that tells no size),
+    #: "checked" (written and read back, for `verify`), "threads" (of which several were asked for), "sendfile" (the
+    #: kernel copies, in one thread), "plain" (the same on Windows, by reads and writes).
     method: str
     #: The hash that `verify` asked for, as hexadecimal digits.
     digest: str | None
@@ -91,7 +96,8 @@ def copy(
               goes on with if the source has kept its size and time, and the part's end is the same
     sparse    holes stay holes; otherwise they are written as zeros
     reflink   share the blocks where the filesystem can
-    window    bytes that are moved at a time (None: as measured to be fast); threads: how many (None: by size)
+    window    bytes that are moved at a time (None: as measured to be fast)
+    threads   how many copy, but none without work, and one if it can be resumed (None: one)
     progress  is called with (bytes done, bytes in all), in the calling thread
     cancel    a function or an Event: once it is true, Cancelled is raised
 
@@ -105,29 +111,28 @@ def copy(
         raise bad(f"window {window} and threads {threads} must be at least 1")
     hashed = None if verify is None else new_hash(verify)
     with Source(src, sparse=sparse, keep=False) as source:
-        report = _Report(source, progress, cancel)
+        report = Meter(source.size, progress) if cancel is None else _Cancellable(source, progress, cancel)
         target = (Part if resume else Aside if atomic else InPlace)(
             dst, source, read=hashed is not None, preserve=preserve
         )
         work = _Work(source, target, hashed, window, threads, report)
-        with _finished(source, target, preserve=preserve, durable=atomic):
-            method, written = work.run(reflink)
+        method, written = work.done(reflink=reflink, preserve=preserve, durable=atomic)
         report.end()
         digest = None if hashed is None else str(hashed.hexdigest())
         return Copied(source.size or written, written, work.holes, method, digest, time.perf_counter() - started)
 
 
-class _Report(Meter):
+class _Cancellable(Meter):
     """Progress, and whether somebody wants to stop."""
 
-    def __init__(self, source: Source, progress: Progress | None, cancel: Cancel | None) -> None:
+    def __init__(self, source: Source, progress: Progress | None, cancel: Cancel) -> None:
         super().__init__(source.size, progress)
         self._asked: Any = getattr(cancel, "is_set", cancel)
         self._what = source.path
         self(0)
 
     def __call__(self, done: int) -> None:
-        if self._asked is not None and self._asked():
+        if self._asked():
             raise Cancelled(f"the copy of {self._what!r} was cancelled after {done:,} of {self.total:,} bytes")
         super().__call__(done)
 
@@ -141,37 +146,53 @@ class _Work:
     hashed: Any
     window: int | None
     threads: int | None
-    report: _Report
+    report: Meter
     holes: int = 0
 
-    def run(self, reflink: bool) -> tuple[str, int]:
-        """Copy the bytes; returns the way, and how many were written."""
+    def done(self, *, reflink: bool, preserve: bool, durable: bool) -> tuple[str, int]:
+        """Open the target, copy, and put the target into its place; or abandon it if any of this fails.
+
+        Returns the way, and how many bytes were written.
+        """
+        source, target = self.source, self.target
+        try:
+            with system_calls(target.asked):
+                target.open()
+                found = self._run(reflink)
+                _complete(source, target)
+                if preserve:
+                    system.preserve(source.fd, source.info, target.fd)
+                else:
+                    target.dress()
+                target.finish(durable=durable)
+                target.close()
+        except BaseException as error:
+            try:
+                target.abandon(useless=isinstance(error, ChangedError | VerifyError))
+            finally:
+                target.close()
+            raise
+        return found
+
+    def _run(self, reflink: bool) -> tuple[str, int]:
+        """Copy the bytes."""
         source, target = self.source, self.target
         if not source.size:
             return "drain", moving.drain(source, target.fd, self.report, self.hashed)
         if reflink and source.sparse and not target.done and system.share(source.fd, target.fd):
             return "reflink", self._check(source.size) if self.hashed else 0
-        system.expect_sequential(source.fd)
-        if not isinstance(target, Part) and not source.has_holes:
-            system.allocate(target.fd, source.size)
+        if source.size >= _LARGE:
+            system.expect_sequential(source.fd)
+            if not isinstance(target, Part) and not source.has_holes:
+                system.allocate(target.fd, source.size)
         if self.hashed:
             return "checked", self._check(target.done)
-        threads = self._threads()
-        if threads > 1:
-            moved = moving.spread(source, target.fd, self._ranges(), self.report, self.window, threads)
-            return "threads", moved
+        if self.threads is not None and not isinstance(target, Part):
+            threads = min(self.threads, -(-source.size // (self.window or moving.SPREAD)))
+            if threads > 1:
+                moved = moving.spread(source, target.fd, self._ranges(), self.report, self.window, threads)
+                return "threads", moved
         return system.SEND, moving.send(source, target.fd, self._ranges(), self.report, self.window)
-
-    def _threads(self) -> int:
-        if isinstance(self.target, Part):
-            return 1
-        if self.threads is not None:
-            return min(self.threads, -(-self.source.size // (self.window or moving.SPREAD)))
-        processors = system.processors()
-        if processors == 1 or self.source.size < _LARGE or not system.threads_help(self.target.fd):
-            return 1
-        # One more than processors: while one waits for the target, the others read.
-        return min(processors + 1, _MOST_THREADS)
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
         """(offset, length) of what has to be written; the rest are holes."""
@@ -193,30 +214,9 @@ class _Work:
             yield offset, length, is_data
 
 
-@contextlib.contextmanager
-def _finished(source: Source, target: Target, *, preserve: bool, durable: bool) -> Iterator[None]:
-    """The target is opened, and put into its place after the with-block; or abandoned if any of this fails."""
-    try:
-        with system_calls(target.asked):
-            target.open()
-            yield
-            _complete(source, target)
-            if preserve:
-                system.preserve(source.fd, source.info, target.fd)
-            else:
-                target.dress()
-            target.finish(durable=durable)
-            target.close()
-    except BaseException as error:
-        target.abandon(useless=isinstance(error, ChangedError | VerifyError))
-        raise
-    finally:
-        target.close()
-
-
 def _complete(source: Source, target: Target) -> None:
     """The size of what ends with a hole; and whether what was read is one state of the source."""
-    written = os.fstat(target.fd).st_size
+    written = target.written()
     if source.size > written:
         if next(source.data(written, source.size), None) is not None:
             raise ChangedError(f"{target.asked}: another program cut the copy off at {written:,} bytes; do it again")

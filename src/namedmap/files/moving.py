@@ -1,16 +1,15 @@
 """How the bytes of a copy get from one descriptor to the other.
 
-    send     the kernel copies, in this thread: for what is small, and what must grow from its beginning to its end
-             (on Windows by plain reads and writes)
-    spread   threads read and write pieces that stay in the processor's cache: for what is large
+    send     the kernel copies, in this thread, from the beginning to the end (on Windows by plain reads and writes)
+    spread   threads read and write pieces that stay in the processor's cache: for who asks for threads
     check    read, write, read back, compare, hash
     drain    read to the end: for files that do not know their size, as in /proc and /sys
 
 A process can be killed or a disk fill up at any piece; nothing here cleans up. Ranges are (offset, length).
 
-Why no mapped memory: a mapped source that is cut off, or a mapped sparse target on a full disk, is SIGBUS. And threads
-that read(2) and write(2) pieces of a quarter of a megabyte are the faster way: the kernel takes the target's lock for
-each write, so that one thread writes while the others read, and the bytes do not leave the cache in between.
+Why no mapped memory: a mapped source that is cut off, or a mapped sparse target on a full disk, is SIGBUS. And the
+kernel's own copy is the faster way. Threads take pieces of a quarter of a megabyte: the kernel takes the target's lock
+for each write, so that one thread writes while the others read, and the bytes do not leave the cache in between.
 """
 
 import contextlib
@@ -40,16 +39,16 @@ class Hash(Protocol):
 
 def send(source: Source, target: int, ranges: Ranges, report: Report, piece: int | None = None) -> int:
     """Have the kernel copy the ranges, from the first to the last; returns how many bytes."""
-    moved = 0
-    for offset, length in cut(ranges, piece or _SENT):
-        done = 0
-        while done < length:
-            count = system.send(source.fd, target, offset + done, length - done)
-            if not count:
-                raise source.shorter(offset + done)
-            done += count
+    piece, moved = piece or _SENT, 0
+    for offset, length in ranges:
         moved += length
-        report(offset + length)
+        end = offset + length
+        while offset < end:
+            count = system.send(source.fd, target, offset, min(piece, end - offset))
+            if not count:
+                raise source.shorter(offset)
+            offset += count
+            report(offset)
     return moved
 
 

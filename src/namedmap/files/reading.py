@@ -130,9 +130,8 @@ class Source:
     def data(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """[begin, end) of each range in [start, stop) that is no hole."""
         if self.sparse:
-            yield from system.data(self.fd, start, stop)
-        elif start < stop:
-            yield start, stop
+            return system.data(self.fd, start, stop)
+        return iter([(start, stop)] if start < stop else [])
 
     @property
     def has_holes(self) -> bool:

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from namedmap import errors
@@ -38,6 +38,8 @@ class Target:
 
     #: The name of the target until it is complete; "" if it is written in its place.
     temporary = ""
+    #: The file that is there already.
+    old: os.stat_result | None = None
 
     def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
         """`read`: what was written has to be read back; `preserve`: it is to have the source's metadata."""
@@ -45,12 +47,14 @@ class Target:
         if given.endswith((os.sep, os.altsep or os.sep)):
             raise bad(f"{given!r} names a directory: give the path of a file")
         self.source, self.read, self.preserve, self.done, self.fd = source, read, preserve, 0, -1
-        self.asked = f"cannot copy {source.path!r} to {given!r}"
-        with system_calls(self.asked):
-            # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
-            self.path = os.path.realpath(given)
-            self.directory, self.name = os.path.split(self.path)
-            self.old = self._existing()
+        self.path, self.asked = given, f"cannot copy {source.path!r} to {given!r}"
+
+    def _look(self) -> None:
+        """Learn where the target is, and what is there."""
+        # A symbolic link is followed, as a plain open does: what it points to is written or replaced.
+        self.path = os.path.realpath(self.path)
+        self.directory, self.name = os.path.split(self.path)
+        self.old = self._existing()
 
     def _existing(self) -> os.stat_result | None:
         try:
@@ -70,6 +74,10 @@ class Target:
         """Open or make the file; what was made is removed by `abandon` whenever Ctrl-C comes."""
         raise NotImplementedError
 
+    def written(self) -> int:
+        """The bytes that it has now."""
+        return os.fstat(self.fd).st_size
+
     def finish(self, *, durable: bool) -> None:
         """The copy is complete: put it in its place; `durable`: the disk has it, too."""
         if durable:
@@ -87,7 +95,7 @@ class Target:
     @property
     def _mode(self) -> int:
         """Permissions of a new file: the source's, of which the umask takes away."""
-        return stat.S_IMODE(self.source.info.st_mode) & 0o777
+        return self.source.info.st_mode & 0o777
 
     def dress(self) -> None:
         """A target that replaces a file gets its permissions, and its owner and group as far as that is allowed."""
@@ -115,47 +123,65 @@ class Target:
 
 
 class InPlace(Target):
-    """The target itself."""
+    """The target itself.
 
+    Most targets are new, so the file is made before anybody looks whether there is one: a path that is free needs
+    neither to be resolved nor to be asked about.
+    """
+
+    #: The descriptor of a file that was made.
+    _made: Sequence[int] = ()
     _opened: os.stat_result | None = None
-
-    def __init__(self, path: AnyPath, source: Source, *, read: bool, preserve: bool) -> None:
-        super().__init__(path, source, read=read, preserve=preserve)
-        self._made: list[int] = []
 
     def open(self) -> None:
         """Open it for writing, and empty it."""
+        if not self.path.startswith(os.sep):  # the caller's progress function may change the current directory
+            self.path = os.path.join(os.getcwd(), self.path)
         flags = (os.O_RDWR if self.read else os.O_WRONLY) | system.OPEN
+        if system.MADE_IS_NEW and self._make(flags):
+            return
+        self._look()
+        # There may have been a symbolic link to no file yet.
+        if self.old is None and self._make(flags):
+            return
+        # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
+        self.fd = os.open(self.path, flags)
+        info = os.fstat(self.fd)
+        if self.preserve and not system.may_date(info):
+            message = f"{self.asked}: only its owner may give it other times and permissions; copy without preserve"
+            raise errors.of(WinError.ERROR_ACCESS_DENIED, message)
+        if self.old is None or (info.st_dev, info.st_ino) != (self.old.st_dev, self.old.st_ino):
+            message = f"{self.asked}: another program has just put a file there; do it again if it may be replaced"
+            raise errors.of(WinError.ERROR_FILE_EXISTS, message)
+        self._opened = info
+        os.ftruncate(self.fd, 0)
+
+    def _make(self, flags: int) -> bool:
+        """Make the file, if there is none."""
+        self._made = made = list[int]()
         try:
             # In one step of the interpreter: Ctrl-C cannot come between the file and the knowledge of it.
-            self._made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
+            made.extend(map(os.open, [self.path], [flags | os.O_CREAT | os.O_EXCL], [self._mode]))
         except FileExistsError as error:
             require_ours(error)
-            # Without O_CREAT: fs.protected_regular refuses it for another user's file in a sticky directory.
-            self.fd = os.open(self.path, flags)
-            info = os.fstat(self.fd)
-            if self.preserve and not system.may_date(info):
-                message = f"{self.asked}: only its owner may give it other times and permissions; copy without preserve"
-                raise errors.of(WinError.ERROR_ACCESS_DENIED, message) from None
-            if self.old is None or (info.st_dev, info.st_ino) != (self.old.st_dev, self.old.st_ino):
-                message = f"{self.asked}: another program has just put a file there; do it again if it may be replaced"
-                raise errors.of(WinError.ERROR_FILE_EXISTS, message) from None
-            self._opened = info
-            os.ftruncate(self.fd, 0)
-        else:
-            self._take()
+            return False
+        self.fd = made[0]
+        return True
 
-    def _take(self) -> None:
-        self.fd = self._made[0]
-        self._opened = os.fstat(self.fd)
+    def written(self) -> int:
+        """Its size; after this it can be removed even if it is closed."""
+        found = os.fstat(self.fd)
+        self._opened = self._opened or found
+        return found.st_size
 
     def dress(self) -> None:
         """It keeps its permissions, or was made with them."""
 
     def abandon(self, *, useless: bool = True) -> None:
         """Remove what there is: half a file looks like a whole one. Other names of it are left with nothing."""
-        if self._made and self._opened is None:
-            self._take()
+        if self._made and self._opened is None:  # it has not been closed yet
+            self.fd = self._made[0]
+            self._opened = os.fstat(self.fd)
         if self._opened is not None:
             with ignored(OSError):
                 os.ftruncate(self.fd, 0)
@@ -173,6 +199,7 @@ class Aside(Target):
 
     def open(self) -> None:
         """Make the file."""
+        self._look()
         self.temporary = os.path.join(self.directory, f".{_head(self.name)}.{secrets.token_hex(6)}{_COPY}")
         nameless = system.open_nameless(self.directory, self._mode)
         if nameless is not None:
@@ -210,6 +237,7 @@ class Part(Target):
 
     def open(self) -> None:
         """Take up the part of this source, or begin one; parts of what the source was before are removed."""
+        self._look()
         info = self.source.info
         which = hashlib.sha256(os.fsencode(self.name)).hexdigest()[:12]
         state = hashlib.sha256(f"{info.st_ino} {info.st_size} {info.st_mtime_ns}".encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ from typing import Self
 from namedmap import access as words
 from namedmap import constants as c
 from namedmap import errors
-from namedmap._contract import FileHandle, Permissions, SectionHandle
+from namedmap._contract import NOBODY_ELSE, FileHandle, Permissions, SectionHandle
 from namedmap._failure import Failure
 from namedmap._finalizer import finalizer
 from namedmap._platform import files, sections
@@ -113,7 +113,9 @@ class FileMapping(Passable):
         Raises BadValueError beyond the end, AccessDeniedError for more access than the mapping has.
         """
         wanted = self._access if access is None else words.parse(access)
-        section, present = self.opened_section(), self._constant_size
+        section, present = self._section, self._constant_size
+        if section is None:
+            section = self.opened_section()  # raises
         if present is None:
             present = self.size
         offset = operator.index(offset)
@@ -165,16 +167,18 @@ class FileMapping(Passable):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._let_go()
+
+    def __del__(self) -> None:
+        if self._section is not None:
+            self._close_dropped()
 
     @finalizer
-    def __del__(self) -> None:
-        if self._section is None:
-            return
+    def _close_dropped(self) -> None:
         try:
             if not self.came_with_view:
                 # Shown in development mode, as for files.
-                warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=2, source=self)
+                warnings.warn(f"unclosed namedmap.FileMapping {self._what}", ResourceWarning, stacklevel=4, source=self)
         finally:
             self.close()
 
@@ -204,7 +208,8 @@ def create(
     namedmap.permissions; by default there are none. `inheritable`: children that are started with close_fds=False get
     the handle.
     """
-    found = _create(name, size, access, reserve, permissions(mode, group, security), inheritable)
+    who = NOBODY_ELSE if mode is group is security is None else permissions(mode, group, security)
+    found = _create(name, size, access, reserve, who, inheritable)
     if not found._created:
         found.close()
         raise errors.of(int(c.ERROR_ALREADY_EXISTS), f"file mapping {name!r} exists: open or open_or_create it")
@@ -218,11 +223,13 @@ def open(name: str, access: str = "write", *, size: int | None = None, inheritab
     one; with `size` the mapping has the size that its creator asked for there too. Raises BadValueError if that cannot
     be: on Linux if it is not exactly the mapping's, on Windows if it does not round to the mapping's.
     """
-    wanted = words.parse(access)
+    wanted = words.known.get(access) or words.parse(access)
     if size is not None:
         size = operator.index(size)
-    with errors.translated():
+    try:
         section = sections.open(name, wanted, size=size, inheritable=inheritable)
+    except Failure as failure:
+        raise errors.translate(failure) from None
     return FileMapping(section, name, wanted, created=False)
 
 
@@ -280,7 +287,7 @@ def map_file(
 def _create(
     name: str | None, size: int, access: str, reserve: bool, who: Permissions, inheritable: bool
 ) -> FileMapping:
-    wanted = words.parse(access)
+    wanted = words.known.get(access) or words.parse(access)
     size = operator.index(size)
     if size < 1:
         raise errors.BadValueError(int(c.ERROR_INVALID_PARAMETER), f"shared memory has 1 byte or more, not {size}")

@@ -54,8 +54,7 @@ class View(Window):
         self._careful = mapping.may_vanish
         if self._careful:
             self._reader = memory.reader(self._address)
-        else:
-            self._look_at(self._memory)
+        self._look_at(None if self._careful else self._memory)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 

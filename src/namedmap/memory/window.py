@@ -12,9 +12,11 @@ from namedmap._platform import core
 class Window:
     """The base class in Python."""
 
-    # Where slices are copied from, and where they are stored to; None where that takes care.
-    _characters: Any = None
-    _stored: memoryview | None = None
+    # Where slices are copied from, and where they are stored to; None where that takes care. To take None for memory,
+    # and to be told that it is none, costs nothing where there is memory; a look beforehand does, at each item.
+    __slots__ = ("_characters", "_stored")
+    _characters: Any
+    _stored: Any
 
     def _look_at(self, memory: MappedMemory | None) -> None:
         """Take items and slices straight from this memory from now on; None: let `_get` and `_set` do it."""
@@ -26,24 +28,17 @@ class Window:
 
     def __getitem__(self, key: "SupportsIndex | slice") -> Any:
         """An int, or the bytes of a slice."""
-        characters = self._characters
-        if characters is None:
-            return self._get(key)
         try:
-            return characters[key] if isinstance(key, slice) else characters[key][0]
-        except IndexError:
+            return self._characters[key] if key.__class__ is slice else self._characters[key][0]
+        except (TypeError, IndexError):
             return self._get(key)
 
     def __setitem__(self, key: "SupportsIndex | slice", value: Any) -> None:
         """Store an int, or bytes of the same length as the slice."""
-        stored = self._stored
-        if stored is not None:
-            try:
-                stored[key] = value
-                return
-            except (TypeError, ValueError, NotImplementedError):
-                pass  # perhaps bytes of another format: an array of ints, another view
-        self._set(key, value)
+        try:
+            self._stored[key] = value
+        except (TypeError, ValueError, NotImplementedError):  # perhaps bytes of another format: an array, another view
+            self._set(key, value)
 
     def _get(self, key: "SupportsIndex | slice") -> int | bytes:
         raise NotImplementedError

@@ -16,7 +16,7 @@ from namedmap import errors
 from namedmap._contract import Owner
 from namedmap._failure import Failure
 from namedmap._finalizer import finalizer
-from namedmap._platform import synchronization
+from namedmap._platform import core, synchronization
 from namedmap._platform import waits as platform
 from namedmap.constants import ERROR_ALREADY_EXISTS
 from namedmap.permissions import Sharing, permissions
@@ -29,11 +29,22 @@ class AbandonedMutexWarning(RuntimeWarning):
     """A mutex was acquired whose owner ended without releasing it: what it protects may be half changed."""
 
 
-class Primitive:
+class Latch:
+    """What the compiled core knows of an object: it takes over the methods that only change the state words."""
+
+    _held: contract.Waitable | None = None
+    #: Of a mutex: whether the last acquisition through this object took over an abandoned one.
+    abandoned = False
+
+
+if core is not None:
+    globals()["Latch"] = core.Latch
+
+
+class Primitive(Latch):
     """A handle and its object, and what the three classes do with them alike. Each of these says which kind it has."""
 
     _handle: contract.WaitableHandle | None = None
-    _held: contract.Waitable | None = None
     _name: str | None = None
     _created = False
 
@@ -169,10 +180,7 @@ class Mutex(_Acquired):
     """
 
     _handle: contract.MutexHandle | None = None
-    _held: contract.Mutex | None = None
-
-    #: Whether the last acquisition through this object took over an abandoned mutex.
-    abandoned = False
+    _held: contract.Mutex | None
 
     def __init__(self, name: str | None = None, **who: Unpack[Sharing]) -> None:
         """Open the mutex of this name, or create it; without a name, create one. `who` else may use it: permissions."""
@@ -266,7 +274,7 @@ class Semaphore(_Acquired):
     """
 
     _handle: contract.SemaphoreHandle | None = None
-    _held: contract.Semaphore | None = None
+    _held: contract.Semaphore | None
 
     def __init__(
         self, name: str | None = None, value: int = 1, maximum: int | None = None, **who: Unpack[Sharing]
@@ -345,7 +353,7 @@ class Event(Primitive):
     """
 
     _handle: contract.EventHandle | None = None
-    _held: contract.Event | None = None
+    _held: contract.Event | None
 
     def __init__(
         self, name: str | None = None, *, manual: bool = True, signaled: bool = False, **who: Unpack[Sharing]
@@ -441,3 +449,7 @@ class Event(Primitive):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+if core is not None:
+    core.quicken(Mutex, Semaphore, Event)

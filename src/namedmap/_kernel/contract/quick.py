@@ -20,6 +20,8 @@ from namedmap._kernel.objects import description, kernelobject, named
 from namedmap._kernel.objects.table import table
 
 _core = compiled.core
+#: Whether there is a core.
+there = _core is not None
 
 #: Path, name, and the name as the control page has it.
 _Way = tuple[bytes, ObjectName, bytes]

@@ -12,9 +12,9 @@ from namedmap._kernel.contract.sectionhandle import SectionHandle
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import protection
 from namedmap._kernel.memory import section
-from namedmap._kernel.memory.section import SEC_COMMIT, SEC_RESERVE
+from namedmap._kernel.memory.section import CHANGES, SEC_COMMIT, SEC_RESERVE, Section, access_of
 from namedmap._kernel.names import names, security
-from namedmap._kernel.names.names import ObjectName
+from namedmap._kernel.objects import named
 from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
@@ -31,47 +31,40 @@ def create(
     permissions: Permissions = _NOBODY_ELSE,
     inheritable: bool = False,
 ) -> tuple[_contract.SectionHandle, bool]:
-    if permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
+    if quick.there and permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
         hold = quick.create(name, size, access.protection, protection.TABLE[access.protection].section_access)
         if hold is not None:
             return hold, True
-    kind = SEC_RESERVE if reserve else SEC_COMMIT
-    parsed = names.of_new(name)
+    kind, parsed = SEC_RESERVE if reserve else SEC_COMMIT, names.of_new(name)
     wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of_object(permissions, parsed)
-    return _create(parsed, size, access, kind, None, wanted, inheritable)
+    section.check_arguments(size, access.protection, kind, False)
+    held, existed = section.create(parsed, size, access.protection, kind, None, wanted)
+    handle = SectionHandle(held, protection.TABLE[access.protection].section_access)
+    table.enter(handle, inherit=inheritable)
+    return handle, not existed
 
 
 def create_over(
     file: File, name: str | None, size: int, access: Access, inheritable: bool
 ) -> tuple[SectionHandle, bool]:
     """A section over a file, whose handle the caller has checked."""
-    return _create(names.of_new(name), size, access, SEC_COMMIT, file, security.DEFAULT, inheritable)
-
-
-def _create(
-    name: ObjectName | None,
-    size: int,
-    access: Access,
-    kind: int,
-    file: File | None,
-    wanted: security.Security,
-    inheritable: bool,
-) -> tuple[SectionHandle, bool]:
-    protect = access.protection
-    section.check_arguments(size, protect, kind, file is not None)
-    held, existed = section.create(name, size, protect, kind, file, wanted)
-    handle = SectionHandle(held, protection.TABLE[protect].section_access)
+    parsed = names.of_new(name)
+    section.check_arguments(size, access.protection, SEC_COMMIT, True)
+    held, existed = section.create(parsed, size, access.protection, SEC_COMMIT, file, security.DEFAULT)
+    handle = SectionHandle(held, protection.TABLE[access.protection].section_access)
     table.enter(handle, inherit=inheritable)
     return handle, not existed
 
 
 def open(name: str, access: Access, *, size: int | None = None, inheritable: bool = False) -> _contract.SectionHandle:
-    granted = section.access_of(access.handle)
-    if size is None and not inheritable:
+    granted = access_of(access.handle)
+    if quick.there and size is None and not inheritable:
         hold = quick.open(name, granted)
         if hold is not None:
             return hold
-    held = section.open_existing(names.of_existing(name), writing=bool(granted & section.CHANGES))
+    held = named.open_existing(Section, names.of_existing(name), bool(granted & CHANGES))
+    if held.backing_fd >= 0:
+        held.refresh()
     handle = SectionHandle(held, granted)
     table.enter(handle, inherit=inheritable)
     if size is not None:
@@ -96,7 +89,7 @@ def receive(sent: object, access: Access) -> SectionHandle:
     descriptor: int = handover.accept(sent) if isinstance(sent, tuple) else operator.methodcaller("detach")(sent)
     writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     held = handover.receive_section(descriptor, writable=writable)
-    handle = SectionHandle(held, section.access_of(access.handle))
+    handle = SectionHandle(held, access_of(access.handle))
     table.enter(handle)
     return handle
 

@@ -16,7 +16,8 @@ from typing import NamedTuple, TypeAlias
 
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._facts import Facts, Holding, Mapped
-from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, PERMITS
+from namedmap._kernel.dispatch.dispatcher import COUNT, FLAGS, MAXIMUM, OWNER, OWNER_PID, PERMITS
+from namedmap._kernel.dispatch.state import LOCK_FREE, MOST, SEAT_MASK
 from namedmap._kernel.linux import locks, procfs, reopening
 from namedmap._kernel.names import controlpage, names, namespace, succession
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, STATE_OFFSET, Control, Kind
@@ -26,7 +27,7 @@ Key: TypeAlias = tuple[int, int]
 
 LIVE, DEAD, BUSY, DAMAGED, CLOSED = "live", "dead", "busy", "damaged", "unreadable"
 
-_WORDS = struct.Struct("<10i")
+_WORDS = struct.Struct("<13i")
 _MOST_WAITERS = 1 << 20
 _DELETED = " (deleted)"
 #: How long an empty file may have been made a moment ago, in seconds.
@@ -45,7 +46,7 @@ class Found(NamedTuple):
     words: tuple[int, ...]  # the state of a mutex, semaphore or event
     handles: int  # over all processes
     waiters: int
-    owned: bool  # somebody has the OWNER lock
+    owned: bool  # a process has the mutex
 
     @property
     def key(self) -> Key:
@@ -165,8 +166,15 @@ def _describe(fd: int, path: str, is_global: bool) -> Found | None:
         status = BUSY  # its maker has not come to lock it
     handles = locks.count_handles(fd) if alive else 0
     waiters = locks.count_waiters(fd, _MOST_WAITERS) if alive else 0
-    owned = alive and locks.held_elsewhere(fd, locks.OWNER)
+    owned = alive and locks.held_elsewhere(fd, _owner_place(words))
     return Found(path, is_global, status, problem, info, page, words, handles, waiters, owned)
+
+
+def _owner_place(words: tuple[int, ...]) -> int:
+    """The byte that the owner of a mutex has locked."""
+    if words and words[FLAGS] & LOCK_FREE and words[OWNER] & SEAT_MASK:
+        return locks.SEATS + (words[OWNER] & SEAT_MASK)
+    return locks.OWNER
 
 
 def _judge(fd: int) -> str:
@@ -181,7 +189,7 @@ def _judge(fd: int) -> str:
 
 def _words(fd: int, page: Control) -> tuple[int, ...]:
     raw = os.pread(fd, _WORDS.size, page.page_at + STATE_OFFSET)
-    return _WORDS.unpack(raw) if len(raw) == _WORDS.size else (0,) * 10
+    return _WORDS.unpack(raw) if len(raw) == _WORDS.size else (0,) * 13
 
 
 def _decoded(file_name: str, is_global: bool) -> str:
@@ -196,7 +204,10 @@ def state(found: Found) -> dict[str, int | bool]:
         return {}
     count, permits = found.words[COUNT], max(found.words[PERMITS], 0)
     if found.page.kind is Kind.MUTANT:
-        return {"owned": found.owned, "abandoned": count < 1 and not found.owned}
+        left = found.words[OWNER] != 0 if found.words[FLAGS] & LOCK_FREE else count < 1
+        return {"owned": found.owned, "abandoned": left and not found.owned}
+    if found.words[FLAGS] & LOCK_FREE:
+        count &= MOST
     if found.page.kind is Kind.SEMAPHORE:
         return {"value": count, "maximum": found.words[MAXIMUM]}
     return {"set": count > 0 or permits > 0, "manual": bool(found.words[FLAGS] & 1)}
@@ -294,7 +305,7 @@ def remove_dead_inboxes() -> int:
 
 def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
     """The holders of these objects, as far as /proc shows them to this user."""
-    wanted = {each.key for each in files}
+    wanted = {each.key: _owner_process(each) for each in files}
     bases = {os.path.basename(each.path) for each in files}
     holders: dict[Key, list[Holding]] = {key: [] for key in wanted}
     for pid in procfs.processes():
@@ -303,7 +314,7 @@ def holdings(files: Collection[Found]) -> dict[Key, list[Holding]]:
                 info = os.stat(f"/proc/{pid}/fd/{fd}")
                 key = info.st_dev, info.st_ino
                 if key in wanted:
-                    holders[key] += _held_through(pid, fd, info.st_ino)
+                    holders[key] += _held_through(pid, fd, info.st_ino, wanted[key])
     return holders
 
 
@@ -316,10 +327,15 @@ def _descriptors(pid: int, bases: set[str]) -> Iterator[str]:
                 yield fd
 
 
-def _held_through(pid: int, fd: str, inode: int) -> Iterator[Holding]:
+def _owner_process(found: Found) -> int | None:
+    """The process that has a lock-free mutex, by its own word."""
+    return found.words[OWNER_PID] if found.owned and found.words[FLAGS] & LOCK_FREE else None
+
+
+def _held_through(pid: int, fd: str, inode: int, owner_process: int | None) -> Iterator[Holding]:
     found = [each for each in procfs.locks(pid, fd) if each.inode == inode]
     handles = sum(max(each.last - max(each.first, locks.LIVENESS) + 1, 0) for each in found)
-    owner = any(each.covers(locks.OWNER) for each in found)
+    owner = pid == owner_process or any(each.covers(locks.OWNER) for each in found)
     if owner or any(each.last >= locks.HANDOVER for each in found):
         yield Holding(pid, handles, owner)
 

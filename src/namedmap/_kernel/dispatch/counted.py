@@ -16,6 +16,7 @@ from namedmap._kernel.dispatch.dispatcher import (
     Dispatcher,
     under_guard,
 )
+from namedmap._kernel.dispatch.state import MOST, SLOW, lock_free_for
 from namedmap._kernel.linux import locks
 from namedmap._kernel.linux.futex import EVERYBODY
 from namedmap._kernel.names.controlpage import Control, Kind
@@ -28,45 +29,47 @@ from namedmap._kernel.objects.owners import Owner
 from namedmap._kernel.objects.waitable import TAKEN, Entry
 
 MANUAL = 1  # event: flags
-_MOST = 2**31 - 1
 
 
 class Counted(Dispatcher):
     """An object that is there COUNT times, to be taken once by each waiter: a semaphore, an auto-reset event."""
 
-    #: Whether it stays there when it is taken: a manual-reset event.
-    manual = False
-
     def seems_free(self) -> bool:
         words = self.glimpse
-        return words is not None and words[COUNT] > 0
+        return words is not None and words[COUNT] & MOST > 0
+
+    def keep_away(self) -> None:
+        self.set_bits(COUNT, SLOW)
+
+    def let_come(self) -> None:
+        words = self.quick_words
+        if words is not None and not words[WAITING] and not words[WAITING_ALL] and words[PERMITS] < 1:
+            words[COUNT] &= MOST
 
     def take(self, owner: Owner) -> int | None:
         words = self.glimpse
         if words is None:
             return self._take()
+        there = words[COUNT] & MOST > 0
         if self.manual:
-            return TAKEN if words[COUNT] > 0 else None
-        return self._take() if words[COUNT] > 0 or words[PERMITS] > 0 else None
+            return TAKEN if there else None
+        return self._take() if there or words[PERMITS] > 0 else None
 
     @under_guard
     def _take(self) -> int | None:
         words = self.quick_words or self.words
         if words[PERMITS] > 0:
             self._settle()
-        count = words[COUNT]
+        return self._take_one()
+
+    def _take_one(self) -> int | None:
+        words, mark = self.quick_words or self.words, self.mark
+        # From here on no call, and so no signal handler that uses the object too.
+        count = words[COUNT] & MOST
         if count < 1:
             return None
         if not self.manual:
-            words[COUNT] = count - 1
-        return TAKEN
-
-    def _take_one(self) -> int | None:
-        words = self.words
-        if words[COUNT] < 1:
-            return None
-        if not self.manual:
-            words[COUNT] -= 1
+            words[COUNT] = count - 1 - mark
         return TAKEN
 
     def _settle(self) -> None:
@@ -75,25 +78,26 @@ class Counted(Dispatcher):
         if words[PERMITS] < 1:
             return
         waiters = self.waiters(words[PERMITS])
-        # From here on no call, and so no signal handler that uses the object too.
+        mark = self.mark
+        # From here on no call, as above.
         permits = words[PERMITS]
         if permits > waiters and self.pairs is not None:
-            count, most = words[COUNT] + permits - waiters, words[MAXIMUM]
-            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | waiters << 32
+            count, most = (words[COUNT] & MOST) + permits - waiters, words[MAXIMUM]
+            self.pairs[0] = (count if count < most else most) | mark | waiters << 32
 
     def post(self, number: int, *, keep: bool = True) -> int:
         """Give so many to those who wait, and keep the rest, up to MAXIMUM; with the guard held.
 
         Returns how many to wake, without the guard: a woken waiter takes it first.
         """
-        words = self.quick_words or self.words
+        words, mark = self.quick_words or self.words, self.mark
         granted = waiters = 0
         if words[WAITING]:
             waiters = self.waiters(words[PERMITS] + number)
             if not waiters:
                 words[WAITING] = 0
         # From here on no call, as above.
-        count, permits, most = words[COUNT], words[PERMITS], words[MAXIMUM]
+        count, permits, most = words[COUNT] & MOST, words[PERMITS], words[MAXIMUM]
         if permits > waiters:
             count, permits = count + permits - waiters, waiters
         if waiters > permits:
@@ -101,7 +105,7 @@ class Counted(Dispatcher):
         if keep:
             count += number - granted
         if self.pairs is not None:
-            self.pairs[0] = (count if count < most else most) & 0xFFFFFFFF | (permits + granted) << 32
+            self.pairs[0] = (count if count < most else most) | mark | (permits + granted) << 32
         if granted:
             self._next_generation()
         if words[WAITING_ALL]:
@@ -114,7 +118,7 @@ class Counted(Dispatcher):
 
     def _tell_all_waiters(self) -> None:
         words = self.words
-        if words[WAITING_ALL] and words[COUNT] > 0:
+        if words[WAITING_ALL] and words[COUNT] & MOST > 0:
             words[WAITING_ALL] = 0
             self.wake_all_waiters()
 
@@ -144,7 +148,7 @@ class Counted(Dispatcher):
             self._queue(entry)
         entry.sequence = words[SEQUENCE]
         if self.manual:
-            if words[COUNT] > 0 or words[GENERATION] != entry.generation:
+            if words[COUNT] & MOST > 0 or words[GENERATION] != entry.generation:
                 return TAKEN
             words[WAITING] = 1
             return None
@@ -165,7 +169,7 @@ class Counted(Dispatcher):
         with self.mutex:
             words = self.words
             entry.sequence = words[SEQUENCE]
-            if not words[WAITING] or words[COUNT] > 0:
+            if not words[WAITING] or words[COUNT] & MOST > 0:
                 return False
             return words[GENERATION] == entry.generation if self.manual else words[PERMITS] < 1
 
@@ -185,7 +189,7 @@ class Counted(Dispatcher):
         if words[PERMITS] > 0:
             self._next_generation()
         self._tell_all_waiters()
-        return words[PERMITS] > 0 or words[COUNT] > 0
+        return words[PERMITS] > 0 or words[COUNT] & MOST > 0
 
     def _tell(self, number: int) -> None:
         """Wake so many of those who wait for any of their objects; the guard is not held."""
@@ -203,8 +207,9 @@ class Counted(Dispatcher):
         self._settle()
         words = self.words
         missed = entry.last and words[GENERATION] != entry.generation
-        entry.pulsed = words[COUNT] < 1 and missed and (self.manual or words[PULSED] > 0)
-        return words[COUNT] > 0 or entry.pulsed
+        there = words[COUNT] & MOST > 0
+        entry.pulsed = not there and missed and (self.manual or words[PULSED] > 0)
+        return there or entry.pulsed
 
     def accept(self, entry: Entry, owner: Owner) -> int:
         if entry.pulsed:
@@ -221,16 +226,16 @@ class Counted(Dispatcher):
 
     @property
     def there(self) -> bool:
-        return self.words[COUNT] > 0
+        return self.words[COUNT] & MOST > 0
 
     def room(self, *, every: bool) -> int:
         if self.manual:
             return EVERYBODY
-        return 1 if every else self.words[COUNT] + self.words[PERMITS]
+        return 1 if every else (self.words[COUNT] & MOST) + self.words[PERMITS]
 
     def ready(self, entry: Entry) -> bool:
         words = self.words
-        if words[COUNT] > 0:
+        if words[COUNT] & MOST > 0:
             return True
         given = entry.generation != words[GENERATION]
         return given if self.manual else words[PERMITS] > 0 and (given or entry.patient)
@@ -258,7 +263,7 @@ class Semaphore(Counted):
     @under_guard
     def _add(self, number: int) -> tuple[int, int]:
         words = self.quick_words or self.words
-        count, maximum = words[COUNT], words[MAXIMUM]
+        count, maximum = words[COUNT] & MOST, words[MAXIMUM]
         if number > maximum - count:
             raise KernelError(
                 NTSTATUS.STATUS_SEMAPHORE_LIMIT_EXCEEDED,
@@ -270,7 +275,7 @@ class Semaphore(Counted):
     def query(self) -> tuple[int, int]:
         """(count, maximum)."""
         self._settle()
-        return self.words[COUNT], self.words[MAXIMUM]
+        return self.words[COUNT] & MOST, self.words[MAXIMUM]
 
 
 class Event(Counted):
@@ -295,7 +300,7 @@ class Event(Counted):
     def _set(self) -> int:
         if not self.manual:
             return self.post(1)
-        self.words[COUNT] = 1
+        self.words[COUNT] = 1 - self.mark
         wake = self._release_everybody()
         self._tell_all_waiters()
         return wake
@@ -304,7 +309,7 @@ class Event(Counted):
     def reset(self) -> None:
         """There is nothing to take any more; those who were released stay so."""
         self._settle()
-        self.words[COUNT] = 0
+        self.words[COUNT] = -self.mark
 
     def pulse(self) -> None:
         """Release those who wait now (all, or one), and be reset."""
@@ -316,7 +321,7 @@ class Event(Counted):
     def _pulse(self) -> int:
         words = self.words
         wake = self._release_everybody() if self.manual else self.post(1, keep=False)
-        words[COUNT] = 0
+        self.words[COUNT] = -self.mark
         if words[WAITING_ALL] and (self.manual or not wake):
             # A sleeper that lacks only this one of all finds out when it looks.
             self._next_generation()
@@ -338,23 +343,23 @@ class Event(Counted):
     def query(self) -> tuple[bool, bool]:
         """(manual-reset, signaled)."""
         self._settle()
-        return self.manual, self.words[COUNT] > 0
+        return self.manual, self.words[COUNT] & MOST > 0
 
 
 def create_semaphore(name: ObjectName | None, initial: int, maximum: int, security: Security) -> tuple[Semaphore, bool]:
     """A semaphore; counts are judged even when the name exists."""
-    if not 0 < maximum <= _MOST or not 0 <= initial <= maximum:
+    if not 0 < maximum <= MOST or not 0 <= initial <= maximum:
         raise KernelError(
             NTSTATUS.STATUS_INVALID_PARAMETER,
-            f"a semaphore needs a maximum from 1 to {_MOST:,} and a count from 0 to it, not {maximum} and {initial}",
+            f"a semaphore needs a maximum from 1 to {MOST:,} and a count from 0 to it, not {maximum} and {initial}",
         )
-    page = Control(Kind.SEMAPHORE, state=(initial, maximum, 0))
+    page = Control(Kind.SEMAPHORE, state=(initial, maximum, lock_free_for(security)))
     return named.create(Semaphore, name, page, security, writing=True)
 
 
 def create_event(name: ObjectName | None, manual: bool, signaled: bool, security: Security) -> tuple[Event, bool]:
     """An event."""
-    page = Control(Kind.EVENT, state=(int(signaled), 1, MANUAL if manual else 0))
+    page = Control(Kind.EVENT, state=(int(signaled), 1, (MANUAL if manual else 0) | lock_free_for(security)))
     return named.create(Event, name, page, security, writing=True)
 
 

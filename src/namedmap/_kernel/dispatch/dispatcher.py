@@ -1,6 +1,6 @@
 """Dispatcher objects, as NT calls what can be waited for: their state words, and the queue of their waiters.
 
-The state is ten words in the control page, changed under the object's guard (but see Mutant):
+The state is words in the control page, changed under the object's guard (but see Mutant, and `state`):
 
     COUNT         mutant: 1 free, 0 and below owned; semaphore, event: what is there to take
     PERMITS       what was given to threads that wait, and that they have not collected yet
@@ -11,6 +11,9 @@ The state is ten words in the control page, changed under the object's guard (bu
     WAITING       not 0: somebody may sleep on SEQUENCE
     SEQUENCE_ALL, WAITING_ALL   the same for those who wait for all of their objects
     PULSED        an auto-reset event was pulsed: one of the latter, to whom it was the last one missing, may take that
+    OWNER         lock-free mutant: the seat of its owner's process, 0: free
+    GIVER         lock-free objects: on which processor (from 1 on) it was released last: the core spins if that runs
+    OWNER_PID     lock-free mutant: the process of its owner, for those who look
 
 Windows gives what is set or released to a waiting thread at once: an event that is set twice while two threads wait
 releases both. Hence PERMITS: while threads are *queued*, what is posted goes to them. A waiter that is queued later
@@ -36,7 +39,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, TypeVarTuple
 from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._finalizer import finalizer
 from namedmap._kernel.dispatch.line import Line, LineForAll, Place
-from namedmap._kernel.linux import futex, libc, locks
+from namedmap._kernel.dispatch.state import LOCK_FREE, SLOW, State, take_seat
+from namedmap._kernel.linux import compiled, futex, libc, locks
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import CONTROL_SIZE, STATE_OFFSET, Control
 from namedmap._kernel.names.objectfile import ObjectFile
@@ -45,7 +49,8 @@ from namedmap._kernel.objects.named import NamedObject
 from namedmap._kernel.objects.waitable import Entry, Result
 
 COUNT, PERMITS, MAXIMUM, FLAGS, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED = range(10)
-_WORDS = 10
+OWNER, GIVER, OWNER_PID = range(10, 13)
+_WORDS = 14
 _MOST_WAITERS = 1 << 30
 
 #: How long a guard is waited for by those who had better do something else, in seconds.
@@ -79,18 +84,24 @@ def under_guard(method: Callable[[Some, *Arguments], Result]) -> Callable[[Some,
                     self.call(self.fd, change, locks.GUARD_ON)
                 except BlockingIOError:
                     self.wait_for_guard()
+                if self.mark:
+                    self.keep_away()
                 return method(self, *arguments)
             finally:
                 if not ours[0]:
                     look()  # a signal handler has forked in C: the guard is the parent's
-                self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
-                if not self.depth:
-                    try:
-                        self.call(self.fd, change, locks.GUARD_OFF)
-                    except OSError as error:
-                        require_ours(error)
-                        self.require_descriptor()
-                        raise
+                try:
+                    if self.mark and self.depth == 1:
+                        self.let_come()  # before it is counted out: a signal handler must not drop the guard
+                finally:
+                    self.depth = self.depth - 1 if self.depth else 0  # 0: in a child that was forked in the middle
+                    if not self.depth:
+                        try:
+                            self.call(self.fd, change, locks.GUARD_OFF)
+                        except OSError as error:
+                            require_ours(error)
+                            self.require_descriptor()
+                            raise
 
     return call
 
@@ -152,6 +163,14 @@ class _Mapping:
         if self.base != libc.MAP_FAILED:
             libc.munmap(self.base, self.length)
 
+    def keep_from_children(self) -> None:
+        """Forked children do not get it."""
+        libc.madvise(self.base, self.length, libc.MADV_DONTFORK)
+
+    def forget(self) -> None:
+        """In a forked child, which did not get it."""
+        self.base = libc.MAP_FAILED
+
     def words(self, offset: int) -> memoryview:
         state = _State.from_address(self.base + offset)
         state.mapping = self
@@ -162,13 +181,21 @@ def truncated(what: object) -> KernelError:
     return KernelError(NTSTATUS.STATUS_FILE_CORRUPT, f"{what}: somebody has truncated its object file")
 
 
-class Dispatcher(NamedObject):
+class Dispatcher(State, NamedObject):
     """The base of mutants, semaphores and events."""
+
+    #: Whether changes may come without the guard: see `state`.
+    lock_free = False
+    #: Whether a forked child must not have the mapping of the words.
+    seated: ClassVar[bool] = False
 
     all_access: ClassVar[int]
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
+        self.lock_free = bool(page.state[2] & LOCK_FREE)
+        #: The mark in COUNT that keeps changes away which come without the guard; 0 where there are none.
+        self.mark = SLOW if self.lock_free and not self.seated else 0
         self._trusted = False
         #: The state words once they were used, as long as the object is usable.
         self.quick_words: Words | None = None
@@ -177,7 +204,6 @@ class Dispatcher(NamedObject):
         #: The same, two by two: COUNT and PERMITS are changed in one store. With this, nothing is done twice or not at
         #: all if the process is killed in between.
         self.pairs: Words | None = None
-        self._mapping: _Mapping | None = None
         #: How many calls of the thread that has `mutex` are under the guard.
         self.depth = 0
         #: How long that thread waits for the guard, in seconds.
@@ -209,7 +235,41 @@ class Dispatcher(NamedObject):
             self.pairs = view.cast("q")
         else:
             self.quick_words, self.pairs = FileWords(self, offset), FileWords(self, offset, 8)
+        self.arm()
         return self.quick_words
+
+    @property
+    def direct(self) -> bool:
+        """Whether the words can be changed by instructions of the processor."""
+        return compiled.core is not None and self.glimpse is not None
+
+    def exchange(self, word: int, expected: int, new: int) -> int:
+        """Store a new value if a word has the expected one; returns the one that it had. Only where it is `direct`."""
+        if compiled.core is None:
+            raise NotImplementedError
+        return compiled.core.exchange(self.address(word), expected, new)
+
+    def set_bits(self, word: int, bits: int) -> None:
+        """Set bits of a word, atomically (see `futex.set_bits`). With `mutex` held."""
+        self.words  # noqa: B018 - which maps it
+        (compiled.core if self.direct and compiled.core else futex).set_bits(self.address(word), bits)
+
+    def clear_bits(self, word: int, bits: int) -> None:
+        """Clear bits of a word, atomically. With `mutex` held."""
+        (compiled.core if self.direct and compiled.core else futex).clear_bits(self.address(word), bits)
+
+    def arm(self) -> None:
+        """Let the compiled core change the words by itself, or not: while that needs to be told to nobody."""
+        told = self.line is not None or self.line_for_all is not None
+        ready = self.lock_free and self.glimpse is not None and self.handle_count and not told
+        self.quick_fd = self.fd
+        self.quick = self.address(0) if ready else 0
+
+    def keep_away(self) -> None:
+        """The guard was taken: no change may come without it."""
+
+    def let_come(self) -> None:
+        """The guard is about to be dropped: changes may come again, unless somebody waits who has to be told."""
 
     def _map(self) -> _Mapping:
         length = self.control.page_at + CONTROL_SIZE
@@ -222,10 +282,19 @@ class Dispatcher(NamedObject):
                 raise truncated(self)
             # Nobody else can cut it off.
             self._trusted = self.path is None or (info.st_uid == os.geteuid() and not info.st_mode & 0o022)
-            self._mapping = mapping = _Mapping(fd, length, self)
+            mapping, seat = _Mapping(fd, length, self), 0
+            if self.lock_free and self.seated:
+                mapping.keep_from_children()
+                seat = take_seat(fd, self, functools.partial(self._owner_in, fd))
+            if self._mapping is None:  # else a signal handler has used the object meanwhile
+                self._mapping, self.seat = mapping, seat
         finally:
             os.close(fd)
-        return mapping
+        return self._mapping or mapping
+
+    def _owner_in(self, fd: int) -> int:
+        raw = os.pread(fd, 4, self.control.page_at + STATE_OFFSET + 4 * OWNER)
+        return int.from_bytes(raw, "little")
 
     def address(self, word: int) -> int:
         """Where a word lies, for sleeping on it; for words that have been used."""
@@ -257,6 +326,7 @@ class Dispatcher(NamedObject):
     def _free(self) -> None:
         # A look at the object without a reference holds the mutex, and finds no words and no descriptor afterwards.
         with self.mutex:
+            self.quick = 0
             self.quick_words = self.glimpse = self.pairs = None
             super()._free()
             self.fd, self._mapping = locks.GONE, None
@@ -266,8 +336,25 @@ class Dispatcher(NamedObject):
         self.queued = self.depth = 0
         self._counted = {}
         self.line = self.line_for_all = None
-        if self.borrowed:
+        if self._mapping is not None and self.lock_free and self.seated:
+            self._mapping.forget()
+            self._mapping, self.seat = None, 0
+        if self.borrowed or self._mapping is None:
             self.quick_words = self.glimpse = self.pairs = None
+        self.quick = 0
+
+    def add_handle(self) -> None:
+        super().add_handle()
+        self.arm()
+
+    def drop_handle(self) -> None:
+        if self.handle_count == 1:
+            self.quick = 0
+        super().drop_handle()
+
+    def descriptor_lost(self) -> None:
+        super().descriptor_lost()
+        self.quick = 0
 
     # -- who waits ----------------------------------------------------------------------------------------------------
 
@@ -374,6 +461,14 @@ class Dispatcher(NamedObject):
 
     def _mark(self, mark: int) -> None:
         self.words[mark] = 1
+
+    def tell_all_waiters(self) -> None:
+        """Let those look who wait for all of their objects, if any do: it was released by the core."""
+        with self.mutex:
+            words = self.words
+            if words[WAITING_ALL]:
+                words[WAITING_ALL] = 0
+                self.wake_all_waiters()
 
     def settle_old(self) -> None:
         """Nothing is left by deaths."""

@@ -1,10 +1,25 @@
 """Mutexes. `dispatcher` has what they share with semaphores and events, `waiting` has the waits."""
 
+import errno
+import functools
+import os
+from collections.abc import Callable
 from typing import ClassVar
 
 from namedmap._convention.status import NTSTATUS, KernelError, require_ours
-from namedmap._kernel.dispatch.dispatcher import COUNT, SEQUENCE, WAITING, WAITING_ALL, Dispatcher, Words, under_guard
-from namedmap._kernel.linux import locks
+from namedmap._kernel.dispatch.dispatcher import (
+    COUNT,
+    OWNER,
+    OWNER_PID,
+    SEQUENCE,
+    WAITING,
+    WAITING_ALL,
+    Dispatcher,
+    Words,
+    under_guard,
+)
+from namedmap._kernel.dispatch.state import ABANDONED_BIT, BUSY, LOCK_FREE, SEAT_MASK, lock_free_for
+from namedmap._kernel.linux import compiled, futex, locks
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -24,9 +39,10 @@ class Mutant(Dispatcher):
     and finds COUNT owned has taken over an abandoned mutex. Which thread (or task) owns it, and how often, the process
     knows itself. So taking and releasing a mutex is one lock call each, and one store. A thread that fails to take it
     tries again under the guard, because a wait for several objects may have had it for a moment, without keeping it.
+    Of a lock-free mutex the word OWNER takes the place of that lock: see `state`.
 
     A signal handler that uses the mutex runs in the middle of a take or release of its thread, which `mutex` does not
-    keep out. Handlers run after calls only; so a call is followed by a look at `_turn`, which changes with each take.
+    keep out. Handlers run after calls only; so a call is followed by a look at `turn`, which changes with each take.
     """
 
     kind: ClassVar[Kind] = Kind.MUTANT
@@ -34,20 +50,25 @@ class Mutant(Dispatcher):
     generic = (0x20001, 0x20000, 0x120000, 0x1F0001)
     all_access = 0x1F0001
 
+    seated = True
+    # Without a handle, but kept by its owner.
+    _kept = False
+    # Of a lock-free one: whether it was abandoned when this process got it.
+    _found = TAKEN
+
     def __init__(self, file: ObjectFile, page: Control) -> None:
         super().__init__(file, page)
-        self.owner: Owner | None = page.owner
-        self.recursion = 1 if page.owner is not None else 0
-        self._turn = 0
-        # Without a handle, but kept by its owner.
-        self._kept = False
         if page.owner is not None:
+            if self.lock_free:  # before anybody else can see the object
+                words = self.words  # which has it take a seat
+                words[OWNER] = self.seat
+            self.owner, self.recursion = page.owner, 1
             self.control = page.but(owner=None)
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
         super().allocate(fd, page, total)
-        if page.owner is not None:
+        if page.owner is not None and not page.state[2] & LOCK_FREE:
             # Before anybody else can see the object.
             locks.try_lock(fd, locks.OWNER, exclusive=True)
 
@@ -72,29 +93,108 @@ class Mutant(Dispatcher):
         if self.recursion:
             return self._again(owner)
         words = self.quick_words or self.words
-        turn = self._turn
+        turn = self.turn
         # The owner comes first: an interrupt right after the lock must not leave it without one.
         self.owner = owner
         try:
-            self.call(self.fd, locks.SET, locks.OWNER_ON)
-        except BlockingIOError:
-            if self._turn == turn:
-                self.owner = None
-            return None
+            result = self._seize(words)
         except BaseException:
             self.revert()
             raise
+        if result is None:
+            if self.turn == turn:
+                self.owner = None
+            return None
         if not ours[0]:
             look()  # a signal handler has forked in C: what was locked just now is the parent's
-        if self._turn != turn:
+        if self.turn != turn:
             return self._try(owner)
-        abandoned = words[COUNT] < 1
         words[COUNT] = 0
         self.recursion = 1
-        self._turn = turn + 1
+        self.turn = turn + 1
         if not self.handle_count:
             self._keep_taken()
-        return ABANDONED if abandoned else TAKEN
+        return result
+
+    # -- for the process --
+
+    def _seize(self, words: Words) -> int | None:
+        """Get it for this process, or find that it has it: TAKEN, ABANDONED; None if another one has it."""
+        if self.lock_free:
+            return self._seize_word(words)
+        try:
+            self.call(self.fd, locks.SET, locks.OWNER_ON)
+        except BlockingIOError:
+            return None
+        return ABANDONED if words[COUNT] < 1 else TAKEN
+
+    def _seize_word(self, words: Words) -> int | None:
+        self.require_descriptor()
+        if not self.direct:
+            return self._seize_with_guard(words) if self.depth else None
+        while True:
+            value = self.exchange(OWNER, 0, self.seat)
+            if value & SEAT_MASK == self.seat:
+                return self._found
+            if not value:
+                self._found = TAKEN
+                return TAKEN
+            if value & BUSY:
+                if not self.depth:
+                    return None
+                self.clear_bits(OWNER, BUSY)  # of a process that died, since the guard is here
+            elif self._is_held(value):
+                return None
+            elif self.exchange(OWNER, value, self.seat) == value:
+                words[OWNER_PID] = os.getpid()
+                self._found = ABANDONED
+                return ABANDONED
+
+    def _seize_with_guard(self, words: Words) -> int | None:
+        """The same without the core."""
+        self.set_bits(OWNER, BUSY)
+        value = words[OWNER] & ~BUSY
+        if value & SEAT_MASK == self.seat or self._is_held(value):
+            self.clear_bits(OWNER, BUSY)
+            return self._found if value & SEAT_MASK == self.seat else None
+        self._found = ABANDONED if value else TAKEN
+        words[OWNER_PID] = os.getpid()
+        words[OWNER] = self.seat
+        return self._found
+
+    def _is_held(self, value: int) -> bool:
+        """Whether OWNER names a process that runs."""
+        seat = value & SEAT_MASK
+        return seat == self.seat or (seat > 0 and locks.held_elsewhere(self.fd, locks.SEATS + seat))
+
+    def _unseize(self, *, abandoned: bool = False) -> None:
+        """Give it up for this process."""
+        if not self.lock_free:
+            self.call(self.fd, locks.SET, locks.OWNER_OFF)
+            return
+        lost = not locks.intact(self.fd)
+        words, give_up = self.words, self._way_to_give_up()
+        if (abandoned or lost) and words[OWNER] & SEAT_MASK == self.seat:
+            self.set_bits(OWNER, ABANDONED_BIT)
+        # No function of Python is called from here on, and so no signal handler, which may release it as well.
+        if words[OWNER] & SEAT_MASK == self.seat:
+            give_up()
+        if lost:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def _way_to_give_up(self) -> Callable[[], object]:
+        """The call that clears the seat in OWNER."""
+        if self.direct and compiled.core is not None:
+            return functools.partial(compiled.core.clear_bits, self.address(OWNER), self.seat)
+        return futex.clearing(self.address(OWNER), self.seat)
+
+    def _seems_owned(self) -> bool:
+        """Whether some process has it."""
+        if self.lock_free:
+            return self._is_held(self.words[OWNER])
+        return locks.held_elsewhere(self.fd, locks.OWNER)
+
+    # -- for a thread or task --
 
     def _keep_taken(self) -> None:
         """The last handle was closed during the wait, or is just being closed by another thread."""
@@ -158,17 +258,16 @@ class Mutant(Dispatcher):
             if self.owner == owner:
                 self.recursion = 0
                 try:
-                    self._let_go(self.words)
+                    self._let_go(self.words, abandoned=True)
                 except (KernelError, OSError) as error:
                     require_ours(error)
                     if locks.intact(self.fd):
                         raise
 
-    def _let_go(self, words: Words) -> None:
+    def _let_go(self, words: Words, *, abandoned: bool = False) -> None:
         self.owner = None
         try:
-            # Nothing happens in between: neither a call nor, therefore, a signal handler.
-            self.call(self.fd, locks.SET, locks.OWNER_OFF)
+            self._unseize(abandoned=abandoned)
         finally:
             if words[WAITING]:
                 words[WAITING] = 0
@@ -182,6 +281,7 @@ class Mutant(Dispatcher):
                 self.line.stir()
             if self._kept:
                 self._kept = False
+                self.arm()
                 self.release()
 
     @under_guard
@@ -190,9 +290,9 @@ class Mutant(Dispatcher):
         if self.recursion:
             return 1 - self.recursion, self.owner == owner, False
         count = self.words[COUNT]
-        if locks.held_elsewhere(self.fd, locks.OWNER):
+        if self._seems_owned():
             return min(count, 0), False, False
-        return 1, False, count < 1
+        return 1, False, self.words[OWNER] != 0 if self.lock_free else count < 1
 
     # -- waiting --
 
@@ -219,7 +319,7 @@ class Mutant(Dispatcher):
             entry.sequence = words[SEQUENCE]
             if not words[WAITING] or words[COUNT] > 0:
                 return False
-            return self.recursion > 0 or locks.held_elsewhere(self.fd, locks.OWNER)
+            return self.recursion > 0 or self._seems_owned()
 
     def queue(self, entry: Entry, owner: Owner) -> None:
         """Nothing: a mutex that is released stays there until it is taken."""
@@ -236,9 +336,7 @@ class Mutant(Dispatcher):
             return self.owner == owner
         self.require_usable()
         self.owner = owner
-        try:
-            self.call(self.fd, locks.SET, locks.OWNER_ON)
-        except BlockingIOError:
+        if self._seize(self.words) is None:
             self.owner = None
             return False
         return True
@@ -252,7 +350,7 @@ class Mutant(Dispatcher):
     def revert(self) -> None:
         if not self.recursion and self.owner is not None:
             try:
-                self.call(self.fd, locks.SET, locks.OWNER_OFF)
+                self._unseize(abandoned=self._found == ABANDONED)
             except OSError as error:
                 require_ours(error)
                 self.require_descriptor()
@@ -272,7 +370,7 @@ class Mutant(Dispatcher):
 
     @property
     def there(self) -> bool:
-        return not self.recursion and (self.words[COUNT] > 0 or not locks.held_elsewhere(self.fd, locks.OWNER))
+        return not self.recursion and (self.words[COUNT] > 0 or not self._seems_owned())
 
     def room(self, *, every: bool) -> int:
         return int(self.there)
@@ -313,8 +411,13 @@ class Mutant(Dispatcher):
     def _keep(self) -> None:
         """The owner keeps the object until it lets go, or ends: others may have handles, or wait."""
         if not self._kept:
-            self._kept = True
+            self._kept, self.quick = True, 0
             self.retain()
+
+    def arm(self) -> None:
+        super().arm()
+        if self._kept:  # its release ends more than that
+            self.quick = 0
 
     def _is_last(self) -> bool:
         # A pinned mutex can be found again, and have a handle, while its last handle goes.
@@ -335,7 +438,7 @@ class Mutant(Dispatcher):
     def forked(self) -> None:
         super().forked()
         self.owner, self.recursion, self._kept = None, 0, False
-        self._turn += 1  # a take that was interrupted by the fork looks anew
+        self.turn += 1  # a take that was interrupted by the fork looks anew
 
 
 def _abandon_all(owner: Owner) -> None:
@@ -351,5 +454,5 @@ owners.at_end.append(_abandon_all)
 def create_mutant(name: ObjectName | None, owned: bool, security: Security) -> tuple[Mutant, bool]:
     """A mutex; the creator of a new one owns it when asked."""
     owner = owners.thread.owner if owned else None
-    page = Control(Kind.MUTANT, state=(0 if owned else 1, 1, 0), owner=owner)
+    page = Control(Kind.MUTANT, state=(0 if owned else 1, 1, lock_free_for(security)), owner=owner)
     return named.create(Mutant, name, page, security, writing=True)

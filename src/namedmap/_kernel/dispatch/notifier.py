@@ -180,6 +180,7 @@ def join(held: Dispatcher, entry: Entry, call: Callable[[], object], *, every: b
                 held.line_for_all = line
             else:
                 held.line = line
+            held.arm()
         line.join(entry, call)
 
 
@@ -199,6 +200,7 @@ def _drop_empty(line: Line, held: Dispatcher) -> None:
         held.line = None
     elif held.line_for_all is line:
         held.line_for_all = None
+    held.arm()
     line.end()
 
 

@@ -37,6 +37,8 @@ class Core(Protocol):
     """The module."""
 
     Window: type
+    State: type
+    Latch: type
 
     def configure(self, *parts: object) -> None:
         """See `contract.quick`."""
@@ -58,6 +60,24 @@ class Core(Protocol):
 
     def views(self) -> list[Mapped]:
         """All that the address space does not know."""
+
+    def quicken(self, *classes: type) -> None:
+        """Take over methods of Mutex, Semaphore and Event."""
+
+    def know_thread(self, owner: object, /) -> None:
+        """The owner that the calling thread is; None: it ends."""
+
+    def know_threads(self, names: dict[str, object], get_ident: object, /) -> None:
+        """The names of the module `threading`, and the function that it has while threads are threads."""
+
+    def exchange(self, address: int, expected: int, new: int, /) -> int:
+        """Compare and swap; returns the value before."""
+
+    def set_bits(self, address: int, bits: int, /) -> None:
+        """Set bits of a word, atomically."""
+
+    def clear_bits(self, address: int, bits: int, /) -> None:
+        """Clear bits of a word, atomically."""
 
 
 class Absence(NamedTuple):

@@ -6,8 +6,9 @@ in. A sleep may end early for no reason: callers look again. Source: futex(2), f
 
 import ctypes
 import errno
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from namedmap._convention.status import require_ours
 from namedmap._kernel.linux import libc
@@ -33,6 +34,36 @@ def change(address: int, wake: int) -> None:
     """Add 1 to a word and wake so many of its sleepers."""
     if libc.futex_wake_op(libc.SYS_FUTEX, address, libc.FUTEX_WAKE_OP, wake, 0, address, _ADD_ONE) < 0:
         raise libc.error("futex")
+
+
+# The same instruction, with other operations: or, and-not; the argument may be the number of a bit.
+_OR, _AND_NOT, _SHIFT, _NEVER = 2 << 28, 3 << 28, 8 << 28, 0x800
+
+
+def set_bits(address: int, bits: int) -> None:
+    """Set one bit, or some of the 11 low bits, of a word, atomically."""
+    if _operation(address, _OR, bits)() < 0:
+        raise libc.error("futex")
+
+
+def clear_bits(address: int, bits: int) -> None:
+    """Clear one bit, or some of the 11 low bits, of a word, atomically."""
+    if clearing(address, bits)() < 0:
+        raise libc.error("futex")
+
+
+def clearing(address: int, bits: int) -> Callable[[], int]:
+    """A call that clears bits, and in which no signal handler runs; it returns a negative number if it fails."""
+    return _operation(address, _AND_NOT, bits)
+
+
+def _operation(address: int, operation: int, bits: int) -> Callable[[], int]:
+    argument = bits << 12 if bits < 1 << 11 else _SHIFT | (bits.bit_length() - 1) << 12
+    operation |= argument | _NEVER
+    # It wakes one sleeper of the word, on which nobody sleeps.
+    return functools.partial(
+        libc.futex_wake_op, libc.SYS_FUTEX, address, libc.FUTEX_WAKE_OP, 1, 0, address, operation
+    )
 
 
 def sleep(words: Sequence[Word], seconds: float) -> bool:

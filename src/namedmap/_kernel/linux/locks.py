@@ -7,6 +7,7 @@ makes them useless here.) All locks lie far past any data, where no program's ow
 The map of the locks in an object file:
 
     WAITERS   shared: n bytes for a process with n waiting threads, at its slot
+    SEATS     exclusive: one byte for each process that uses a lock-free mutex, see `dispatch.state`
     GUARD     one byte. Exclusive: create, destroy, change state; shared: open
     OWNER     one byte. Exclusive: the process that owns a mutex
     HANDOVER  one byte. Shared: a description on its way to a child, see `processes`
@@ -45,6 +46,8 @@ from namedmap._kernel.linux import descriptors, natives, procfs
 WAITERS = 1 << 61
 GUARD = 1 << 62
 OWNER = GUARD + 1
+#: Below all that goes with the guard.
+SEATS = GUARD - (1 << 32)
 HANDOVER = GUARD + 2
 LIVENESS = GUARD + 3
 SLOT = 1 << 20
@@ -92,7 +95,8 @@ class Compared(int):
 
 
 _lseek = os.lseek
-_anchored = functools.lru_cache(maxsize=4096)(Anchored)  # a dictionary is quicker than to make one
+#: A descriptor that has its position already. A dictionary is quicker than to make one.
+anchored = functools.lru_cache(maxsize=4096)(Anchored)
 #: Stands for a descriptor that other code has closed.
 GONE = Anchored(descriptors.GONE)
 
@@ -101,13 +105,18 @@ def kept(fd: int) -> Anchored | Compared:
     """A descriptor of an object file, as it has to be called from now on."""
     try:
         _lseek(fd, ANCHOR, 0)
-        return _anchored(fd)
+        return anchored(fd)
     except OSError as error:
-        require_ours(error)
-        made = Compared(fd)
-        info = os.fstat(fd)
-        made.key = info.st_dev, info.st_ino
-        return made
+        return compared(fd, error)
+
+
+def compared(fd: int, error: OSError) -> Compared:
+    """The same, where the position was refused."""
+    require_ours(error)
+    made = Compared(fd)
+    info = os.fstat(fd)
+    made.key = info.st_dev, info.st_ino
+    return made
 
 
 def intact(fd: int) -> bool:
@@ -180,6 +189,8 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
 # The calls of every change of a state, without the detours: call(fd, SET, ...) for an anchored descriptor, and
 # compared_call(fd, SET, ...) for another.
 SET, call = _SET, _fcntl
+#: shared(start, length): a shared lock, for these calls.
+shared = functools.partial(_from_anchor, _READ)
 # The guard and everything behind it, which can be had only while nobody else has the object; and all that goes with it.
 ALL_ON, ALL_OFF = _from_anchor(_WRITE, GUARD, 0), _from_anchor(_UNLOCK, _WAITERS_END, 0)
 OWNER_ON, OWNER_OFF = _from_anchor(_WRITE, OWNER, 1), _from_anchor(_UNLOCK, OWNER, 1)

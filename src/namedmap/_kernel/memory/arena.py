@@ -42,11 +42,13 @@ class Arena:
         """mmap at an address of the arena's choice."""
         if length >= HUGE:
             return self._map_huge(length, prot, flags, fd, offset)
-        slot = round_up(length)
-        if self._freed is not None and self._freed[1] >= slot:
-            base, self._freed = self._freed[0], None
-            if map_at(base, length, prot, flags, fd, offset):
+        freed = self._freed
+        if freed is not None and length <= freed[1]:
+            self._freed, base = None, freed[0]
+            found = libc.mmap(base, length, prot, flags | libc.MAP_FIXED_NOREPLACE, fd, offset)
+            if found == base or _refused(found, base, length):
                 return base
+        slot = round_up(length)
         for _ in range(8):
             base, self._fresh = self._fresh, self._fresh + slot
             if self._fresh > _END:
@@ -79,14 +81,17 @@ class Arena:
         libc.munmap(base, length)
         # A low address, which somebody has asked for, is left to those who ask for one.
         if base >= START:
-            self._freed = base, round_up(length)
+            self._freed = base, -(-length // GRANULARITY) * GRANULARITY
 
 
 def map_at(base: int, length: int, prot: int, flags: int, fd: int, offset: int) -> bool:
     """mmap at exactly this address; False if something is there, or nothing may be."""
     found = libc.mmap(base, length, prot, flags | libc.MAP_FIXED_NOREPLACE, fd, offset)
-    if found == base:
-        return True
+    return found == base or _refused(found, base, length)
+
+
+def _refused(found: int, base: int, length: int) -> bool:
+    """False where mmap has not mapped at a base because something is there, or nothing may be; else its error."""
     if found != libc.MAP_FAILED:  # a kernel before 4.17 takes the address for a hint
         libc.munmap(found, length)
         return False

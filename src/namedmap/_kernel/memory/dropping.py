@@ -11,28 +11,17 @@ from namedmap._convention.status import KernelError
 from namedmap._kernel.linux import protection
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.memory.arena import GRANULARITY
-from namedmap._kernel.memory.section import Section
 from namedmap._kernel.memory.space import space
-from namedmap._kernel.memory.views import map_section
 from namedmap._mapped import MappedMemory
 
-_dropped: collections.deque[int] = collections.deque()
-
-
-def map_memory(section: Section, granted: int, offset: int, size: int, protect: int) -> MappedMemory:
-    """Map bytes at any offset through a handle of so much access; takes over the caller's reference."""
-    if _dropped:
-        _unmap_dropped()
-    start = offset % GRANULARITY
-    view = map_section(section, granted, offset - start, size + start, protect)
-    wanted = protection.TABLE[protect]
-    return MappedMemory(view.base, start, size, drop, writable=wanted.writes or wanted.copies)
+#: Addresses of views that could not be unmapped when they were dropped.
+dropped: collections.deque[int] = collections.deque()
 
 
 def copy_memory(address: int, size: int) -> MappedMemory:
     """A copy-on-write view of what a view shows at an address."""
-    if _dropped:
-        _unmap_dropped()
+    if dropped:
+        drop()
     with space.lock:
         view = space.view(address)
         offset = view.offset + address - view.base
@@ -46,23 +35,22 @@ def copy_memory(address: int, size: int) -> MappedMemory:
     return MappedMemory(base, start, size, drop, writable=True)
 
 
-def drop(address: int) -> None:
-    """Unmap a view that nobody has any more: now, or with the next one if this is the middle of something."""
-    _dropped.append(address)
-    _unmap_dropped()
+def drop(*addresses: int) -> None:
+    """Unmap views that nobody has any more, now, or with the next one if this is the middle of something.
 
-
-def _unmap_dropped() -> None:
-    """Unmap what could not be unmapped when it was dropped."""
+    Without an address: unmap what could not be unmapped when it was dropped.
+    """
+    dropped.extend(addresses)
     if not ours[0]:
         look()
     # Not `space.lock`: the views of the compiled core, which it asks for, would take a lock while this thread may have
     # another one.
     lock: Any = space.own_lock
-    while _dropped and not lock._is_owned() and lock.acquire(blocking=False):
+    while dropped and not lock._is_owned() and lock.acquire(False):
         try:
-            space.unmap_view(_dropped.popleft())
+            section = space.take_out(dropped.popleft())
         except (IndexError, KernelError):
             continue
         finally:
             lock.release()
+        section.release()

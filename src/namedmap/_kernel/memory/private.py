@@ -48,7 +48,9 @@ def _reserve(address: int, size: int, commit: bool, protect: int) -> int:
     space.guarded = space.guarded or bool(protect & protection.GUARD)
     with space.lock:
         found = space.place(length, base, prot, _ANONYMOUS, -1, 0)
-        space.insert(Region(found, length, protect, [Run(0, length, protect if commit else 0, True)], nocache))
+        region = Region(found, length, protect, nocache)
+        region.runs = [Run(0, length, protect if commit else 0, True)]
+        space.insert(region)
     return found
 
 

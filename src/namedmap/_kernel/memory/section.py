@@ -8,14 +8,16 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterator
+from os import lseek
 from typing import ClassVar, Self
 
-from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored
+from namedmap._convention.status import NTSTATUS, KernelError, from_oserror, ignored, require_ours
 from namedmap._kernel.files import sharemodes
 from namedmap._kernel.files.file import File
 from namedmap._kernel.linux import limits, locks, protection, reopening
 from namedmap._kernel.linux.descriptors import Descriptor
 from namedmap._kernel.linux.libc import PAGE
+from namedmap._kernel.linux.locks import ANCHOR
 from namedmap._kernel.memory import backing
 from namedmap._kernel.names import controlpage
 from namedmap._kernel.names.controlpage import FLAG_FILE_BACKED, FLAG_RESERVE, Control, Kind
@@ -42,6 +44,7 @@ LARGEST = 1 << 47
 LARGEST_RESERVE = 8 << 40
 
 
+@functools.cache
 def access_of(access: int) -> int:
     """SECTION_* for FILE_MAP_*, of which most are the same bits."""
     if access == _FILE_MAP_COPY:
@@ -64,25 +67,23 @@ class Section(NamedObject):
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    backing_fd: Descriptor | int = -1
     #: Called in a forked child when the section has a description of its own. Set by `processes`.
     renew_views: ClassVar[Callable[["Section"], None]]
 
     def __init__(self, file: ObjectFile, page: Control) -> None:
-        super().__init__(file, page)
-        self.size = page.size
+        NamedObject.__init__(self, file, page)
+        info, flags = file.info, page.flags
         #: The others who may change its file: the owner, whoever that is, and others if it is shared for writing.
-        self.owner, self.shared = file.info.st_uid, bool(file.info.st_mode & 0o022)
-        self.protection = page.protection
-        self.reserve = bool(page.flags & FLAG_RESERVE)
-        self.attributes = page.attributes
-        if page.flags & FLAG_FILE_BACKED:
+        self.owner, self.shared = info.st_uid, bool(info.st_mode & 0o022)
+        self.size, self.protection, self.attributes = page.size, page.protection, page.attributes
+        #: The descriptor that views are mapped from.
+        self.data_fd: int = self.fd
+        self.reserve = bool(flags & FLAG_RESERVE)
+        if flags & FLAG_FILE_BACKED:
             given = page.backing_fd
             if given < 0:
                 given = backing.open_backing(page, self, file.info)
-            self.backing_fd = Descriptor(given).place()
-        #: The descriptor that views are mapped from.
-        self.data_fd: int = self.backing_fd if self.backing_fd >= 0 else self.fd
+            self.backing_fd = self.data_fd = Descriptor(given).place()
 
     @property
     def file_backed(self) -> bool:
@@ -92,16 +93,6 @@ class Section(NamedObject):
     def requested(self) -> int:
         """The size that was asked for; `size` is a multiple of the page size."""
         return self.control.requested or self.size
-
-    @property
-    def may_vanish(self) -> bool:
-        """Whether mapped memory can be gone when it is touched.
-
-        A program can cut off the file that the section stands on, or another user the object file; and reserved pages
-        are not there yet.
-        """
-        foreign = self.path is not None and (self.shared or self.owner != os.geteuid())
-        return self.backing_fd >= 0 or self.reserve or foreign
 
     # -- create ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +112,12 @@ class Section(NamedObject):
 
     def retain(self) -> Self:
         """Add a reference, for a view or a call, unless other code has closed a descriptor of the section."""
-        if self.backing_fd >= 0 or not locks.intact(self.fd):
+        try:
+            there = lseek(self.fd, 0, 1) == ANCHOR and self.backing_fd < 0
+        except OSError as error:
+            require_ours(error)
+            there = False
+        if not there:  # or there is more to look at
             self.require_descriptor()
         with kernelobject.lock:
             self._references += 1
@@ -270,7 +266,7 @@ def create(
     page = _file_page(file, size, protect, attributes) if file is not None else _memory_page(size, protect, attributes)
     writing = protection.TABLE[protect].writes if writing is None else writing
     try:
-        section, existed = named.create(Section, name, page, security, writing=writing)
+        section, existed = named.create(Section, name, page, security, writing)
     except BaseException:
         _close(page)
         raise
@@ -282,8 +278,9 @@ def create(
 
 def open_existing(name: ObjectName, *, writing: bool) -> Section:
     """The section of this name."""
-    section = named.open_existing(Section, name, writing=writing)
-    section.refresh()
+    section = named.open_existing(Section, name, writing)
+    if section.backing_fd >= 0:
+        section.refresh()
     return section
 
 
@@ -331,7 +328,7 @@ def _check_attributes(attributes: int, has_file: bool) -> None:
 
 
 def _memory_page(size: int, protect: int, attributes: int) -> Control:
-    length = round_to_page(size)
+    length = -(-size // PAGE) * PAGE
     if length >= LARGEST:
         raise KernelError(NTSTATUS.STATUS_SECTION_TOO_BIG, f"no address space holds {size:,} bytes")
     reserve = bool(attributes & SEC_RESERVE)
@@ -364,10 +361,10 @@ def _file_page(file: File, size: int, protect: int, attributes: int) -> Control:
         os.close(backing)
         raise
     kept = attributes & ~(SEC_COMMIT | SEC_RESERVE) | SEC_FILE
-    page = Control(Kind.SECTION, "", FLAG_FILE_BACKED, protect, kept, length, length)
-    page.backing_path, page.backing_device, page.backing_inode = path, info.st_dev, info.st_ino
-    page.backing_fd = backing
-    return page
+    return Control(
+        Kind.SECTION, "", FLAG_FILE_BACKED, protect, kept, length, length,
+        backing_path=path, backing_device=info.st_dev, backing_inode=info.st_ino, backing_fd=backing,
+    )  # fmt: skip
 
 
 def _file_length(fd: int, info: os.stat_result, size: int, writes: bool, what: str) -> int:

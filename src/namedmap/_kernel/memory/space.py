@@ -11,6 +11,7 @@ the run is mapped again, privately, at the same place. It goes back the same way
 import bisect
 import contextlib
 import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -56,17 +57,32 @@ class Region:
     """One allocation in the address space."""
 
     type = PRIVATE
+    #: PAGE_NOCACHE, which an allocation has from its creation or never, and only reports.
+    nocache = 0
+    _runs: list[Run] | None = None
 
-    def __init__(self, base: int, length: int, protect: int, runs: list[Run], nocache: int = 0) -> None:
+    def __init__(self, base: int, length: int, protect: int, nocache: int = 0) -> None:
         self.base = base
         self.length = length  # in bytes, whole pages
         self.protect = protect
-        self.runs = runs
-        self.nocache = nocache  # PAGE_NOCACHE, which an allocation has from its creation or never, and only reports
+        self.nocache = nocache
 
     @property
     def end(self) -> int:
         return self.base + self.length
+
+    @property
+    def runs(self) -> list[Run]:
+        """Made when somebody asks, as most regions go before that. At first all pages are alike."""
+        found: list[Run] = self._runs or vars(self).setdefault("_runs", [self._first_run()])
+        return found
+
+    @runs.setter
+    def runs(self, runs: list[Run]) -> None:
+        self._runs = runs
+
+    def _first_run(self) -> Run:
+        return Run(0, self.length, self.protect, True)
 
     def split(self, start: int, end: int) -> list[Run]:
         """The runs of exactly [start, end), cut out of longer ones; runs that are not cut stay the same objects."""
@@ -115,11 +131,16 @@ class View(Region):
     type = MAPPED
 
     def __init__(self, base: int, length: int, protect: int, section: Section, offset: int) -> None:
-        size = round_to_page(length)
-        nocache = protection.NOCACHE if section.attributes & SEC_NOCACHE else 0
-        super().__init__(base, size, protect, [Run(0, size, protect, protection.TABLE[protect].copies)], nocache)
+        self.base = base
+        self.length = -(-length // PAGE) * PAGE
+        self.protect = protect
         self.section = section
         self.offset = offset  # into the section, in bytes
+        if section.attributes & SEC_NOCACHE:
+            self.nocache = protection.NOCACHE
+
+    def _first_run(self) -> Run:
+        return Run(0, self.length, self.protect, protection.TABLE[self.protect].copies)
 
     def page_state(self, offset: int, run: Run) -> tuple[int, int, int]:
         size = run.end - offset
@@ -267,7 +288,7 @@ class AddressSpace:
     def remove(self, region: Region) -> None:
         """Forget a region and unmap it; the lock is held."""
         base = region.base
-        del self._bases[bisect.bisect_left(self._bases, base)]
+        del self._bases[bisect_left(self._bases, base)]
         del self._regions[base]
         self.arena.unmap(base, region.length)
 
@@ -296,18 +317,28 @@ class AddressSpace:
             view = View(found, length, protect, section, offset)
             if section.reserve:
                 userfault.guard.register(found, view.length)
-            self.insert(view)
+            # In this order a signal handler in between finds a region only when it is complete.
+            self._regions[found] = view
+            insort(self._bases, found)
         return view
 
     def unmap_view(self, address: int) -> None:
         if not ours[0]:
             look()
         with self.own_lock:
-            view = self._regions.get(address)
-            if not isinstance(view, View):
-                view = self.view(address)
-            self.remove(view)
-        view.section.release()
+            section = self.take_out(address)
+        section.release()
+
+    def take_out(self, address: int) -> Section:
+        """Unmap a view; the lock is held. The caller takes over its reference to the section."""
+        view = self._regions.get(address)
+        if view.__class__ is not View:
+            view = self.view(address)
+        base = view.base
+        del self._bases[bisect_left(self._bases, base)]
+        del self._regions[base]
+        self.arena.unmap(base, view.length)
+        return view.section
 
     def protect(self, address: int, size: int, protect: int) -> int:
         """VirtualProtect; returns the protection that the first page had."""

@@ -4,11 +4,12 @@ It is always read with pread, never through a mapping, so that no truncated or h
 believed only after `parse` has checked every length in it against the size of the file.
 """
 
-import binascii
 import functools
 import os
 import struct
+from binascii import crc32
 from enum import IntEnum
+from typing import Any
 
 from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.linux.libc import PAGE
@@ -16,15 +17,16 @@ from namedmap._kernel.linux.protection import NOACCESS, TABLE
 from namedmap._kernel.names.names import MAXIMUM_LENGTH
 
 MAGIC = b"NAMEDMAP"
-VERSION = 2
+VERSION = 3
 CONTROL_SIZE = 4096
 STATE_OFFSET = 128  # state words of mutex, semaphore and event: bytes 128-255 of the page
 TEXT_OFFSET = 256
 
 _HEADER = struct.Struct("<8sIIIIIIQQQQQIIQQIIQ")
-_CRC = struct.Struct("<I12x")  # padded to STATE_OFFSET
 _CRC_OFFSET = _HEADER.size
 _STATE = struct.Struct("<i4xii")  # count, maximum, flags; the other words start as 0, see `dispatcher`
+#: The page up to TEXT_OFFSET: header and checksum, padded to STATE_OFFSET, and the state.
+_HEAD = struct.Struct(f"<{_HEADER.size}sI12xi4xii112x")
 
 _TEXT_PLACE = struct.Struct("<QII")  # of the header: text offset, lengths of name and path
 _TEXT_PLACE_OFFSET = 64
@@ -56,33 +58,36 @@ _KINDS = {int(kind): kind for kind in Kind}
 class Control:
     """The content of a control page. Sizes in bytes."""
 
+    kind: Kind
+    name: str
+    flags: int
+    protection: int  # PAGE_* of a section
+    attributes: int  # SEC_* of a section, as NtQuerySection reports them
+    size: int  # of a section
+    requested: int  # the size that was asked for, before rounding to pages
+    data_length: int  # of the data area at offset 0 of this file; 0 when the data is another file's
+    bitmap_length: int  # of the commit bitmap behind the data; SEC_RESERVE only
+    backing_path = ""
+    backing_device = 0
+    backing_inode = 0
+    creator_uid = 0
+    creator_pid = 0
+    created = 0  # nanoseconds since the epoch
+    state = (0, 0, 0)  # count, maximum, flags: as it was when the page was made or read
+    page_at = 0  # offset of the page in its file
+    backing_fd = -1  # of this process only: the creator's descriptor of the backing file
+    owner: object = None  # of this process only: who owns the mutex that is being made
+
     # By hand, as dataclasses and what they import would be a tenth of the start of a program.
     def __init__(
         self, kind: Kind, name: str = "", flags: int = 0, protection: int = 0, attributes: int = 0,
-        size: int = 0, requested: int = 0, data_length: int = 0, bitmap_length: int = 0, backing_path: str = "",
-        backing_device: int = 0, backing_inode: int = 0, creator_uid: int = 0, creator_pid: int = 0,
-        created: int = 0, state: tuple[int, int, int] = (0, 0, 0), page_at: int = 0, backing_fd: int = -1,
-        owner: object = None,
+        size: int = 0, requested: int = 0, data_length: int = 0, bitmap_length: int = 0, **others: Any
     ) -> None:  # fmt: skip
-        self.kind = kind
-        self.name = name
-        self.flags = flags
-        self.protection = protection  # PAGE_* of a section
-        self.attributes = attributes  # SEC_* of a section, as NtQuerySection reports them
-        self.size = size  # of a section
-        self.requested = requested  # the size that was asked for, before rounding to pages
-        self.data_length = data_length  # of the data area at offset 0 of this file; 0 when the data is another file's
-        self.bitmap_length = bitmap_length  # of the commit bitmap behind the data; SEC_RESERVE only
-        self.backing_path = backing_path
-        self.backing_device = backing_device
-        self.backing_inode = backing_inode
-        self.creator_uid = creator_uid
-        self.creator_pid = creator_pid
-        self.created = created  # nanoseconds since the epoch
-        self.state = state  # count, maximum, flags: as it was when the page was made or read
-        self.page_at = page_at  # offset of the page in its file
-        self.backing_fd = backing_fd  # of this process only: the creator's descriptor of the backing file
-        self.owner = owner  # of this process only: who owns the mutex that is being made
+        self.kind, self.name, self.flags = kind, name, flags
+        self.protection, self.attributes, self.size, self.requested = protection, attributes, size, requested
+        self.data_length, self.bitmap_length = data_length, bitmap_length
+        if others:
+            vars(self).update(others)
 
     def but(self, **changes: object) -> "Control":
         """A copy with other values in some fields."""
@@ -97,22 +102,25 @@ class Control:
 
     def build(self) -> tuple[int, bytes, int]:
         """(offset in the file, bytes to write there, size of the file); what is not written is zero."""
-        name = self.name.encode("utf-8", "surrogatepass")
-        path = self.backing_path.encode("utf-8", "surrogateescape")
-        text = name + path
-        start = self.data_length + self.bitmap_length
+        text = self.name.encode("utf-8", "surrogatepass")
+        name_length, path_length = len(text), 0
+        if self.backing_path:
+            text += self.backing_path.encode("utf-8", "surrogateescape")
+            path_length = len(text) - name_length
+        start = page_at = self.data_length + self.bitmap_length
+        text_at = page_at + TEXT_OFFSET
         inline = TEXT_OFFSET + len(text) <= CONTROL_SIZE
-        page_at = start if inline else start + -(-len(text) // CONTROL_SIZE) * CONTROL_SIZE
+        if not inline:
+            text_at, page_at = start, start + -(-len(text) // CONTROL_SIZE) * CONTROL_SIZE
         self.page_at = page_at
         header = _HEADER.pack(
             MAGIC, VERSION, self.kind, self.flags, self.protection, self.attributes, self.creator_uid,
-            self.size, self.requested, self.data_length, self.bitmap_length,
-            page_at + TEXT_OFFSET if inline else start,
-            len(name), len(path), self.backing_device, self.backing_inode, self.creator_pid, 0, self.created,
+            self.size, self.requested, self.data_length, self.bitmap_length, text_at,
+            name_length, path_length, self.backing_device, self.backing_inode, self.creator_pid, 0, self.created,
         )  # fmt: skip
-        head = b"%b%b%b" % (header, _CRC.pack(binascii.crc32(header)), _STATE.pack(*self.state))
+        head = _HEAD.pack(header, crc32(header), *self.state)
         if inline:
-            return page_at, head.ljust(TEXT_OFFSET, b"\0") + text, page_at + CONTROL_SIZE
+            return page_at, head + text, page_at + CONTROL_SIZE
         return start, text.ljust(page_at - start, b"\0") + head, page_at + CONTROL_SIZE
 
 
@@ -150,7 +158,7 @@ def parse(fd: int, file_size: int, what: object) -> Control:
 def decode(head: bytes, text: bytes, file_size: int) -> Control:
     """The checked content of a page, decoded once however often it is opened; ValueError says what is wrong."""
     header = head[: _HEADER.size]
-    if binascii.crc32(header) != int.from_bytes(head[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
+    if crc32(header) != int.from_bytes(head[_CRC_OFFSET : _CRC_OFFSET + 4], "little"):
         raise ValueError("the checksum of its control page is wrong")
     (_, _, kind, flags, protection, attributes, uid, size, requested, data, bitmap, _, name_length, _,
      device, inode, pid, _, created) = _HEADER.unpack(header)  # fmt: skip

@@ -106,11 +106,15 @@ _parse_short = functools.lru_cache(maxsize=1024)(_parse)
 
 def of_new(name: str | None) -> ObjectName | None:
     """The name for an object that the Python classes create; None for one without a name."""
+    if name.__class__ is str and 0 < len(name) <= SHORT:
+        return _parse_short(name)
     return None if name is None else of_existing(name)
 
 
 def of_existing(name: str) -> ObjectName:
     """The name of an object that the Python classes open."""
+    if name.__class__ is str and 0 < len(name) <= SHORT:
+        return _parse_short(name)
     return parse(object_name(name))
 
 

@@ -43,20 +43,21 @@ class Namespace:
         self.uid = uid
         self.local = os.path.join(root, f"namedmap-{uid}")
         self._no_local = ""  # why there is no such directory
-        self._paths: dict[ObjectName, str] = {}
+        #: Those that were asked for.
+        self.paths: dict[ObjectName, str] = {}
         self._global = os.path.join(root, GLOBAL_PREFIX)
 
     def path(self, name: ObjectName) -> str:
         """The path of the file for an object of this name."""
-        path = self._paths.get(name)
+        path = self.paths.get(name)
         if path is None:
             if not name.is_global:
                 self.require_local()
             path = self._global + name.file_name() if name.is_global else f"{self.local}/{name.file_name()}"
-            if len(self._paths) > 10_000:
-                self._paths.clear()
+            if len(self.paths) > 10_000:
+                self.paths.clear()
             if len(name.leaf) <= SHORT:
-                self._paths[name] = path
+                self.paths[name] = path
         return path
 
     def prepare(self) -> None:
@@ -113,7 +114,7 @@ class Namespace:
     def _settle(self, path: str) -> None:
         if path != self.local:
             self.local = path
-            self._paths.clear()
+            self.paths.clear()
         if not self._is_fit(path):
             self._no_local = f"{path} is not a directory of mode 0700: chmod or remove it, or set NAMEDMAP_ROOT"
 

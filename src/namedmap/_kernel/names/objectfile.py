@@ -44,9 +44,14 @@ in_flight: set["ObjectFile"] = set()
 
 
 class ObjectFile:
-    """An open object file on its way to becoming an object. Closed with the with-block unless an object took it."""
+    """An open object file, whose guard is held, on its way to becoming an object.
 
-    __slots__ = ("call", "cls", "fd", "info", "key", "made", "name", "open", "path", "taken", "thread", "writable")
+    Closed with the with-block, or by `close`, unless an object took it.
+    """
+
+    __slots__ = (
+        "call", "cls", "fd", "info", "key", "made", "name", "named", "open", "path", "taken", "thread", "writable",
+    )  # fmt: skip
 
     info: os.stat_result
     key: tuple[int, int]
@@ -57,17 +62,42 @@ class ObjectFile:
         name: ObjectName | None,
         fd: int,
         path: str | None,
-        *,
         writable: bool = True,
         made: bool = False,
+        exclusive: bool = True,
     ) -> None:
+        """Take over a descriptor, take the guard, and look at the file. `named`: it still has its name."""
         self.cls, self.name, self.path, self.writable, self.made = cls, name, path, writable, made
-        self.fd = kept = locks.kept(fd)
-        self.call = locks.call if type(kept) is locks.Anchored else locks.compared_call
+        self.fd: locks.Anchored | locks.Compared
+        try:
+            os.lseek(fd, locks.ANCHOR, 0)
+            self.fd, self.call = locks.anchored(fd), locks.call
+        except OSError as error:
+            self.fd, self.call = locks.compared(fd, error), locks.compared_call
         self.taken, self.open, self.thread = False, True, get_ident()
         if fd in descriptors.kept:
             descriptors.claim(fd)
         in_flight.add(self)
+        try:
+            try:
+                self.call(self.fd, locks.SET, locks.GUARD_ON if exclusive else locks.GUARD_SHARED)
+            except BlockingIOError:
+                locks.take_guard(self.fd, self, exclusive=exclusive)
+            self.info = info = os.fstat(fd)
+            self.key = (info.st_dev, info.st_ino)
+            if not stat.S_ISREG(info.st_mode):
+                raise not_a_file(path, str(self))
+            links = info.st_nlink
+            self.named = (writable or not self._is_being_made()) and (
+                links == 1 or (links > 1 and self._has_its_name()) or path is None
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_being_made(self) -> bool:
+        """Whether it did not have its mode yet when it was opened for reading."""
+        return bool(self.info.st_mode & 0o022) and os.access(str(self.path), os.W_OK, effective_ids=True)
 
     @classmethod
     def held(
@@ -100,21 +130,6 @@ class ObjectFile:
                 os.close(self.fd)
         in_flight.discard(self)
 
-    def lock(self, *, exclusive: bool) -> bool:
-        """Take the guard and look at the file; False if it has lost its name meanwhile."""
-        try:
-            self.call(self.fd, locks.SET, locks.GUARD_ON if exclusive else locks.GUARD_SHARED)
-        except BlockingIOError:
-            locks.take_guard(self.fd, self, exclusive=exclusive)
-        self.info = info = os.fstat(self.fd)
-        self.key = (info.st_dev, info.st_ino)
-        if not stat.S_ISREG(info.st_mode):
-            raise not_a_file(self.path, str(self))
-        if not self.writable and info.st_mode & 0o022 and os.access(str(self.path), os.W_OK, effective_ids=True):
-            return False  # it was being made, and did not have its mode yet, when it was opened
-        links = info.st_nlink
-        return links == 1 or (links > 1 and self._has_its_name())
-
     def _has_its_name(self) -> bool:
         """Whether its path still leads to a file that has several: one that somebody has linked may have lost this."""
         try:
@@ -135,16 +150,20 @@ class ObjectFile:
             )
 
     @classmethod
-    def find(cls, kind: type[HasKind], name: ObjectName, path: str) -> Self | None:
-        """Open an object file that exists, for writing where that is allowed; None if there is none."""
+    def find(cls, kind: type[HasKind], name: ObjectName, path: str, *, exclusive: bool) -> Self | None:
+        """Open an object file that exists, for writing where that is allowed; None if there is none.
+
+        The exclusive guard needs that: a file that may only be read gets the shared one.
+        """
         for mode in (_READ_WRITE, _READ_ONLY):
+            writable = mode == _READ_WRITE
             try:
-                return cls(kind, name, os.open(path, mode), path, writable=mode == _READ_WRITE)
+                fd = os.open(path, mode)
             except FileNotFoundError as error:
                 require_ours(error)
                 return None
             except OSError as error:
-                if error.errno == errno.EACCES and mode == _READ_WRITE:
+                if error.errno == errno.EACCES and writable:
                     continue
                 what = describe(kind, name)
                 if error.errno == errno.EACCES:
@@ -152,13 +171,14 @@ class ObjectFile:
                 if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV):
                     raise not_a_file(path, what) from None
                 raise from_oserror(error, f"cannot open {what} ({path})") from None
+            return cls(kind, name, fd, path, writable, False, exclusive and writable)
         return None
 
     @classmethod
     def make(cls, kind: type[HasKind], name: ObjectName, path: str, mode: int) -> Self | None:
         """Make a new object file; None if there is one, or the directory of names was removed and is there again."""
         try:
-            return cls(kind, name, os.open(path, _NEW, mode), path, made=True)
+            fd = os.open(path, _NEW, mode)
         except FileExistsError as error:
             require_ours(error)
             return None
@@ -171,6 +191,7 @@ class ObjectFile:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and namespace.current().sweep():
                 return None
             raise limits.not_made(error, path, describe(kind, name)) from None
+        return cls(kind, name, fd, path, True, True)
 
 
 class NotGrantedError(KernelError):

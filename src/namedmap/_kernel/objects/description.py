@@ -13,7 +13,7 @@ from namedmap._kernel.linux import descriptors, locks, reopening
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.linux.natives import RLock
 from namedmap._kernel.names import objectfile
-from namedmap._kernel.names.controlpage import Kind
+from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.objectfile import ObjectFile
 from namedmap._kernel.objects.kernelobject import KernelObject, lock
 
@@ -65,9 +65,9 @@ class Described(KernelObject):
     #: In a forked child: the description, and so its locks, are still the parent's.
     borrowed = False
 
-    def __init__(self, file: ObjectFile) -> None:
+    def __init__(self, file: ObjectFile, page: Control) -> None:
         self.fd, self.path, self.key, self.writable = file.fd, file.path, file.key, file.writable
-        self.name = file.name
+        self.name, self.made, self.control = file.name, file.made, page
         #: fcntl, for `fd`.
         self.call = file.call
         self.slot = slot

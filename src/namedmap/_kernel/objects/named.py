@@ -36,7 +36,7 @@ from namedmap._kernel.names.objectfile import NotGrantedError, ObjectFile
 from namedmap._kernel.names.security import DEFAULT, Security
 from namedmap._kernel.objects.description import Described
 from namedmap._kernel.objects.kernelobject import lock
-from namedmap._kernel.objects.postponing import postponed, undisturbed
+from namedmap._kernel.objects.postponing import postponed, undisturbed, waiting
 
 ATTEMPTS = 1000
 
@@ -48,11 +48,8 @@ class NamedObject(Described):
     retired = False
     #: A second description, for children: see `processes`.
     passage: descriptors.Descriptor | None = None
-
-    def __init__(self, file: ObjectFile, page: Control) -> None:
-        super().__init__(file)
-        self.made = file.made
-        self.control = page
+    #: Of a file that the object stands on.
+    backing_fd: descriptors.Descriptor | int = -1
 
     @classmethod
     def allocate(cls, fd: int, page: Control, total: int) -> None:
@@ -74,18 +71,25 @@ class NamedObject(Described):
 
     def drop_handle(self) -> None:
         with lock:
-            if postponed(self.drop_handle):
+            if waiting and postponed(self.drop_handle):
                 return
             # Counted first: a signal handler that closes the other handle here must find the right number.
             self.handle_count -= 1
             left = self.handle_count
-            if not left and not self.pinned:
-                forget(self)
-            if left and not self.borrowed:
+            if not left:
+                if registry.get(self.key) is self and not self.pinned:
+                    del registry[self.key]
+            elif not self.borrowed:
                 self.unlock(self.slot + left)
         if not left:
             self._last_handle()
-        self.release()
+        with lock:
+            self._references -= 1
+            last = not self._references
+            if last and registry.get(self.key) is self:
+                del registry[self.key]
+        if last:
+            self._free()
 
     def forked(self) -> None:
         """In a forked child, which owns nothing and waits for nothing: forget what the parent did."""
@@ -116,13 +120,12 @@ class NamedObject(Described):
 
     def release(self) -> None:
         with lock:
-            if postponed(self.release):
+            if waiting and postponed(self.release):
                 return
             self._references -= 1
             last = not self._references
-            if last:
-                # Nobody may find it from here on.
-                forget(self)
+            if last and registry.get(self.key) is self:
+                del registry[self.key]  # nobody may find it from here on
         if last:
             self._free()
 
@@ -143,8 +146,10 @@ class NamedObject(Described):
             return
         with self.mutex:
             try:
-                if self.path is not None and self.writable and self._is_last():
-                    objectfile.unlink(self.path, self.key)
+                path = self.path
+                # Somebody may have moved the file by hand, and another object may have its path now.
+                if path is not None and self.writable and self._is_last() and os.lstat(path).st_ino == self.key[1]:
+                    os.unlink(path)
             except (KernelError, OSError) as error:
                 require_ours(error)
                 # A stopped or hostile process has the guard, or the directory has gone. The object ends all the same;
@@ -185,10 +190,12 @@ class NamedObject(Described):
 
     def _free(self) -> None:
         with lock:  # a fork sees the descriptor open and the object here, or neither
-            self.close_backing()
-            if locks.intact(self.fd):
-                descriptors.kept.pop(self.fd, None)  # first: the number can be another's as soon as it is closed
-                os.close(self.fd)
+            if self.backing_fd >= 0:
+                self.close_backing()
+            fd = self.fd
+            if locks.intact(fd):
+                descriptors.kept.pop(fd, None)  # first: the number can be another's as soon as it is closed
+                os.close(fd)
             else:
                 descriptors.forget(self.fd, self)
                 self._sweep_lost()  # a view had kept the description that other code had closed
@@ -223,7 +230,7 @@ def remember(held: NamedObject) -> None:
 
 @undisturbed
 def create(
-    cls: type[Named], name: ObjectName | None, page: Control, security: Security, *, writing: bool
+    cls: type[Named], name: ObjectName | None, page: Control, security: Security, writing: bool
 ) -> tuple[Named, bool]:
     """Create the object, or join the one of this name. Returns it with one handle counted, and whether it existed.
 
@@ -232,22 +239,22 @@ def create(
     if not ours[0]:
         look()
     if name is None:
-        with ObjectFile(cls, None, namespace.unnamed_file(), None) as file:
-            file.lock(exclusive=True)
-            return _initialise(cls, file, page, security), False
+        with ObjectFile(cls, None, namespace.unnamed_file(), None) as unnamed:
+            return _initialise(cls, unnamed, page, security), False
     page.name = name.leaf
-    base = path = namespace.current().path(name)
+    space = namespace.current()
+    base = path = space.paths.get(name) or space.path(name)
     for _ in range(ATTEMPTS):
         try:
-            made = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path)
+            file = ObjectFile.make(cls, name, path, security.mode) or ObjectFile.find(cls, name, path, exclusive=True)
         except NotGrantedError:
             path = objectfile.around(name, base, path)
             continue
-        if made is None:
+        if file is None:
             path = base
             continue
-        with made as file:
-            if not file.lock(exclusive=file.writable):
+        try:
+            if not file.named:
                 path = base
                 continue
             if file.made:
@@ -262,6 +269,8 @@ def create(
                 path = succession.living(base) or base
                 continue
             found = _join(cls, file)
+        finally:
+            file.close()
         return _granted(found, writing), True
     raise KernelError(
         NTSTATUS.STATUS_LOCK_NOT_GRANTED, f"{objectfile.describe(cls, name)}: {path} appears and disappears without end"
@@ -269,35 +278,38 @@ def create(
 
 
 @undisturbed
-def open_existing(cls: type[Named], name: ObjectName, *, writing: bool) -> Named:
+def open_existing(cls: type[Named], name: ObjectName, writing: bool) -> Named:
     """Open the object of this name. Returns it with one handle counted."""
     if not ours[0]:
         look()
-    path = namespace.current().path(name)
+    space = namespace.current()
+    path = space.paths.get(name) or space.path(name)
     found = _opened(cls, name, path)
     if found is None and name.is_global and (successor := succession.living(path)) is not None:
         found = _opened(cls, name, successor)
     if found is None:
         raise _missing(cls, name)
-    return _granted(found, writing)
+    return found if found.writable or not writing else _granted(found, writing)
 
 
 def _opened(cls: type[Named], name: ObjectName, path: str) -> Named | None:
     """The living object in this file; None if it is not there, or another file of the name has it."""
     try:
-        made = ObjectFile.find(cls, name, path)
+        file = ObjectFile.find(cls, name, path, exclusive=False)
     except NotGrantedError:
         if name.is_global and succession.living(succession.place(path)[0]) != path:
             return None
         raise
-    if made is None:
+    if file is None:
         return None
-    with made as file:
-        if not file.lock(exclusive=False) or not locks.object_is_alive(file.fd):
+    try:
+        if not file.named or not locks.object_is_alive(file.fd):
             return None
         if name.is_global and objectfile.stands_behind(file):
             return None
         return _join(cls, file)
+    finally:
+        file.close()
 
 
 def _granted(found: Named, writing: bool) -> Named:
@@ -354,14 +366,15 @@ def find_case_insensitive(name: ObjectName) -> ObjectName:
 
 def _join(cls: type[Named], file: ObjectFile) -> Named:
     """One handle to the live object in this file, whose guard is held."""
-    with lock:
-        known = _found(file)
-        # A user who may write to an object's file may link it to another name, where this process expects another.
-        if known is not None and known.name != file.name:
-            raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
-        joined = _joined(cls, file)
-        if joined is not None:
-            return joined
+    if file.key in registry:
+        with lock:
+            known = _found(file)
+            # A user who may write to an object's file may link it to another name, where this process expects another.
+            if known is not None and known.name != file.name:
+                raise controlpage.corrupt(file, f"{file.path} is a second name (a hard link) of {known}")
+            joined = _joined(cls, file)
+            if joined is not None:
+                return joined
     if file.info.st_nlink > 1:
         file.check_links()
     page = controlpage.parse(file.fd, file.info.st_size, file)
@@ -373,7 +386,7 @@ def _join(cls: type[Named], file: ObjectFile) -> Named:
     with lock:
         # Another thread may have joined meanwhile: openers share the guard.
         try:
-            return _joined(cls, file) or _hold(fresh, file)
+            return (_joined(cls, file) if file.key in registry else None) or _hold(fresh, file)
         finally:
             if not file.taken:
                 fresh.close_backing()
@@ -414,11 +427,15 @@ def _joined(cls: type[Named], file: ObjectFile) -> Named | None:
 
 
 def _hold(fresh: Named, file: ObjectFile) -> Named:
-    if not locks.try_lock(fresh.fd, fresh.slot):
-        raise KernelError(
-            NTSTATUS.STATUS_LOCK_NOT_GRANTED,
-            f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.slot)}",
-        )
+    try:
+        fresh.call(fresh.fd, locks.SET, locks.shared(fresh.slot, 1))
+    except OSError as error:
+        require_ours(error)
+        if not locks.try_lock(fresh.fd, fresh.slot):  # raises again, and says why
+            raise KernelError(
+                NTSTATUS.STATUS_LOCK_NOT_GRANTED,
+                f"{fresh} is locked against new holders by {procfs.describe_holders(fresh.fd, fresh.slot)}",
+            ) from None
     file.taken = True
     descriptors.kept[fresh.fd] = fresh
     registry[fresh.key] = fresh

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from namedmap._finalizer import finalizer
-from namedmap._kernel.linux import natives
+from namedmap._kernel.linux import compiled, natives
 
 Owner = object
 
@@ -42,6 +42,8 @@ class _End:
         # After a fork the child takes down the parent's other threads; they go on in the parent. At the end of the
         # interpreter the process ends too, and the kernel abandons what it owns.
         if os.getpid() == self.pid and not sys.is_finalizing():
+            if compiled.core is not None and threading.get_ident() == self.owner:
+                compiled.core.know_thread(None)
             ended(self.owner)
 
 
@@ -50,8 +52,12 @@ class _Thread(threading.local):
         # Runs in every thread that asks for the first time.
         self.owner = threading.get_ident()
         self.end = _End(self.owner)
+        if compiled.core is not None:
+            compiled.core.know_thread(self.owner)
 
 
+if compiled.core is not None:
+    compiled.core.know_threads(vars(threading), natives.get_ident)
 _thread = _Thread()
 
 

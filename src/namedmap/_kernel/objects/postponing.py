@@ -6,9 +6,9 @@ any instant. The module decides for each drop whether it can be done now.
 
 import contextlib
 import functools
-import threading
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import ParamSpec, TypeVar
 
 from namedmap._kernel.names import objectfile
@@ -16,28 +16,31 @@ from namedmap._kernel.names import objectfile
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
-#: While this process forks: what to do when it has.
-_after_fork: list[Callable[[], None]] | None = None
+#: For each thread that creates or opens an object, what to do at the end of that; for None, while this process forks,
+#: what to do when it has. Mostly empty: then nothing has to wait.
+waiting: dict[int | None, list[Callable[[], None]]] = {}
 _due: deque[Callable[[], None]] = deque()
 
 
 def begin_fork() -> None:
     """From here on the descriptors stay as they are, and so do their locks; with `lock` held."""
-    global _after_fork
-    _after_fork = []
+    waiting[None] = []
 
 
 def forking() -> bool:
     """Whether drops wait for the end of a fork."""
-    return _after_fork is not None
+    return None in waiting
 
 
 def end_fork(*, discard: bool = False) -> None:
     """All that was postponed is due now; with `lock` held. A forked child, which counts anew, need not do it."""
-    global _after_fork
-    if _after_fork is not None and not discard:
-        _due.extend(_after_fork)
-    _after_fork = None
+    calls = waiting.pop(None, [])
+    if not discard:
+        _due.extend(calls)
+        return
+    me = get_ident()
+    for thread in [each for each in waiting if each != me]:  # which the child does not have
+        del waiting[thread]
 
 
 def call_postponed() -> None:
@@ -52,18 +55,13 @@ def postponed(call: Callable[[], None]) -> bool:
     The garbage collector, a signal handler or the end of another thread's locals may drop an object in the middle of a
     fork. In the child, which has the parent's descriptors until then, that would drop the parent's locks.
     """
-    waiting = _thread.calls if _after_fork is None else _after_fork
-    if waiting is None:
+    calls = waiting.get(None)
+    if calls is None:
+        calls = waiting.get(get_ident())
+    if calls is None:
         return False
-    waiting.append(call)
+    calls.append(call)
     return True
-
-
-class _Thread(threading.local):
-    calls: list[Callable[[], None]] | None = None
-
-
-_thread = _Thread()
 
 
 def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
@@ -79,13 +77,15 @@ def undisturbed(function: Callable[Params, Result]) -> Callable[Params, Result]:
 
     @functools.wraps(function)
     def call(*args: Params.args, **kwargs: Params.kwargs) -> Result:
-        if _thread.calls is not None:
+        me = get_ident()
+        if me in waiting:
             return function(*args, **kwargs)
-        _thread.calls = []
+        calls: list[Callable[[], None]] = []
+        waiting[me] = calls
         try:
             return function(*args, **kwargs)
         finally:
-            calls, _thread.calls = _thread.calls, None
+            del waiting[me]
             try:
                 if objectfile.in_flight:
                     objectfile.close_own()

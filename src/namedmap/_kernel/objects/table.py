@@ -4,9 +4,9 @@ A handle is an object, the access that was granted, and two flags. Its value is 
 is used again first, as in NT. Values at and above FOREIGN were given to this process by another one (`processes`).
 """
 
-import heapq
 import itertools
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Generic, Self, TypeVar
 
 from namedmap._convention.status import NTSTATUS, KernelError, ignored
@@ -40,7 +40,8 @@ class Handle(Generic[Kernel]):
         if not ours[0]:
             look()
         with table.lock:
-            table.check(self)
+            if table.by_value.get(self.value) is not self:
+                table.check(self)  # raises
             return self.object.retain()
 
     def reference(self, access: int = 0) -> "Reference[Kernel]":
@@ -49,7 +50,18 @@ class Handle(Generic[Kernel]):
 
     def close(self) -> None:
         """Close it; without effect if the value is not its own any more, or protected from closing."""
-        table.remove(self)
+        if not ours[0]:
+            look()
+        with table.lock:
+            if table.by_value.get(self.value) is not self or self.flags & FLAG_PROTECT:
+                return
+            del table.by_value[self.value]
+            if self.value < FOREIGN:
+                heappush(table.free, self.value)
+        if self.flags & FLAG_INHERIT:
+            table.closed(self)
+        else:
+            self.object.drop_handle()
 
 
 class Reference(Generic[Kernel]):
@@ -86,7 +98,8 @@ class HandleTable:
         # The objects' lock: a handle and the counts of its object change together.
         self.lock = kernelobject.lock
         self.by_value: dict[int, Handle[Any]] = {}
-        self._free: list[int] = []
+        #: Values that are free again.
+        self.free: list[int] = []
         self._values = itertools.count(4, 4)
         #: Called with an unknown value at or above FOREIGN: delivers what other processes sent. Set by `processes`.
         self.receive: Callable[[], None] = lambda: None
@@ -98,7 +111,10 @@ class HandleTable:
         if not ours[0]:
             look()
         with self.lock:
-            handle.value = value = self.reserve()
+            value = heappop(self.free) if self.free else next(self._values)
+            if value in self.by_value:
+                value = self.reserve()
+            handle.value = value
             self.by_value[value] = handle
         if inherit:
             handle.flags = FLAG_INHERIT
@@ -111,14 +127,14 @@ class HandleTable:
 
     def reserve(self) -> int:
         """A free value, with the lock held."""
-        value = heapq.heappop(self._free) if self._free else next(self._values)
+        value = heappop(self.free) if self.free else next(self._values)
         while value in self.by_value:  # adopted meanwhile, under a value that another process chose
             value = next(self._values)
         return value
 
     def give_back(self, value: int) -> None:
         """A reserved value that is not needed, with the lock held."""
-        heapq.heappush(self._free, value)
+        heappush(self.free, value)
 
     def insert(self, entry: KernelObject, access: int, *, inherit: bool = False) -> int:
         """The value of a new handle for one handle count of the object, which the table takes over."""
@@ -191,25 +207,13 @@ class HandleTable:
                 raise KernelError(
                     NTSTATUS.STATUS_HANDLE_NOT_CLOSABLE, f"handle {value:#x} has HANDLE_FLAG_PROTECT_FROM_CLOSE"
                 )
-            self._take_out(entry)
-        self._closed(entry)
+            del self.by_value[entry.value]
+            if entry.value < FOREIGN:
+                heappush(self.free, entry.value)
+        self.closed(entry)
 
-    def remove(self, handle: Handle[Any]) -> None:
-        """Close a handle unless its value is another's, or protected."""
-        if not ours[0]:
-            look()
-        with self.lock:
-            if self.by_value.get(handle.value) is not handle or handle.flags & FLAG_PROTECT:
-                return
-            self._take_out(handle)
-        self._closed(handle)
-
-    def _take_out(self, handle: Handle[Any]) -> None:
-        del self.by_value[handle.value]
-        if handle.value < FOREIGN:
-            heapq.heappush(self._free, handle.value)
-
-    def _closed(self, handle: Handle[Any]) -> None:
+    def closed(self, handle: Handle[Any]) -> None:
+        """Drop the handle count of a handle that was taken out."""
         try:
             if handle.flags & FLAG_INHERIT:
                 self.inheritance_changed()

@@ -109,8 +109,7 @@ def receive_named(cls: type[NamedObject], record: Record, fd: int, backing: int)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError("the descriptor is not that of an object file")
         own = reopening.reopen(fd, os.O_RDWR if record["writable"] else os.O_RDONLY)
-        with ObjectFile(cls, name, own, record["path"], writable=record["writable"]) as file:
-            file.lock(exclusive=False)
+        with ObjectFile(cls, name, own, record["path"], record["writable"], False, False) as file:
             page = controlpage.parse(own, file.info.st_size, file)
             if page.kind is not cls.kind:
                 raise ValueError("the object is of another kind than was said")
