@@ -66,6 +66,7 @@ static int paused = 1;                     /* before the first use, and while th
 static int64_t slot;                       /* description.slot */
 static int64_t number;                     /* locks: how many bytes below a guard are locked with it */
 static uid_t user;
+static int32_t process;
 
 /* -- types ---------------------------------------------------------------------------------------------------------- */
 
@@ -845,7 +846,6 @@ typedef struct {
 
 static PyTypeObject *StateType, *LatchType;
 static PyObject *threading_names, *get_ident_name, *get_ident; /* natives.py: who has replaced threading.get_ident? */
-static int32_t process; /* its id, for those who look */
 static __thread PyObject *this_thread;                         /* owners.thread.owner, if this thread was asked before */
 
 static word *address_of(const State *state) {
@@ -1301,7 +1301,6 @@ static PyObject *clear_bits(PyObject *module, PyObject *const *given, Py_ssize_t
 static PyObject *know_thread(PyObject *module, PyObject *owner) {
     PyObject *before = this_thread;
     this_thread = owner == Py_None ? NULL : Py_NewRef(owner);
-    process = getpid();
     Py_XDECREF(before);
     Py_RETURN_NONE;
 }
@@ -1416,6 +1415,7 @@ static PyObject *resume(PyObject *module, PyObject *const *given, Py_ssize_t cou
     slot = new_slot;
     number = new_number;
     user = geteuid();
+    process = getpid();
     paused = 0;
     Py_RETURN_NONE;
 }
