@@ -46,6 +46,8 @@
 #define ANCHOR INT64_MAX
 #define GUARD (1LL << 62)
 #define HANDOVER (GUARD + 2)
+#define LIVENESS (GUARD + 3)
+#define WAITERS (1LL << 61)
 #define WAITERS_END ((1LL << 61) + (1LL << 60))
 enum { FLAGS = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
 enum { PAGE = 4096, CONTROL = 4096, TEXT_AT = 256, LONGEST_TEXT = 255, GRANULARITY = 0x10000 };
@@ -66,6 +68,7 @@ static int paused = 1;                     /* before the first use, and while th
 static int64_t slot;                       /* description.slot */
 static int64_t number;                     /* locks: how many bytes below a guard are locked with it */
 static uid_t user;
+static int32_t process;
 
 /* -- types ---------------------------------------------------------------------------------------------------------- */
 
@@ -820,6 +823,7 @@ static int window_getbuffer(PyObject *self, Py_buffer *buffer, int flags) {
 enum { COUNT, PERMITS, MAXIMUM, FLAGS_OF_STATE, GENERATION, SEQUENCE, WAITING, SEQUENCE_ALL, WAITING_ALL, PULSED, OWNER,
        GIVER, OWNER_PID };
 /* COUNT of a semaphore or event below 0: somebody waits, or is changing it under the guard. */
+#define SLOW INT32_MIN
 enum { SEAT_MASK = (1 << 11) - 1 };
 enum { NOT_THERE, TAKEN, TAKES_THOUGHT };
 
@@ -832,6 +836,7 @@ typedef struct {
     PyObject *mapping;        /* what keeps them */
     PyObject *owner;          /* of a mutex: who in this process has it, and how often */
     int recursion, turn, seat, quick_fd;
+    int depth, queued, sleepers; /* of the guard; threads of this process that are counted in WAITERS, here or there */
     char manual;
     int64_t looked; /* when the descriptor was found to be intact */
 } State;
@@ -845,7 +850,6 @@ typedef struct {
 
 static PyTypeObject *StateType, *LatchType;
 static PyObject *threading_names, *get_ident_name, *get_ident; /* natives.py: who has replaced threading.get_ident? */
-static int32_t process; /* its id, for those who look */
 static __thread PyObject *this_thread;                         /* owners.thread.owner, if this thread was asked before */
 
 static word *address_of(const State *state) {
@@ -1031,7 +1035,177 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
     return result;
 }
 
-static int spin_for_count(State *counted, double seconds) {
+/* -- counts, under the guard: what counted.py does for those who wait, and for those who give to them */
+
+/* The bytes of others' locks in a range, or `enough`: see locks._count. */
+static int64_t count_locks(int fd, int64_t start, int64_t end, int64_t enough, int *looks) {
+    int64_t total = 0;
+    while (start < end && total < enough && (*looks)++ < 2000) {
+        struct flock range = {
+            .l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_start = start - ANCHOR, .l_len = end - start};
+        if (fcntl(fd, F_OFD_GETLK, &range) || range.l_type == F_UNLCK || !range.l_len)
+            break;
+        int64_t first = range.l_start, beyond = range.l_start + range.l_len;
+        total += (beyond < end ? beyond : end) - (first > start ? first : start);
+        if (first > start)
+            total += count_locks(fd, start, first, enough - total, looks);
+        start = beyond;
+    }
+    return total;
+}
+
+static int32_t count_waiters(const State *counted, int32_t enough) {
+    int looks = 0;
+    int64_t others = enough > counted->queued
+        ? count_locks(counted->quick_fd, WAITERS, WAITERS_END, enough - counted->queued, &looks)
+        : 0;
+    int64_t all = counted->queued + others;
+    return all < 1 << 30 ? (int32_t)all : 1 << 30;
+}
+
+/* Take the object's `mutex` and its guard, unless that would have to be waited for: see dispatcher.under_guard. */
+static PyObject *enter(State *counted, word *words) {
+    PyObject *mutex = PyObject_GetAttrString((PyObject *)counted, "mutex"), *free = NULL;
+    if (mutex && (free = PyObject_CallMethod(mutex, "acquire", "O", Py_False)) && free == Py_True) {
+        if (address_of(counted) == words && *ours && !counted->depth && !guard(counted->quick_fd, F_WRLCK)) {
+            atomic_fetch_or(&words[COUNT], SLOW);
+            Py_DECREF(free);
+            return mutex;
+        }
+        Py_XDECREF(PyObject_CallMethod(mutex, "release", NULL));
+    }
+    PyErr_Clear();
+    Py_XDECREF(free);
+    Py_XDECREF(mutex);
+    return NULL;
+}
+
+static void leave(State *counted, word *words, PyObject *mutex) {
+    if (!words[WAITING] && !words[WAITING_ALL] && words[PERMITS] < 1)
+        atomic_fetch_and(&words[COUNT], ~SLOW);
+    guard(counted->quick_fd, F_UNLCK);
+    Py_XDECREF(PyObject_CallMethod(mutex, "release", NULL));
+    PyErr_Clear();
+    Py_DECREF(mutex);
+}
+
+/* COUNT and PERMITS in one store: a death neither doubles nor loses anything. */
+static void store_pair(word *words, int64_t count, int64_t permits) {
+    if (count > words[MAXIMUM])
+        count = words[MAXIMUM];
+    atomic_store((_Atomic int64_t *)words, (int64_t)(((uint64_t)permits << 32) | ((uint32_t)count | (uint32_t)SLOW)));
+}
+
+/* Give so many to those who wait, and keep the rest; the count before, or -1: the Python code does it. */
+static int64_t post(State *counted, word *words, int64_t number, int limited) {
+    PyObject *mutex = enter(counted, words);
+    if (!mutex)
+        return -1;
+    int64_t count = words[COUNT] & INT32_MAX, permits = words[PERMITS], waiters = 0, granted = 0, before = count;
+    int possible = !words[WAITING_ALL] && !(limited && number > words[MAXIMUM] - count);
+    if (possible) {
+        if (words[WAITING] && !(waiters = count_waiters(counted, permits + number)))
+            words[WAITING] = 0;
+        if (permits > waiters) {
+            count += permits - waiters;
+            permits = waiters;
+        }
+        if (waiters > permits)
+            granted = number < waiters - permits ? number : waiters - permits;
+        store_pair(words, count + number - granted, permits + granted);
+        if (granted)
+            words[GENERATION] = (words[GENERATION] + 1) & INT32_MAX;
+    }
+    leave(counted, words, mutex);
+    if (granted)
+        wake(words, (int)granted);
+    return possible ? before : -1;
+}
+
+/* How a thread of this process is counted among those who wait, with the guard. */
+static void count_in(State *counted) {
+    counted->queued++;
+    counted->sleepers++;
+    lock(counted->quick_fd, F_RDLCK, WAITERS + (slot - LIVENESS), counted->queued);
+}
+
+static void count_out(State *counted) {
+    if (!counted->queued || !counted->sleepers)
+        return; /* a child that was forked meanwhile */
+    counted->sleepers--;
+    counted->queued--;
+    lock(counted->quick_fd, F_UNLCK, WAITERS + (slot - LIVENESS) + counted->queued, (1 << 20) - counted->queued);
+}
+
+/* Take a permit that was given since `generation`, or from the count, with the guard; else prepare to sleep. */
+static int collect(State *counted, word *words, int32_t generation) {
+    int64_t count = words[COUNT] & INT32_MAX, permits = words[PERMITS];
+    if (permits > 0) {
+        int64_t waiters = count_waiters(counted, permits);
+        if (permits > waiters) {
+            store_pair(words, count + permits - waiters, waiters);
+            count = words[COUNT] & INT32_MAX;
+            permits = waiters;
+        }
+    }
+    if (permits > 0 && generation != words[GENERATION])
+        words[PERMITS] = (int32_t)permits - 1;
+    else if (count > 0)
+        words[COUNT] = (int32_t)(count - 1) | SLOW;
+    else {
+        words[WAITING] = 1;
+        return NOT_THERE;
+    }
+    return TAKEN;
+}
+
+/* Wait for a count that is not there, for a moment; TAKEN, NOT_THERE, TAKES_THOUGHT, or -1 for an exception. */
+static int wait_for_count(State *counted, word *words, int64_t until) {
+    PyObject *mutex = enter(counted, words);
+    if (!mutex)
+        return TAKES_THOUGHT;
+    count_in(counted);
+    int32_t generation = words[GENERATION], seen;
+    int result = NOT_THERE, interrupted = 0;
+    for (;;) {
+        seen = words[SEQUENCE];
+        result = collect(counted, words, generation);
+        int64_t left = until - nanoseconds();
+        if (result == TAKEN || left <= 0 || words[WAITING_ALL])
+            break;
+        leave(counted, words, mutex);
+        Py_BEGIN_ALLOW_THREADS
+        struct timespec limit = {left / 1000000000, left % 1000000000};
+        interrupted = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
+        Py_END_ALLOW_THREADS
+        if (interrupted && PyErr_CheckSignals())
+            result = -1;
+        for (int attempt = 0; !(mutex = enter(counted, words)) && attempt < 1000; attempt++) {
+            if (address_of(counted) != words || !*ours)
+                break;
+            Py_BEGIN_ALLOW_THREADS
+            sched_yield();
+            Py_END_ALLOW_THREADS
+        }
+        if (!mutex || result < 0)
+            break;
+    }
+    if (mutex) {
+        count_out(counted);
+        if (result == TAKEN && words[PERMITS] < 1 && !count_waiters(counted, 1))
+            words[WAITING] = 0;
+        int rest = result != TAKEN && (words[PERMITS] > 0 || (words[COUNT] & INT32_MAX) > 0);
+        if (rest && words[PERMITS] > 0)
+            words[GENERATION] = (words[GENERATION] + 1) & INT32_MAX;
+        leave(counted, words, mutex);
+        if (rest)
+            wake(words, 1); /* the wake may have been for this one */
+    } else
+        count_out(counted);
+    return result;
+}
+
+static int await_count(State *counted, double seconds) {
     word *words = address_of(counted);
     PyObject *kept = Py_NewRef(counted->mapping);
     int64_t until = nanoseconds() + (seconds < 1 ? (int64_t)(seconds * 1e9) : 1000000000);
@@ -1039,7 +1213,14 @@ static int spin_for_count(State *counted, double seconds) {
     Py_BEGIN_ALLOW_THREADS
     found = spin(words, COUNT, 0, until);
     Py_END_ALLOW_THREADS
-    int result = found && address_of(counted) == words && *ours ? take_count(counted, words) : NOT_THERE;
+    int result = TAKES_THOUGHT;
+    if (address_of(counted) == words && *ours) {
+        result = found ? take_count(counted, words) : NOT_THERE;
+        if (result != TAKEN && !counted->manual && seconds > 0) {
+            int64_t now = nanoseconds(), most = now + SLICE;
+            result = wait_for_count(counted, words, seconds < 1 && until < most ? until : most);
+        }
+    }
     Py_DECREF(kept);
     return result;
 }
@@ -1126,13 +1307,15 @@ static PyObject *take_counted(
     double seconds;
     if (words && (seconds = patience(given, count, names)) >= 0) {
         int result = take_count(counted, words);
-        if (result == NOT_THERE && seconds > 0 && caller()) {
+        if (result != TAKEN && seconds > 0 && caller()) {
             Py_INCREF((PyObject *)counted);
-            result = spin_for_count(counted, seconds);
+            result = await_count(counted, seconds);
             Py_DECREF((PyObject *)counted);
         }
         if (result == TAKEN)
             Py_RETURN_TRUE;
+        if (result < 0)
+            return NULL;
     }
     return call_slow(self, slow, given, count, names);
 }
@@ -1152,6 +1335,8 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ss
         int overflow = 0;
         long long number = count ? PyLong_AsLongLongAndOverflow(given[0], &overflow) : 1;
         int64_t before = overflow ? -1 : add_count(words, number);
+        if (before < 0 && number > 0 && !overflow && !semaphore->manual)
+            before = post(semaphore, words, number, 1);
         if (before >= 0)
             return PyLong_FromLongLong(before);
     }
@@ -1166,6 +1351,8 @@ static PyObject *event_set(PyObject *self, PyObject *unused) {
         if (atomic_compare_exchange_strong(&words[COUNT], &count, 1))
             atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
         if (count >= 0)
+            Py_RETURN_NONE;
+        if (!event->manual && post(event, words, 1, 0) >= 0)
             Py_RETURN_NONE;
     }
     return PyObject_CallMethod(self, "_set", NULL);
@@ -1301,7 +1488,6 @@ static PyObject *clear_bits(PyObject *module, PyObject *const *given, Py_ssize_t
 static PyObject *know_thread(PyObject *module, PyObject *owner) {
     PyObject *before = this_thread;
     this_thread = owner == Py_None ? NULL : Py_NewRef(owner);
-    process = getpid();
     Py_XDECREF(before);
     Py_RETURN_NONE;
 }
@@ -1416,6 +1602,7 @@ static PyObject *resume(PyObject *module, PyObject *const *given, Py_ssize_t cou
     slot = new_slot;
     number = new_number;
     user = geteuid();
+    process = getpid();
     paused = 0;
     Py_RETURN_NONE;
 }
@@ -1504,6 +1691,9 @@ static PyMemberDef state_members[] = {
     {"recursion", T_INT, offsetof(State, recursion), 0, NULL},
     {"turn", T_INT, offsetof(State, turn), 0, NULL},
     {"seat", T_INT, offsetof(State, seat), 0, NULL},
+    {"depth", T_INT, offsetof(State, depth), 0, NULL},
+    {"queued", T_INT, offsetof(State, queued), 0, NULL},
+    {"sleepers", T_INT, offsetof(State, sleepers), 0, NULL},
     {"manual", T_BOOL, offsetof(State, manual), 0, NULL},
     {0},
 };

@@ -204,14 +204,10 @@ class Dispatcher(State, NamedObject):
         #: The same, two by two: COUNT and PERMITS are changed in one store. With this, nothing is done twice or not at
         #: all if the process is killed in between.
         self.pairs: Words | None = None
-        #: How many calls of the thread that has `mutex` are under the guard.
-        self.depth = 0
         #: How long that thread waits for the guard, in seconds.
         self.patience = locks.GUARD_TIMEOUT
         # Until when the guard is expected to stay locked, because somebody has waited for it in vain.
         self._stuck_until = 0.0
-        #: Threads of this process that are counted in WAITERS.
-        self.queued = 0
         #: Those of this process who wait without a thread of their own, for any and for all of their objects.
         self.line: Line | None = None
         self.line_for_all: LineForAll | None = None
@@ -333,7 +329,7 @@ class Dispatcher(State, NamedObject):
 
     def forked(self) -> None:
         super().forked()
-        self.queued = self.depth = 0
+        self.queued = self.depth = self.sleepers = 0
         self._counted = {}
         self.line = self.line_for_all = None
         if self._mapping is not None and self.lock_free and self.seated:
@@ -402,7 +398,7 @@ class Dispatcher(State, NamedObject):
                 return
         with self.mutex:
             self._counted.pop(key, None)
-            while self.queued > len(self._counted):
+            while self.queued - self.sleepers > len(self._counted):
                 self._uncount()
 
     def waiters(self, enough: int = _MOST_WAITERS) -> int:

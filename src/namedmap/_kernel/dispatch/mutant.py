@@ -138,6 +138,7 @@ class Mutant(Dispatcher):
                 return self._found
             if not value:
                 self._found = TAKEN
+                words[OWNER_PID] = os.getpid()
                 return TAKEN
             if value & BUSY:
                 if not self.depth:

@@ -47,6 +47,10 @@ class State:
     recursion = 0
     turn = 0
     seat = 0
+    #: How many calls of the thread that has `mutex` are under the guard.
+    depth = 0
+    #: Threads of this process that are counted in WAITERS; and those of them that wait in the core.
+    queued = sleepers = 0
     #: Of an event: whether it stays set.
     manual = False
 
