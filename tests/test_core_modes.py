@@ -413,6 +413,29 @@ class TestBuild:
             """
         assert plain(script) == "False note True\nFalse\n"
 
+    @needs_core
+    def test_it_is_older_than_its_source(self, tmp_path: Path) -> None:
+        """In a source tree that has changed since, the core is not used until it is compiled anew."""
+        place = tmp_path / "namedmap"
+        shutil.copytree(Path(namedmap.__file__).parent, place, ignore=shutil.ignore_patterns("__pycache__", "_native*"))
+        [core] = Path(namedmap.__file__).parent.glob("_native*.so")
+        shutil.copy(core, place)
+        source, copied = place / "_native.c", place / core.name
+        script = f"""
+            import sys
+            sys.path.insert(0, {str(tmp_path)!r})
+            import namedmap
+            from namedmap import inspection
+            [found] = [each for each in inspection.doctor() if "compiled core" in each.what]
+            print(namedmap.__file__.startswith({str(tmp_path)!r}), namedmap.native, found.remedy)
+            """
+        stale = "True False python hatch_build.py\n"
+        for age, expected in ((None, "True True \n"), (10**9, stale), (-(10**9), "True True \n")):
+            if age is not None:
+                source.touch()
+                os.utime(source, ns=(copied.stat().st_mtime_ns + age,) * 2)
+            assert plain(script) == expected
+
     def test_it_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A package that was installed without it works, and `doctor` says what helps."""
         assert (
