@@ -352,6 +352,7 @@ class TestListing:
     def test_doctor(self) -> None:
         """`doctor` gives its findings line by line, or as JSON."""
         assert "ok       Linux" in call("doctor").text
+        assert ("ok       the compiled core is in use" in call("doctor").text) == namedmap.native
         found = call("doctor", "--json").json()
         assert {tuple(each) for each in found} == {("level", "what", "remedy")}
 

@@ -438,6 +438,7 @@ class TestBuild:
 
     def test_it_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A package that was installed without it works, and `doctor` says what helps."""
+        monkeypatch.delenv("NAMEDMAP_NATIVE", raising=False)
         assert (
             plain("""
             import sys
