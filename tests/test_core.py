@@ -540,7 +540,7 @@ class TestClosedDescriptors:
         assert "os.closerange" in child.value("text")
         child.run("a.close(); view[0] += 1; view.close(); b.close(); del b")
         assert child.value("[namedmap.open(each).size for each in 'cde'], f[0]") == ([10, 10, 10], 2)
-        child.run("c.close(); d.close(); e.close(); f.close(); gc.collect()")
+        child.run("c.close(); d.close(); e.close(); f.close(); __import__('gc').collect()")
         assert child.end() == 0
         assert object_files() == []
 

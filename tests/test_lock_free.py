@@ -93,6 +93,7 @@ class TestWhatDeathsLeave:
         ],
     )
     def test_a_mutex(self, spawn: Spawn, native: str, word: int, abandoned: bool) -> None:
+        """The next one gets it, is told whether an owner had it, and leaves nothing of that behind."""
         made = namedmap.Mutex(NAME)
         Words()[OWNER] = word
         child = using(spawn, native)
@@ -161,6 +162,7 @@ class TestWhatDeathsLeave:
     @modes
     @pytest.mark.parametrize("manual", [False, True])
     def test_an_event(self, spawn: Spawn, native: str, manual: bool) -> None:
+        """The same for events of both kinds."""
         made = namedmap.Event(NAME, manual=manual)
         words = Words()
         words[COUNT], words[WAITING] = SLOW, 1
