@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests test-windows lint bench soak docs clean renew
+.PHONY: help demo test tests test-windows lint bench soak sanitize docs clean renew
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1 \2/p' Makefile | \
@@ -53,6 +53,9 @@ soak: $(VENV)/installed-test  ## kill processes at random, call everything with 
 # The variable silences an advertisement of the theme, which is no warning of mkdocs.
 docs: $(VENV)/installed-docs  ## build the pages into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mkdocs build --strict $(ARGS)
+
+sanitize: $(VENV)/installed-test  ## the tests and the fuzzer of the compiled core under the sanitizers of the compiler
+	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

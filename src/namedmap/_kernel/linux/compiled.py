@@ -101,8 +101,16 @@ def _load() -> Core | Absence:
         return Absence("none was compiled when namedmap was installed", remedy)
     except ImportError as error:  # of another platform; or another interpreter of this process has it
         return Absence(f"it cannot be loaded ({error})", "install namedmap anew")
+    if _is_older(found.__file__):
+        return Absence("it was compiled before its source changed", "python hatch_build.py")
     loaded: Core = found
     return loaded
+
+
+def _is_older(path: str) -> bool:
+    """Whether it stands in a source tree, whose Python code may be newer too."""
+    source = os.path.join(os.path.dirname(path), "_native.c")
+    return os.path.exists(source) and os.stat(source).st_mtime_ns > os.stat(path).st_mtime_ns
 
 
 def _without_lock() -> bool:
