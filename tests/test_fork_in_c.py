@@ -439,8 +439,13 @@ class TestThreads:
             threads = [threading.Thread(target=busy, args=(n,)) for n in range(2)]
             for each in threads: each.start()
             bad = []
+            often = sys.getswitchinterval()
             for _ in range(40):
+                # A child that is to give way, before it has said that it has forked, waits for threads that it lacks.
+                sys.setswitchinterval(1000)
+                time.sleep(2 * often)  # until nobody waits who has not heard of it
                 pid = fork()
+                if pid: sys.setswitchinterval(often)
                 if not pid:
                     signal.alarm({60})
                     m.view()[0] = 1
