@@ -386,6 +386,24 @@ class TestCalls:
         assert not mutex.locked()
         mutex.close()
 
+    def test_a_wait_that_goes_on_in_python(self) -> None:
+        """The Python code waits for the rest of the time, not for all of it again."""
+        left: list[float | None] = []
+
+        class Watched(namedmap.Semaphore):
+            def _acquire(self, timeout: float | None = None) -> bool:
+                left.append(timeout)
+                plain: bool = getattr(super(), "_acquire")(timeout)  # noqa: B009 - which only the core gives it
+                return plain
+
+        semaphore = Watched(NAME, 1)
+        assert semaphore.acquire()
+        for timeout in (0.02, 0.15):
+            assert not semaphore.acquire(timeout)
+            assert left[-1] is not None
+            assert left[-1] < timeout
+        semaphore.close()
+
     def test_arguments(self) -> None:
         """The methods in C judge what they are given as those in Python do."""
         mutex, semaphore, event = namedmap.Mutex(NAME), namedmap.Semaphore(None, 1, 2), namedmap.Event()
