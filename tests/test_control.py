@@ -105,7 +105,7 @@ class TestSection:
         before = time.time_ns()
         child = held(spawn, 'h = section(5000, win32.PAGE_READWRITE, "controlpage.header")')
         header = read(file_of("controlpage.header"))
-        assert (header.magic, header.version, header.kind, header.flags) == (b"NAMEDMAP", 2, 1, 0)
+        assert (header.magic, header.version, header.kind, header.flags) == (b"NAMEDMAP", 3, 1, 0)
         assert (header.protection, header.attributes) == (win32.PAGE_READWRITE, win32.SEC_COMMIT)
         assert (header.size, header.requested) == (8192, 5000)
         assert (header.data_length, header.bitmap_length, header.text_offset) == (8192, 0, 8192 + 256)
@@ -295,7 +295,7 @@ class TestRoundTrip:
     def test_little_endian(self) -> None:
         """The layout does not depend on the machine."""
         _, content, _ = controlpage.Control(controlpage.Kind.EVENT, state=(1, 2, -3)).build()
-        assert content[8:16] == bytes([2, 0, 0, 0, 4, 0, 0, 0])
+        assert content[8:16] == bytes([3, 0, 0, 0, 4, 0, 0, 0])
         assert content[128:144] == struct.pack("<i4xii", 1, 2, -3)
         assert len(content) == 4096 or len(content) == 256
 

@@ -163,20 +163,19 @@ class TestMutexes:
         eventually(lambda: object_files() == [], "the end of the child's objects")
 
     def test_a_fork_in_a_signal_handler_amid_a_take(self, start: Start) -> None:
-        """The handler runs after the lock call: one of the two owns it."""
+        """The handler runs after the call that takes it for the process: one of the two owns it."""
         parent = start("""
             from calls.kernel import table
             x = namedmap.Mutex()
             held = table.get(x.handle).object
-            plain = held.call
-            def call(fd, operation, argument):
-                result = plain(fd, operation, argument)
-                if argument == locks.OWNER_ON:
-                    held.call = plain
-                    global pid
-                    pid = fork()
+            plain = held._seize
+            def seize(words):
+                held._seize = plain
+                result = plain(words)
+                global pid
+                pid = fork()
                 return result
-            held.call = call
+            held._seize = seize
             got = x.acquire(timeout=0)
             if not pid: os._exit(got)
             say(got, x.owned(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -440,8 +439,13 @@ class TestThreads:
             threads = [threading.Thread(target=busy, args=(n,)) for n in range(2)]
             for each in threads: each.start()
             bad = []
+            often = sys.getswitchinterval()
             for _ in range(40):
+                # A child that is to give way, before it has said that it has forked, waits for threads that it lacks.
+                sys.setswitchinterval(1000)
+                time.sleep(2 * often)  # until nobody waits who has not heard of it
                 pid = fork()
+                if pid: sys.setswitchinterval(often)
                 if not pid:
                     signal.alarm({60})
                     m.view()[0] = 1

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import namedmap
 from child import program
 from programs.handlers import CALLS
 
@@ -15,4 +16,5 @@ def test_it_arrives() -> None:
     places = [re.fullmatch(r"(.+): (\d+) places", line) for line in lines]
     assert [found[1] for found in places if found] == list(CALLS), "\n".join(lines)
     assert all(places), "\n".join(lines)
-    assert all(int(found[2]) > 5 for found in places if found), lines
+    in_one_step = {"release and acquire"} if namedmap.native else set()
+    assert all(int(found[2]) > 5 or found[1] in in_one_step for found in places if found), lines

@@ -93,6 +93,7 @@ class TestWhatDeathsLeave:
         ],
     )
     def test_a_mutex(self, spawn: Spawn, native: str, word: int, abandoned: bool) -> None:
+        """The next one gets it, is told whether an owner had it, and leaves nothing of that behind."""
         made = namedmap.Mutex(NAME)
         Words()[OWNER] = word
         child = using(spawn, native)
@@ -161,6 +162,7 @@ class TestWhatDeathsLeave:
     @modes
     @pytest.mark.parametrize("manual", [False, True])
     def test_an_event(self, spawn: Spawn, native: str, manual: bool) -> None:
+        """The same for events of both kinds."""
         made = namedmap.Event(NAME, manual=manual)
         words = Words()
         words[COUNT], words[WAITING] = SLOW, 1
@@ -383,6 +385,24 @@ class TestCalls:
         assert mutex.calls == 1
         assert not mutex.locked()
         mutex.close()
+
+    def test_a_wait_that_goes_on_in_python(self) -> None:
+        """The Python code waits for the rest of the time, not for all of it again."""
+        left: list[float | None] = []
+
+        class Watched(namedmap.Semaphore):
+            def _acquire(self, timeout: float | None = None) -> bool:
+                left.append(timeout)
+                plain: bool = getattr(super(), "_acquire")(timeout)  # noqa: B009 - which only the core gives it
+                return plain
+
+        semaphore = Watched(NAME, 1)
+        assert semaphore.acquire()
+        for timeout in (0.02, 0.15):
+            assert not semaphore.acquire(timeout)
+            assert left[-1] is not None
+            assert left[-1] < timeout
+        semaphore.close()
 
     def test_arguments(self) -> None:
         """The methods in C judge what they are given as those in Python do."""

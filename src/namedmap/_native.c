@@ -1267,6 +1267,14 @@ static PyObject *call_slow(PyObject *self, const char *name, PyObject *const *gi
     return result;
 }
 
+/* The rest of a wait that began here. */
+static PyObject *go_on_waiting(PyObject *self, const char *slow, double seconds, int64_t began) {
+    if (seconds == HUGE_VAL)
+        return PyObject_CallMethod(self, slow, NULL);
+    double left = seconds - (nanoseconds() - began) / 1e9;
+    return PyObject_CallMethod(self, slow, "d", left > 0 ? left : 0.0);
+}
+
 static PyObject *mutex_acquire(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {
     State *mutex;
     word *words = words_of(self, &mutex);
@@ -1277,9 +1285,12 @@ static PyObject *mutex_acquire(PyObject *self, PyObject *const *given, Py_ssize_
         latch->abandoned = 0;
         int result = take_mutex(mutex, words, me);
         if (result == NOT_THERE && seconds > 0) {
+            int64_t began = nanoseconds();
             Py_INCREF((PyObject *)mutex);
             result = wait_for_mutex(mutex, me, seconds);
             Py_DECREF((PyObject *)mutex);
+            if (result == NOT_THERE || result == TAKES_THOUGHT)
+                return go_on_waiting(self, "_acquire", seconds, began);
         }
         if (result == TAKEN)
             Py_RETURN_TRUE;
@@ -1308,9 +1319,12 @@ static PyObject *take_counted(
     if (words && (seconds = patience(given, count, names)) >= 0) {
         int result = take_count(counted, words);
         if (result != TAKEN && seconds > 0 && caller()) {
+            int64_t began = nanoseconds();
             Py_INCREF((PyObject *)counted);
             result = await_count(counted, seconds);
             Py_DECREF((PyObject *)counted);
+            if (result == NOT_THERE || result == TAKES_THOUGHT)
+                return go_on_waiting(self, slow, seconds, began);
         }
         if (result == TAKEN)
             Py_RETURN_TRUE;

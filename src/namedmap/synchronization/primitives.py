@@ -30,7 +30,7 @@ class AbandonedMutexWarning(RuntimeWarning):
 
 
 class Latch:
-    """What the compiled core knows of an object: it takes over the methods that only change the state words."""
+    """The part of an object that the compiled core knows, which takes over the methods that only change state words."""
 
     _held: contract.Waitable | None = None
     #: Of a mutex: whether the last acquisition through this object took over an abandoned one.

@@ -1,6 +1,7 @@
 """Objects that can be waited for.
 
     line          those who wait without a thread, in order
+    state         the part of a state that the compiled core changes
     dispatcher    state words and waiters of mutexes, semaphores and events
     mutant        mutexes
     counted       semaphores and events
