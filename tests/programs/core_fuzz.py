@@ -117,18 +117,20 @@ class Fuzzer:
                 self.things += [mapping._section, view._memory, view, self.native.Window()]
                 continue
             self.things.append(self.native.Window())
+        if self.random.random() < 0.1:
+            kind = self.random.choice((package.Mutex, package.Semaphore, package.Event))
+            self.things.append(kind(f"n{self.random.randrange(10**9)}"))
         while len(self.things) > 40:
             self.things.pop(self.random.randrange(len(self.things)))
 
     def _keep(self, found: Any) -> None:
-        kinds = (self.native.Hold, self.native.Mapped, self.native.Window, memoryview)
+        kinds = (self.native.Hold, self.native.Mapped, self.native.Window, self.native.Latch, memoryview)
         self.things += [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, kinds)]
 
     def _function(self) -> Any:
         """A function of the core with arguments, most of them as many as it takes."""
-        name = self.random.choice(
-            ("configure", "resume", "pause", "create", "create", "open", "open", "holds", "views")
-        )
+        names = "configure resume pause create create open open holds views know_thread know_threads quicken"
+        name = self.random.choice(names.split())
         given = self._arguments(_ARITIES[name])
         path = f"{self.root}/namedmap-{os.getuid()}/{self.random.randrange(5)}".encode()
         for at, right in enumerate((path, "name", b"text", 0xF001F, 5000, 4) if name in ("create", "open") else ()):
@@ -144,14 +146,17 @@ class Fuzzer:
             methods = [name for name in dir(type(thing)) if name in _ARITIES]
             if methods:
                 self._keep(self._method(thing, self.random.choice(methods)))
-        elif choice < 15:
+        elif choice < 14:
             self._keep(memoryview(thing))
+        elif choice < 15:
+            thing.acquire(timeout=self.random.choice((0, 0.0, -1, "x", Number(0, self._action()))))
         elif choice < 17:
             _ = thing[self._key()]
         elif choice < 19:
             thing[self._key()] = self.random.choice((b"x", b"12345", 7, self._value()))
         elif self.random.random() < 0.3:
-            setattr(thing, self.random.choice(("x", "fd", "section", "__class__")), self._value())
+            name = self.random.choice(("x", "fd", "section", "__class__", "_held", "abandoned"))
+            setattr(thing, name, self._value())
         else:
             _ = getattr(thing, self.random.choice(("value", "object", "constant_size", "may_vanish", "address", "buf")))
 
@@ -247,7 +252,8 @@ _ARITIES |= {
     "region": 0,
     "hand_over": 0,
 }
-_ARITIES |= {"_look_at": 1}
+_ARITIES |= {"_look_at": 1, "know_thread": 1, "know_threads": 2, "quicken": 3, "release": 0, "set": 0}
+_ARITIES |= {"__exit__": 3, "owned": 0, "is_set": 0}
 
 
 def child(seed: int) -> None:

@@ -228,7 +228,7 @@ class TestObjects:
             assert found["content"]["state"] == "not set"
 
     def test_gc_and_doctor(self, call: Calls) -> None:
-        """Nothing is left behind on Windows; doctor says what keeps the objects, for which there is no compiled core."""
+        """Nothing is left behind on Windows; doctor says what keeps the objects; no core is compiled for it."""
         assert not namedmap.native
         assert call.json("gc") == []
         assert {each["level"] for each in call.json("doctor")} <= {"ok", "note"}
