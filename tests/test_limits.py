@@ -327,7 +327,7 @@ class TestMemoryLimit:
     @pytest.fixture
     def confined(self, spawn: Spawn) -> Iterator[Child]:
         with memory_limit(self.LIMIT) as confine:
-            child = spawn()
+            child = spawn(forked=False)
             confine(child.pid)
             yield child
             child.end()

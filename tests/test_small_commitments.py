@@ -17,7 +17,7 @@ LIMIT = 64 << 20
 def confined(spawn: Spawn) -> Iterator[Child]:
     """A process that may have 64 MiB."""
     with memory_limit(LIMIT) as confine:
-        child = spawn()
+        child = spawn(forked=False)  # a fork is charged for each page of its parent that it writes to
         confine(child.pid)
         child.run("""
             import resource

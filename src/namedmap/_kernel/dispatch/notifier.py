@@ -32,7 +32,8 @@ class Notifier:
     """One thread and the lines that it sleeps for."""
 
     def __init__(self) -> None:
-        # Reentrant: the garbage collector may end a wait, and so its line, in the middle of a call of its thread.
+        # No object is made with it held: the garbage collector may end a wait of another object at any allocation, and
+        # that object's mutex may be held by a thread that waits for this lock. So the lines are changed without it.
         self._lock = RLock()
         self._lines: dict[Line, Dispatcher] = {}
         self._bell = ctypes.c_uint32()
@@ -45,22 +46,21 @@ class Notifier:
 
     def add(self, line: Line, held: Dispatcher) -> None:
         """Sleep for a line too, until it is removed."""
+        line.watch, line.end = self._ring, functools.partial(self._remove, line)
+        self._lines[line] = held
         with self._lock:
-            self._lines[line] = held
-            line.watch, line.end = self._ring, functools.partial(self._remove, line)
+            runs, self._runs = self._runs, True
+        if not runs:
             try:
-                if not self._runs:
-                    self._runs = True
-                    self._start()
+                self._start()
             except BaseException:
                 self._runs = False
                 self._lines.pop(line, None)
                 raise
-            self._ring()
+        self._ring()
 
     def _remove(self, line: Line) -> None:
-        with self._lock:
-            known = self._lines.pop(line, None)
+        known = self._lines.pop(line, None)
         if known is not None and line.place is not None:
             # Else the thread would sleep on, and could be woken in the place of somebody who waits.
             self._ring()
@@ -91,9 +91,7 @@ class Notifier:
 
     def _prepared(self) -> list[Line]:
         lines = []
-        with self._lock:
-            found = list(self._lines.items())
-        for line, held in found:
+        for line, held in self._lines.copy().items():
             # An object that another thread keeps locked must not hold up the others.
             if held.mutex.acquire(timeout=BRIEF):
                 try:
@@ -105,11 +103,10 @@ class Notifier:
         return lines
 
     def _look(self, seen: "dict[int, tuple[int, int] | None]", early: bool) -> None:
-        with self._lock:
-            found = list(self._lines.items())
+        found = self._lines.copy()
         # A line that is nearly due is looked at now, so that there is one waking for many lines.
         soon = time.monotonic() + (0 if early else SLICE)
-        for line, held in found:
+        for line, held in found.items():
             place = seen.get(id(line))
             changed = early and place is not None and futex.has_changed(place)
             if (changed or line.due <= soon) and held.mutex.acquire(timeout=BRIEF):
@@ -155,18 +152,18 @@ class GreenNotifier(Notifier):
 _native: list[Notifier] = []
 #: By the thread whose greenlets they serve.
 _green: dict[int, Notifier] = {}
-_choosing = RLock()
 
 
 def _with_room() -> Notifier:
-    with _choosing:
-        if natives.threads_are_greenlets():
-            return _green.setdefault(threading.get_native_id(), GreenNotifier())
-        for notifier in _native:
-            if notifier.load + 1 < futex.MOST:
-                return notifier
-        _native.append(Notifier())
-        return _native[-1]
+    """A notifier that can serve one more line. Two threads may make one each: that does no harm."""
+    if natives.threads_are_greenlets():
+        return _green.setdefault(threading.get_native_id(), GreenNotifier())
+    for notifier in _native.copy():
+        if notifier.load + 1 < futex.MOST:
+            return notifier
+    made = Notifier()
+    _native.append(made)
+    return made
 
 
 def join(held: Dispatcher, entry: Entry, call: Callable[[], object], *, every: bool) -> None:
@@ -206,7 +203,5 @@ def _drop_empty(line: Line, held: Dispatcher) -> None:
 
 def forked() -> None:
     """In a forked child: the threads stayed in the parent; the objects forget their lines themselves."""
-    global _choosing
-    _choosing = RLock()
     _native.clear()
     _green.clear()
