@@ -436,6 +436,7 @@ class TestThreads:
                     s.acquire(); s.release()
                     namedmap.create(f"{NAME} c{{number}}", 100).close()
                     m.view().close()
+                    time.sleep(0)  # no call of the compiled core gives way
             threads = [threading.Thread(target=busy, args=(n,)) for n in range(2)]
             for each in threads: each.start()
             bad = []
