@@ -7,8 +7,11 @@ written but what is printed.
 """
 
 import argparse
-import itertools
+import os
+import random
 import resource
+import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +27,7 @@ LIMIT = 1.05
 #: Small copies are done so often in a round that together they have so many bytes, but not more often than that.
 _BYTES, _TIMES = 16 * MIB, 30
 #: After so many seconds a line has had its rounds, be they as few as there are ways.
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Times:
 
 def main() -> None:
     arguments = _arguments()
+    # A plain kill then unwinds, and removes gigabytes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     ways = [way for way in COPIES if way.name in (NAMEDMAP, CP, COPYFILE) and way.present]
     print("medians in ms; then namedmap's time in that of the others, by the clock and (processor)")
     print(f"{'':16}" + "".join(f"{way.name.split()[0]:>20}" for way in ways) + f"{'x cp':>16}{'x copyfile':>16}")
@@ -89,7 +94,7 @@ def _bytes(word: str) -> int:
 
 
 def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: int) -> list[Times]:
-    """The times of all ways, in rounds of every order: what went before a copy is in the caches."""
+    """The times of all ways, in rounds of any order: the one before a copy leaves its traces in caches and queues."""
     source, targets = directory / "source", [directory / f"target-{number}" for number in range(_times(kind, size))]
     kind.make(source, size)
     settle(source)
@@ -97,10 +102,11 @@ def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: in
     for way in ways:  # the first time does what is done once
         _once(way, source, targets[:1], kind)
     deadline = time.monotonic() + _SECONDS
-    for turn, order in zip(range(rounds), itertools.cycle(itertools.permutations(ways))):
+    chance = random.Random(size)
+    for turn in range(rounds):
         if time.monotonic() > deadline and turn >= len(ways):
             break
-        for way in order:
+        for way in chance.sample(ways, len(ways)):
             wall, processor = _once(way, source, targets, kind)
             found[way.name].wall.samples.append(wall / len(targets) * 1e3)
             found[way.name].processor.samples.append(processor / len(targets) * 1e3)
@@ -122,6 +128,8 @@ def _once(way: Way, source: Path, targets: list[Path], kind: Kind) -> tuple[floa
     taken = time.perf_counter() - started, _processor() - before
     for target in targets:
         target.unlink()
+    if len(targets) == 1:  # what a large copy leaves to be written or freed is not for the next one to wait for
+        os.sync()
     return taken
 
 

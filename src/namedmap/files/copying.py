@@ -11,12 +11,12 @@ Which way is taken, the first that fits:
 Holes are skipped in all of them, and stay holes (on Windows they are data).
 
 A small copy takes as long as the calls that it makes, so its way is short: the target is made before anybody looks for
-it. A large copy on a disk has its space allocated before it is written: the kernel then takes a tenth less time, and a
+it. A large copy on a disk has its space allocated before it is written: on ext4 that saves a tenth of the time, and a
 disk that is too small is found at the beginning. A small one would take a quarter longer by that; there a full disk is
 found when it is full, as with holes, in memory, and in a copy that is to be resumed.
 
-Why threads only for who asks: the kernel lets one thread at a time write to a file. With an idle processor two can be
-a tenth faster than one. They cost 10 to 50 % more processor time, and on a busy machine they are slower.
+Why threads only for who asks: the kernel lets one thread at a time write to a file. Two took 10 to 50 % more processor
+time than one, and on a busy machine more time as well; an idle one was not measured.
 """
 
 import os
