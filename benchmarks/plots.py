@@ -67,7 +67,7 @@ def draw(part: Part, directory: Path, page: Path) -> Iterator[Picture]:
         paint: Callable[[Sequence[Table]], Figure] = _rates if name == "copying" else _panels
         yield _saved(partial(paint, shown), directory / f"{name}.svg", page, _TEXTS[name])
     if part.judged:
-        text = f"Targets and aims, {part.title[0].lower()}{part.title[1:]}: left of the line they were reached."
+        text = f"Targets, {part.title[0].lower()}{part.title[1:]}: left of the line they were reached."
         yield _saved(partial(_targets, part.judged), directory / f"targets-{part.key}.svg", page, text)
 
 
@@ -224,8 +224,7 @@ def _targets(judged: Sequence[tuple[Table, Target]]) -> "Figure":
         shares.append(share)
         colour, marker = (_BLUE, "o") if target.good else (_VERMILION, "X")
         axes.plot([1, share], [place, place], color=colour, linewidth=1.5, alpha=0.6)
-        filling = "white" if target.text.startswith("aim") else colour
-        axes.plot([share], [place], color=colour, marker=marker, markersize=8, markerfacecolor=filling)
+        axes.plot([share], [place], color=colour, marker=marker, markersize=8)
         axes.text(1.02, place, target.value, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     axes.set_xscale("log")
     low, high = min([*shares, 0.5]) / 1.4, max([*shares, 2]) * 1.4
@@ -243,10 +242,6 @@ def _targets(judged: Sequence[tuple[Table, Target]]) -> "Figure":
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of the limit: 1 is just reached, 2 misses it by a factor of two (logarithmic)")
     handles = [_key(_BLUE, "o", "reached"), _key(_VERMILION, "X", "missed")]
-    if any(target.text.startswith("aim") for _, target in judged):
-        hollow = _key(_GREY, "o", "hollow: an aim")
-        hollow.set_markerfacecolor("white")
-        handles.append(hollow)
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
     return figure
 
@@ -258,7 +253,7 @@ def _lines(judged: Sequence[tuple[Table, Target]]) -> Iterator[tuple[str, Target
         if table is not before:
             yield textwrap.fill(table.title, _WRAP), None
             before = table
-        what = target.text.removeprefix("target: ").removeprefix("aim: ")
+        what = target.text.removeprefix("target: ")
         yield textwrap.fill(what, _WRAP), target
 
 
