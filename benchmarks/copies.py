@@ -88,7 +88,7 @@ def _bytes(word: str) -> int:
 
 def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: int) -> list[Series]:
     """The times of all ways, in rounds of every order: what went before a copy is in the caches."""
-    # What is in memory has to be forgotten before each copy.
+    # The kernel has to forget a source before each copy.
     often = 1 if kind.forgotten else times(size)
     source, targets = directory / "source", [directory / f"target-{number}" for number in range(often)]
     kind.make(source, size)

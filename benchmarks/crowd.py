@@ -62,7 +62,7 @@ def _work(mine: int) -> None:
 
 
 def _first(name: str) -> None:
-    """What the first named call of a process takes, which makes the directory and sweeps it."""
+    """Time the first named call of a process, which makes the directory and sweeps it."""
     from namedmap import win32
 
     watch, start = Stopwatch(), time.perf_counter()
@@ -114,7 +114,7 @@ def took(process: Process, request: str = "") -> Took:
 
 
 def operation(process: Process, name: str, repeat: int) -> Took:
-    """What a worker took for an operation done `repeat` times."""
+    """The time of a worker for an operation done `repeat` times."""
     return took(process, f"{name} {repeat}")
 
 

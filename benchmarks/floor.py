@@ -85,10 +85,10 @@ def _ask() -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """What one of the ways into namedmap asks the kernel beside the rest.
+    """The questions to the kernel of one of the ways into namedmap, beside what all ways ask.
 
-    That is who it is: before a creator makes the file, or after it has locked it; before a view; and before the end,
-    with whether other code has closed the descriptor.
+    The process asks who it is: before it makes the file, or after it has locked it; before a view; and before the end,
+    there together with whether other code has closed the descriptor.
     """
 
     first: Callable[[], None] = _nothing

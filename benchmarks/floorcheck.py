@@ -18,7 +18,7 @@ import modes
 
 _OPERATIONS = ("win32 create", "win32 open", "create", "open", "mutex", "semaphore", "event")
 _SIDES = ("namedmap", "floor")
-#: What is done once in a tick of the clock, or in the first milliseconds of a process, is not in all of so many times.
+#: Each is done so often: the core asks a question once in a tick of the clock, which is then not in all of them.
 _TIMES = 5
 #: The status of the program if it should have the core, and there is none.
 _NO_CORE = 3
@@ -48,7 +48,7 @@ def check(root: Path) -> int:
 
 
 def _traced(mode: str) -> dict[str, list[str]]:
-    """What was traced in a process of a mode; nothing if there is no core to be with."""
+    """The calls of a process of a mode; none if there is no core to be with."""
     with tempfile.NamedTemporaryFile(prefix="namedmap-floor-") as output:
         command = ["strace", "-s", "64", "-o", output.name, sys.executable, __file__, mode]
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
@@ -121,7 +121,7 @@ def _pairs(root: Path, stack: contextlib.ExitStack, mode: str) -> Iterator[tuple
 
 
 def _nothing() -> None:
-    """What the core asks of the kernel to change an object that nobody waits for."""
+    """The core asks nothing of the kernel to change an object that nobody waits for."""
 
 
 def _program(mode: str) -> int:

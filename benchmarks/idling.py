@@ -1,4 +1,4 @@
-"""What waiting costs in processor time: many tasks that want one lock, and waiters for what does not come."""
+"""The processor time of waiting: many tasks that want one lock, and waiters for something that does not come."""
 
 import contextlib
 import os
@@ -21,6 +21,8 @@ MANY_OBJECTS, MANY_TASKS = 64, 100
 #: Tasks that want one lock, or wait for one event; how much more processor time than with asyncio.Lock that may take,
 #: beside the pairs, and how many percent of a core the tasks together, idle.
 CROWD, CROWD_TIMES = 1000, 5.0
+
+_WHY_CROWD = "A task that finds the lock taken waits in Python code; the pairs, which the limit adds, are quick:"
 
 #: The locks whose waiters are compared when idle.
 _IDLE_LOCKS = (MUTEX, f"{MULTIPROCESSING}.Lock", POSIX_IPC, FILELOCK, PORTALOCKER)
@@ -53,7 +55,7 @@ def crowd(modes: Modes, rounds: int) -> Table:
         row = mode.row(own)
         limit = CROWD_TIMES * rows[other].median + rows[mode.row(pairs)].median
         name = f"target: {row}: at most {CROWD_TIMES:g}x {other} and the pairs"
-        table.targets.append(Target(name, limit, rows[row].median, unit=" ms", mode=mode.name))
+        table.targets.append(Target(name, limit, rows[row].median, unit=" ms", mode=mode.name, why=_WHY_CROWD))
     return table
 
 

@@ -304,6 +304,6 @@ def our_events(label: str) -> list[Peer]:
 
 
 def signals(stack: contextlib.ExitStack) -> list[Peer]:
-    """What is used as an auto-reset event elsewhere: set by one, consumed by the wait of another."""
+    """The objects that serve as an auto-reset event elsewhere: set by one, consumed by the wait of another."""
     peers = [Peer("multiprocessing.Event, cleared", _multiprocessing_event, spawn.Event())]
     return [*peers, _new_posix_ipc(stack, "set", 0)] if HAS_POSIX_IPC else peers

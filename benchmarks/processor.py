@@ -48,20 +48,21 @@ class Stopwatch:
         tracker = _tracker()
         self._others = {*others, tracker} if tracker is not None else {*others}
         _settle(tracker)
-        self._before = sum(map(used_by, self._others))
-        self._started = _own()
+        self._before = sum(map(used_by, self._others)) + _of_children()
+        self._started = time.process_time()  # last, as it is first to be read: what lies between is measured
 
     def stop(self) -> float:
         """The seconds since it was started."""
-        own = _own() - self._started
+        own = time.process_time() - self._started
         # The tracker may have been told of more than it has read; its work belongs to who told it.
         _settle(_tracker())
-        return own + sum(map(used_by, self._others)) - self._before
+        return own + sum(map(used_by, self._others)) + _of_children() - self._before
 
 
-def _own() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+def _of_children() -> float:
+    """The seconds that children have used that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tracker() -> int | None:
@@ -88,5 +89,5 @@ def _settle(tracker: int | None) -> None:
 
 
 def _fields(process: int) -> list[str]:
-    """What the kernel tells of a process behind its name: its state, its parent, ..."""
+    """The fields that the kernel has of a process behind its name: its state, its parent, ..."""
     return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

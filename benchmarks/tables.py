@@ -54,7 +54,7 @@ class Efforts(NamedTuple):
     slow: Effort
 
 
-FULL = Efforts(Effort(200, 50, 25.0), Effort(20, 1, 15.0))
+FULL = Efforts(Effort(200, 50, 15.0), Effort(20, 1, 12.0))
 QUICK = Efforts(Effort(15, 20, 2.0), Effort(3, 1, 2.0))
 
 

@@ -55,8 +55,8 @@ class Effort:
     idle: float
 
 
-FULL = Effort(rounds=100, pairs=200, trips=100, seconds=15.0, fights=8, fight=0.5, idles=3, idle=5.0)
-QUICK = Effort(rounds=15, pairs=50, trips=50, seconds=2.0, fights=3, fight=0.1, idles=1, idle=2.0)
+FULL = Effort(rounds=100, pairs=500, trips=100, seconds=12.0, fights=8, fight=0.5, idles=3, idle=5.0)
+QUICK = Effort(rounds=15, pairs=200, trips=50, seconds=2.0, fights=3, fight=0.1, idles=1, idle=2.0)
 
 
 def all_tables(root: Path, modes: Modes, effort: Effort) -> Iterator[Table]:
