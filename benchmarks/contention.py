@@ -25,10 +25,10 @@ PATIENCE = 2.0
 SURVIVES = "survives the death of an owner"
 
 _WHY_SEMAPHORE = {
-    WITH: "What is released goes to one who sleeps, as on Windows, and the Python code serves it:",
-    WITHOUT: "Each change is two system calls and Python code, and what is released goes to one who sleeps:",
+    WITH: "What is given back goes to one who sleeps, as on Windows, and Python code serves it.",
+    WITHOUT: "What is given back goes to one who sleeps, as on Windows; Python code does all of it.",
 }
-_WHY_MUTEX = {WITHOUT: "Each change is a system call or two, and Python code:"}
+_WHY_MUTEX = {WITHOUT: "Each change is a system call or two, and Python code."}
 
 
 @dataclass(frozen=True)

@@ -85,17 +85,13 @@ _TMPFS = "Source and target are in /dev/shm, that is, in memory."
 _SUM = "namedmap has the hashes of Python's hashlib, and reads ahead with a thread."
 
 _WHY_FASTER = (
-    "Nearly all of the time is the kernel's: taking pages for the target, and copying into them. All ways pay that; "
-    "what is saved is the copy through the program's memory, and finding space for one page after the other."
+    "Nearly all of the time is the kernel's, which takes pages for the target and copies into them, for all ways."
 )
-_WHY_SLOWER = (
-    "The work beside copying (looking for holes, allocating what is large) takes longer than it saves; and above "
-    "the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not the program."
+_WHY_SMALL = "Python code that looks at source and target takes longer than the copying of so few bytes."
+_WHY_LARGE = (
+    "Above the kernel's limit of pages that are not written yet (`dirty_ratio`) the disk decides, not the program."
 )
-_WHY_GREP = (
-    "`bytes.find` of the C library that Python brings looks at more bytes than `grep`, which skips ahead by the length "
-    "of the pattern with vector instructions; threads make up for it on as many cores as are free."
-)
+_WHY_GREP = "`grep` skips ahead by the length of the pattern; `bytes.find` looks at more, on as many cores as are free."
 _WHY_SUM = "The hash is that of hashlib and takes nearly all of the time; two runs of it differ by as much."
 
 
@@ -156,7 +152,9 @@ def _judge_copy(table: Table, *, at_this_size: bool, clock: bool) -> None:
     reached = max((rows[NAMEDMAP].ratio if clock else rows[NAMEDMAP].processor_ratio)(rows[name]) for name in others)
     how = "by the clock" if clock else "in processor time"
     text = f"target: at most {SLOWER}x the time of the faster of {' and '.join(others)}, {how}"
-    table.targets.append(Target(text, SLOWER, reached, why=_WHY_SLOWER))
+    table.targets.append(
+        Target(text, SLOWER, reached, why=_WHY_SMALL if table.size <= MIB else _WHY_LARGE if table.size > GIB else "")
+    )
     taken = float(table.more["peak MiB"][NAMEDMAP].replace(",", ""))
     table.targets.append(Target(f"target: at most {PEAK >> 20} MiB of memory", PEAK >> 20, taken, " MiB"))
 

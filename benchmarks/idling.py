@@ -22,7 +22,7 @@ MANY_OBJECTS, MANY_TASKS = 64, 100
 #: beside the pairs, and how many percent of a core the tasks together, idle.
 CROWD, CROWD_TIMES = 1000, 5.0
 
-_WHY_CROWD = "A task that finds the lock taken waits in Python code; the pairs, which the limit adds, are quick:"
+_WHY_CROWD = "A task that finds the lock taken waits in Python code; the pairs, which the limit adds, are quick."
 
 #: The locks whose waiters are compared when idle.
 _IDLE_LOCKS = (MUTEX, f"{MULTIPROCESSING}.Lock", POSIX_IPC, FILELOCK, PORTALOCKER)

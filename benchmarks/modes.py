@@ -96,9 +96,12 @@ def cycle(stack: contextlib.ExitStack, name: str, make: Callable[[], Callable[[]
 
 
 def modes(root: Path) -> Sequence[Mode]:
-    """Both, with directories for them in `root`."""
+    """Both, with directories for them in `root`; without the core alone, where NAMEDMAP_NATIVE=0 turns it off."""
     found = []
     for name, native in ((WITH, "1"), (WITHOUT, "0")):
+        if name == WITH and os.environ.get("NAMEDMAP_NATIVE") == "0":
+            report.omit("the rows with the compiled core, which NAMEDMAP_NATIVE=0 turns off.")
+            continue
         directory = root / name.split()[0]
         directory.mkdir(0o700, exist_ok=True)
         found.append(Mode(name, {"NAMEDMAP_NATIVE": native, "NAMEDMAP_ROOT": str(directory)}))
@@ -107,14 +110,10 @@ def modes(root: Path) -> Sequence[Mode]:
 
 @contextlib.contextmanager
 def opened(root: Path) -> Iterator[Modes]:
-    """The workers of both; without the one of the core, where there is none or NAMEDMAP_NATIVE=0 turns it off."""
-    off = os.environ.get("NAMEDMAP_NATIVE") == "0"
+    """The workers of both; without the one of the core, where there is none."""
     with contextlib.ExitStack() as stack:
         workers = []
         for mode in modes(root):
-            if mode.name == WITH and off:
-                report.omit("the rows with the compiled core, which NAMEDMAP_NATIVE=0 turns off.")
-                continue
             worker = Worker(mode)
             stack.callback(worker.end)
             if mode.name == WITH and not worker.has_core:

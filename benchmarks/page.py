@@ -85,7 +85,7 @@ def _missed(parts: Sequence[Part]) -> str:
             continue
         lines += [f"### {heading}", ""]
         for why in dict.fromkeys(target.why for _, target in mine):
-            lines += [filled(why or "The reason is not known:"), ""]
+            lines += [filled(why or "The reason is not known."), ""]
             for table, target in mine:
                 if target.why == why:
                     lines.append(f"- *{table.title}*; {target.text}: {target.value}")

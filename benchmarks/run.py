@@ -23,7 +23,7 @@ _SHM = Path("/dev/shm")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure namedmap against what people use instead.")
-    parser.add_argument("--quick", action="store_true", help="a glance, about a minute; otherwise about 8 minutes")
+    parser.add_argument("--quick", action="store_true", help="a glance, about a minute; otherwise some 10 minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help="no more rounds than that, for a look at the tables")
     parser.add_argument("--only", choices=["files", "sections", "library", "waiting"], help="only the tables of these")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where the files are put (/var/tmp)")

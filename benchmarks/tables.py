@@ -28,12 +28,8 @@ ALLOCATED = 1.1
 #: With CROWD live objects against none.
 GROWTH = 2.0
 
-WHY_NAMING = (
-    "`SharedMemory` opens, sizes and maps a file. namedmap also finds out who else has the name, counts itself as a "
-    "holder with a lock that the kernel drops when the process dies, and allocates the memory: the floor is what the "
-    "kernel takes for that. The rest are the frames of Python code between the system calls:"
-)
-_WHY_LARGE = "For nearly all of the time the kernel takes pages and zeroes them, for both:"
+WHY_NAMING = "Frames of Python code between the system calls take longer than the calls, which the floor shows."
+_WHY_LARGE = "For nearly all of the time the kernel takes pages and zeroes them, for both."
 
 Root = Callable[[str], contextlib.AbstractContextManager[Path]]
 

@@ -24,18 +24,12 @@ FASTER, PAIR_TIME = 15.0, 5.0
 SAME_CORE, OWN_CORES, BUSY = 1.4, 1.0, 1.5
 
 _WHY_PAIRS = {
-    WITHOUT: "A semaphore of posix_ipc is a word in memory that the C library counts up and down without a system "
-    "call. Python cannot change a word that others change: it takes a lock that the kernel drops with its owner, which "
-    "is two system calls for each change of a semaphore, and the frames around them:",
+    WITHOUT: "A peer changes a word in memory; Python cannot, with others there, and makes one or two system calls.",
 }
 _WHY_TRIPS = {
-    WITH: "The core changes an object that nobody waits for. A waiter that sleeps is woken, and served, by the Python "
-    "code, under the guard:",
-    WITHOUT: "Every change is made by Python code, between two system calls that lock and unlock the guard:",
+    WITH: "The core changes what nobody waits for; a waiter that sleeps is woken and served by Python code.",
+    WITHOUT: "Every change is made by Python code, between two system calls.",
 }
-_WHY_OWN_CORES = _WHY_TRIPS
-_WHY_BUSY = {mode: f"{why[:-1]}. On a busy machine each of these calls may end in a wait for a processor:"
-             for mode, why in _WHY_TRIPS.items()}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,11 +110,11 @@ def lock_pair(root: Path, modes: Modes, effort: Effort, survivors: dict[str, str
     table.picture = "waiting"
     table.bases = _bases({"posix_ipc": POSIX_IPC, "floor": FLOOR}, found)
     for mode in (worker.mode for worker in modes):
-        row = mode.row(MUTEX)
-        table.judge(row, POSIX_IPC, PAIR, mode=mode.name, why=_WHY_PAIRS.get(mode.name, ""))
+        row, why = mode.row(MUTEX), _WHY_PAIRS.get(mode.name, "")
+        table.judge(row, POSIX_IPC, PAIR, mode=mode.name, why=why)
         table.judge(row, FILELOCK, FASTER, faster=True, mode=mode.name)
         limit = f"target: {row}: at most {PAIR_TIME:g} µs of processor time"
-        table.targets.append(Target(limit, PAIR_TIME, found[row].processor_median, unit=" µs", mode=mode.name))
+        table.targets.append(Target(limit, PAIR_TIME, found[row].processor_median, unit=" µs", why=why, mode=mode.name))
     return table
 
 
@@ -169,7 +163,7 @@ def ping_pong(modes: Modes, effort: Effort) -> Iterator[Table]:
     yield _ping_pong(modes, f"{title}, on one core", same, effort, usable[:1] * 2, (SAME_CORE, False, _WHY_TRIPS))
     if len(usable) > 1:
         own = f"{text}Each process is bound to a core of its own."
-        limit = (OWN_CORES, True, _WHY_OWN_CORES)
+        limit = (OWN_CORES, True, _WHY_TRIPS)
         yield _ping_pong(modes, f"{title}, each on its own core", own, effort, usable[:2], limit)
     else:
         omit("ping-pong between two cores, of which this machine has one.")
@@ -178,7 +172,7 @@ def ping_pong(modes: Modes, effort: Effort) -> Iterator[Table]:
         for core in usable:
             stack.enter_context(partners.partner(partners.compute, core)).answer()
         few = dataclasses.replace(effort, trips=max(effort.trips // 10, 1))
-        yield _ping_pong(modes, f"{title}, on a busy machine", busy, few, (), (BUSY, True, _WHY_BUSY))
+        yield _ping_pong(modes, f"{title}, on a busy machine", busy, few, (), (BUSY, True, _WHY_TRIPS))
 
 
 def _ping_pong(

@@ -185,8 +185,11 @@ class TestModes:
         assert "namedmap.Mutex, with the core" not in said
         assert "which NAMEDMAP_NATIVE=0 turns off" in said
 
-    def test_objects_of_the_modes_are_apart(self, modules: Modules, tmp_path: Path) -> None:
+    def test_objects_of_the_modes_are_apart(
+        self, modules: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Processes of one mode do not meet the objects of the other, and the environment is as before afterwards."""
+        monkeypatch.delenv("NAMEDMAP_NATIVE", raising=False)
         both = importlib.import_module("modes").modes(tmp_path)
         before = dict(os.environ)
         roots = []
@@ -307,8 +310,8 @@ class TestPage:
         table = modules.table("one", {"namedmap": 1.0})
         table.targets = [
             target("target: good", 2, 1.0, why="not told"),
-            target("target: bad", 2, 4.0, why="It is so:", mode="with the core"),
-            target("target: worse", 2, 5.0, why="It is so:", mode="with the core"),
+            target("target: bad", 2, 4.0, why="It is so.", mode="with the core"),
+            target("target: worse", 2, 5.0, why="It is so.", mode="with the core"),
             target("target: worst", 2, 6.0, mode="without the core"),
         ]
         text = modules.page.document([], "Here.", ["this: no room."], [modules.page.Part("x", "All", [], [table])])
@@ -316,9 +319,9 @@ class TestPage:
         end = text[text.index("## What is missed, and why") :]
         with_it, without_it = end.split("### Without the core")
         assert with_it.endswith(
-            "### With the core\n\nIt is so:\n\n- *one*; target: bad: 4.00x\n- *one*; target: worse: 5.00x\n\n"
+            "### With the core\n\nIt is so.\n\n- *one*; target: bad: 4.00x\n- *one*; target: worse: 5.00x\n\n"
         )
-        assert without_it == "\n\nThe reason is not known:\n\n- *one*; target: worst: 6.00x\n"
+        assert without_it == "\n\nThe reason is not known.\n\n- *one*; target: worst: 6.00x\n"
         assert "not told" not in text
         assert "- this: no room." in text
 
