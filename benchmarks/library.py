@@ -29,7 +29,7 @@ SLICE = {"64 B": 64, "4 KiB": 4096}
 _TIMES = 100
 QUICK_READERS = 20
 _WHY_SLICES = {
-    WITHOUT: "`mmap` is C; the frame of a view's method comes on top of the copying, which takes about as long as that.",
+    WITHOUT: "`mmap` is C; the frame of a view's method comes on top of copying, which takes about as long as that.",
 }
 _CLASS, _ALLOCATED = "namedmap.FileMapping", f"{SHARED} + fallocate"
 
