@@ -31,6 +31,8 @@ QUICK_READERS = 20
 _WHY_SLICES = {
     WITHOUT: "`mmap` is C; the frame of a view's method comes on top of copying, which takes about as long as that.",
 }
+#: The processor time of the process alone, to see how much is the tracker's.
+_UNCOUNTED = f"{SHARED}, the tracker not counted"
 _CLASS, _ALLOCATED = "namedmap.FileMapping", f"{SHARED} + fallocate"
 
 
@@ -87,13 +89,15 @@ def create(modes: Modes, words: str, size: int, effort: Effort) -> Table:
             *modes.subjects(stack, _CLASS, cycle, partial(created, "new", size)),
             *modes.subjects(stack, WIN32, cycle, partial(peers.namedmap_create, "new", size)),
             subject(SHARED, peers.shared_memory_create(name, size)),
+            subject(_UNCOUNTED, peers.shared_memory_create(name, size), tracked=False),
             subject(_ALLOCATED, peers.shared_memory_create(name, size, allocate=True)),
         ]
         text = (
             "`namedmap.create`, `view`, one store, both closed; with `SharedMemory` creating, one store, closing and "
-            "unlinking, its tracker running already. namedmap allocates all of the memory when it creates it."
+            "unlinking, its tracker running already: that process is told of each block, and its processor time "
+            "counts. namedmap allocates all of the memory when it creates it."
         )
-        bases = {"shared_memory": SHARED, "+ fallocate": _ALLOCATED}
+        bases = {"shared_memory": SHARED, "tracker not counted": _UNCOUNTED, "+ fallocate": _ALLOCATED}
         table = compared(f"FileMapping: create + view + touch + close, {words}", text, subjects, effort, bases)
     small = size == PICTURED
     table.picture = "library" if small else ""
@@ -111,10 +115,11 @@ def open_existing(modes: Modes, words: str, size: int, effort: Effort) -> Table:
             *modes.subjects(stack, _CLASS, held, partial(opened, "held0"), size),
             *modes.subjects(stack, WIN32, cycle, partial(peers.namedmap_open, "held0")),
             subject(SHARED, peers.shared_memory_open(name)),
+            subject(_UNCOUNTED, peers.shared_memory_open(name), tracked=False),
         ]
         text = "`namedmap.open`, `view`, one store, both closed, of memory that another process holds."
         title = f"FileMapping: open + view + touch + close, {words}"
-        table = compared(title, text, subjects, effort, {"shared_memory": SHARED})
+        table = compared(title, text, subjects, effort, {"shared_memory": SHARED, "tracker not counted": _UNCOUNTED})
     table.picture = "library" if size == PICTURED else ""
     for mode in (worker.mode for worker in modes):
         limit = OPEN[mode.name != WITHOUT]

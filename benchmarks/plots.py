@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modes import WITHOUT
 from page import Part, Picture
 from report import Table, Target, number
 
@@ -143,9 +144,12 @@ def _panels(tables: Sequence[Table]) -> "Figure":
         _panel(axes, table)
     names = [row.name for table in tables for row in table.rows]
     keys = [_key(*_looks("namedmap"), "namedmap"), _key(*_looks(""), "others")]
+    if any(WITHOUT in name for name in names):
+        keys.append(_key(*_looks("namedmap"), WITHOUT))
+        keys[-1].set_markerfacecolor("white")
     if any(map(_is_floor, names)):
         keys.append(_key(*_looks("floor"), "floor"))
-    figure.legend(handles=keys, loc="outside upper right", ncols=3, frameon=False)
+    figure.legend(handles=keys, loc="outside upper right", ncols=4, frameon=False)
     return figure
 
 
@@ -156,7 +160,8 @@ def _panel(axes: "Axes", table: Table) -> None:
     for at, row in enumerate(table.rows):
         colour, marker = _looks(row.name)
         axes.plot([row.low, row.high], [at, at], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
-        axes.plot([row.median], [at], color=colour, marker=marker, markersize=8)
+        filling = "white" if WITHOUT in row.name else colour
+        axes.plot([row.median], [at], color=colour, marker=marker, markersize=8, markerfacecolor=filling)
         axes.text(1.02, at, number(row.median), transform=axes.get_yaxis_transform(), va="center", ha="left")
     unit = table.unit
     if min(lows) > 0 and max(medians) / min(medians) > _WIDE:

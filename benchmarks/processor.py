@@ -42,12 +42,15 @@ def descendants() -> list[int]:
 
 
 class Stopwatch:
-    """Started when it is made: the processor time of this process and of others since then."""
+    """Started when it is made: the processor time of this process and of others since then.
 
-    def __init__(self, others: Collection[int] = ()) -> None:
-        tracker = _tracker()
+    The tracker's counts unless told otherwise.
+    """
+
+    def __init__(self, others: Collection[int] = (), tracked: bool = True) -> None:
+        tracker = _tracker() if tracked else None
         self._others = {*others, tracker} if tracker is not None else {*others}
-        _settle(tracker)
+        _settle(_tracker())
         self._before = sum(map(used_by, self._others)) + _of_children()
         self._started = time.process_time()  # last, as it is first to be read: what lies between is measured
 

@@ -75,12 +75,12 @@ def _ratio(mine: Sequence[float], base: Sequence[float]) -> float:
     return statistics.median(one / other for one, other in zip(mine, base, strict=True))
 
 
-def subject(name: str, once: Callable[[], object], others: Collection[int] = ()) -> Subject:
-    """A subject that is a function of this process; `others` are processes that work for it."""
+def subject(name: str, once: Callable[[], object], others: Collection[int] = (), tracked: bool = True) -> Subject:
+    """A subject that is a function of this process; `others` are processes that work for it, beside the tracker."""
 
     def timed(repeat: int) -> Took:
         once()  # the memory that it needs is in the processor's caches then, wherever it was measured before
-        watch = Stopwatch(others)
+        watch = Stopwatch(others, tracked)
         start = time.perf_counter()
         for _ in range(repeat):
             once()

@@ -210,15 +210,16 @@ class TestModes:
 
 class TestProcessorTime:
     def test_who_is_counted(self, modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The time of the processes that are named is counted, and that of multiprocessing's resource tracker."""
+        """The time of the named processes is counted, and that of multiprocessing's tracker unless told otherwise."""
         processor: Any = importlib.import_module("processor")
-        times = {1: iter([10.0, 11.0]), 2: iter([20.0, 22.0]), 3: iter([30.0, 34.0])}
+        times = {1: iter([10.0, 11.0] * 2), 2: iter([20.0, 22.0] * 2), 3: iter([30.0, 34.0])}
         monkeypatch.setattr(processor, "_tracker", lambda: 3)
         monkeypatch.setattr(processor, "_settle", lambda tracker: None)
         monkeypatch.setattr(processor, "used_by", lambda process: next(times[process]))
         monkeypatch.setattr(processor.time, "process_time", lambda: 0.0)
         monkeypatch.setattr(processor, "_of_children", lambda: 0.0)
         assert processor.Stopwatch([1, 2]).stop() == 7.0
+        assert processor.Stopwatch([1, 2], tracked=False).stop() == 3.0
 
     def test_processes_that_have_ended(self, modules: Modules) -> None:
         """A process that is no more has used nothing since; nobody fails for its sake."""
