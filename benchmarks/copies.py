@@ -9,23 +9,33 @@ written but what is printed.
 import argparse
 import os
 import random
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from files import GIB, KIB, MIB, forget, has_room, holes, in_words, noise, place, settle, temporary
-from rounds import Series
+from files import (
+    GIB,
+    KIB,
+    MIB,
+    SLOWER,
+    forget,
+    has_room,
+    holes,
+    in_words,
+    noise,
+    place,
+    settle,
+    temporary,
+    timed,
+    times,
+)
+from rounds import Series, Took
 from ways import COPIES, COPYFILE, CP, NAMEDMAP, Way
 
 SIZES = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB, 512 * MIB, 4 * GIB)
-#: The time of a copy is to be at most so many times that of the faster of the others.
-LIMIT = 1.05
-#: Small copies are done so often in a round that together they have so many bytes, but not more often than that.
-_BYTES, _TIMES = 16 * MIB, 30
 #: After so many seconds a line has had its rounds, be they as few as there are ways.
 _SECONDS = 120.0
 
@@ -50,18 +60,6 @@ KINDS = {
         Kind("tmpfs", directory=Path("/dev/shm")),
     )
 }
-
-
-@dataclass
-class Times:
-    """The milliseconds that one copy took by a way: by the clock, and of processors."""
-
-    name: str
-    wall: Series = field(init=False)
-    processor: Series = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.wall, self.processor = Series(self.name), Series(self.name)
 
 
 def main() -> None:
@@ -93,12 +91,14 @@ def _bytes(word: str) -> int:
     return int(word.rstrip("KMG")) * {"K": KIB, "M": MIB, "G": GIB}.get(word[-1], 1)
 
 
-def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: int) -> list[Times]:
+def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: int) -> list[Series]:
     """The times of all ways, in rounds of any order: the one before a copy leaves its traces in caches and queues."""
-    source, targets = directory / "source", [directory / f"target-{number}" for number in range(_times(kind, size))]
+    # The kernel has to forget a source before each copy.
+    often = 1 if kind.forgotten else times(size)
+    source, targets = directory / "source", [directory / f"target-{number}" for number in range(often)]
     kind.make(source, size)
     settle(source)
-    found = {way.name: Times(way.name) for way in ways}
+    found = {way.name: Series(way.name) for way in ways}
     for way in ways:  # the first time does what is done once
         _once(way, source, targets[:1], kind)
     deadline = time.monotonic() + _SECONDS
@@ -107,25 +107,14 @@ def measured(directory: Path, kind: Kind, size: int, ways: list[Way], rounds: in
         if time.monotonic() > deadline and turn >= len(ways):
             break
         for way in chance.sample(ways, len(ways)):
-            wall, processor = _once(way, source, targets, kind)
-            found[way.name].wall.samples.append(wall / len(targets) * 1e3)
-            found[way.name].processor.samples.append(processor / len(targets) * 1e3)
+            found[way.name].add(_once(way, source, targets, kind), often, 1e3)
     return list(found.values())
 
 
-def _times(kind: Kind, size: int) -> int:
-    """How often a copy is done in a round: what is in memory has to be forgotten before each."""
-    return 1 if kind.forgotten else max(1, min(_BYTES // size, _TIMES))
-
-
-def _once(way: Way, source: Path, targets: list[Path], kind: Kind) -> tuple[float, float]:
-    """Copy to each of the targets, none of which exists; the seconds, and those of processors."""
+def _once(way: Way, source: Path, targets: list[Path], kind: Kind) -> Took:
     if kind.forgotten:
         forget(str(source))
-    before, started = _processor(), time.perf_counter()
-    for target in targets:
-        way.once(str(source), str(target))
-    taken = time.perf_counter() - started, _processor() - before
+    taken = timed(way, source, targets)
     for target in targets:
         target.unlink()
     if len(targets) == 1:  # what a large copy leaves to be written or freed is not for the next one to wait for
@@ -133,21 +122,15 @@ def _once(way: Way, source: Path, targets: list[Path], kind: Kind) -> tuple[floa
     return taken
 
 
-def _processor() -> float:
-    """The seconds that processors have worked for this process, and for its children that have ended."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(each.ru_utime + each.ru_stime for each in both)
-
-
-def _line(kind: Kind, size: int, found: list[Times]) -> str:
+def _line(kind: Kind, size: int, found: list[Series]) -> str:
     mine, *peers = found
-    medians = "".join(f"{each.wall.median:11.3f}{f'({each.processor.median:.3f})':>9}" for each in (mine, *peers))
+    medians = "".join(f"{each.median:11.3f}{f'({each.processor_median:.3f})':>9}" for each in (mine, *peers))
     ratios = "".join(
-        f"{mine.wall.ratio(each.wall):9.2f}{f'({mine.processor.ratio(each.processor):.2f})':>7}"
+        f"{mine.ratio(each):9.2f}{f'({mine.processor_ratio(each):.2f})':>7}"
         for each in sorted(peers, key=lambda each: each.name != CP)
     )
-    worst = max((mine.wall.ratio(each.wall) for each in peers), default=0.0)
-    return f"{kind.name:7}{in_words(size):>9}{medians}{ratios}{'  over' if worst > LIMIT else ''}"
+    worst = max((mine.ratio(each) for each in peers), default=0.0)
+    return f"{kind.name:7}{in_words(size):>9}{medians}{ratios}{'  over' if worst > SLOWER else ''}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Other processes: holders of many live objects, and workers that measure one operation among them.
 
 This file is also the program that they run. A holder prints a line when it holds everything and stays until its input
-ends. A worker answers each line `<operation> <times>` with the seconds that took.
+ends. A worker answers each line `<operation> <times>` with the seconds that took, by the clock and
+of processors.
 """
 
 import contextlib
@@ -13,6 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+import rounds
+from processor import Stopwatch
+from rounds import Took
 
 #: Descriptors that a process needs besides one for each object.
 _SPARE = 64
@@ -47,23 +52,22 @@ def _hold(prefix: str, count: int, size: int = 65536) -> list[int]:
 
 def _work(mine: int) -> None:
     import peers
-    import rounds
 
     held = _hold("mine", mine)
     cycles = {"create": peers.namedmap_create("fresh", 65536), "open": peers.namedmap_open("present0")}
     print(len(held), flush=True)
     for line in sys.stdin:
         operation, times = line.split()
-        print(rounds.subject(operation, cycles[operation]).timed(int(times)), flush=True)
+        print(*rounds.subject(operation, cycles[operation]).timed(int(times)), flush=True)
 
 
 def _first(name: str) -> None:
-    """The time of the first named call of a process, which makes the directory and sweeps it."""
+    """Time the first named call of a process, which makes the directory and sweeps it."""
     from namedmap import win32
 
-    start = time.perf_counter()
+    watch, start = Stopwatch(), time.perf_counter()
     win32.CreateFileMapping(win32.INVALID_HANDLE_VALUE, None, win32.PAGE_READWRITE, 0, 65536, name)
-    print(time.perf_counter() - start, flush=True)
+    print(time.perf_counter() - start, watch.stop(), flush=True)
 
 
 @contextlib.contextmanager
@@ -103,9 +107,15 @@ def answer(process: Process, request: str = "") -> str:
     return line.strip()
 
 
-def operation(process: Process, name: str, repeat: int) -> float:
-    """The seconds that a worker took for an operation done `repeat` times."""
-    return float(answer(process, f"{name} {repeat}"))
+def took(process: Process, request: str = "") -> Took:
+    """The same for an answer that says how long something took."""
+    wall, processor = map(float, answer(process, request).split())
+    return Took(wall, processor)
+
+
+def operation(process: Process, name: str, repeat: int) -> Took:
+    """The time of a worker for an operation done `repeat` times."""
+    return took(process, f"{name} {repeat}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,9 @@ import ctypes
 import fcntl
 import os
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 SIZE = 65536
@@ -66,29 +69,65 @@ def _view(fd: int) -> None:
     _munmap(base, SIZE)
 
 
+def _nothing(_: object = None) -> None:
+    """No call."""
+
+
+def _drop_asking(fd: int) -> None:
+    os.geteuid()
+    os.lseek(fd, 0, os.SEEK_CUR)
+
+
+def _ask() -> None:
+    os.getuid()
+    os.getpid()
+
+
+@dataclass(frozen=True)
+class Way:
+    """The questions to the kernel of one of the ways into namedmap, beside what all ways ask.
+
+    The process asks who it is: before it makes the file, or after it has locked it; before a view; and before the end,
+    there together with whether other code has closed the descriptor.
+    """
+
+    first: Callable[[], None] = _nothing
+    locked: Callable[[], None] = _nothing
+    view: Callable[[], object] = _nothing
+    end: Callable[[int], None] = _nothing
+
+
+#: The Win32 functions, in both modes; the Python classes without the core, and with it.
+WIN32 = Way(locked=_ask)
+CLASSES = Way(locked=_ask, view=os.geteuid)
+CORE = Way(first=_ask, view=os.geteuid, end=_drop_asking)
+
+
 class Floor:
     """Creating or opening, mapping, touching, unmapping and closing, in the directory of names of a root."""
 
-    def __init__(self, root: Path, new: str, existing: str) -> None:
+    def __init__(self, root: Path, new: str, existing: str, way: Way = WIN32) -> None:
         directory = root / f"namedmap-{os.geteuid()}"
-        self._new, self._existing = str(directory / new), str(directory / existing)
+        self._new, self._existing, self._way = str(directory / new), str(directory / existing), way
         self._page = control_page(new)
-        # A neighbour that stays, as namedmap has one: the kernel then keeps the page tables between two views.
-        _mmap(_BASE + SIZE, SIZE, 0, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE, -1, 0)
+        _keep_neighbour()
 
     def create(self) -> None:
+        way = self._way
         os.geteuid()
+        way.first()
         fd = os.open(self._new, _CREATE, 0o600)
         os.lseek(fd, ANCHOR, os.SEEK_SET)
         _fcntl(fd, _SET, _LOCK_GUARD)
         os.fstat(fd)
-        os.getuid()
-        os.getpid()
+        way.locked()
         os.posix_fallocate(fd, 0, SIZE + CONTROL)
         os.pwrite(fd, self._page, SIZE)
         _fcntl(fd, _SET, _LIVE)
         _fcntl(fd, _SET, _UNLOCK_GUARD)
+        way.view()
         _view(fd)
+        way.end(fd)
         _fcntl(fd, _SET, _LOCK_ALL)
         os.lstat(self._new)
         os.unlink(self._new)
@@ -97,6 +136,7 @@ class Floor:
         os.close(fd)
 
     def open(self) -> None:
+        way = self._way
         os.geteuid()
         fd = os.open(self._existing, _OPEN)
         os.lseek(fd, ANCHOR, os.SEEK_SET)
@@ -106,9 +146,17 @@ class Floor:
         os.pread(fd, CONTROL, SIZE)
         _fcntl(fd, _SET, _LIVE)
         _fcntl(fd, _SET, _UNLOCK_GUARD)
+        way.view()
         _view(fd)
+        way.end(fd)
         _fcntl(fd, _SET, _DIE)
         _fcntl(fd, _GET, _PROBE)  # the holder's lock is there: this is not the last handle
         _fcntl(fd, _SET, _UNLOCK_ALL)
         os.lseek(fd, 0, os.SEEK_CUR)
         os.close(fd)
+
+
+@cache
+def _keep_neighbour() -> None:
+    """A neighbour that stays, as namedmap has one: the kernel then keeps the page tables between two views."""
+    _mmap(_BASE + SIZE, SIZE, 0, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE, -1, 0)

@@ -1,7 +1,7 @@
-"""Whether the floor still makes the system calls that namedmap makes: both are run once under strace and compared.
+"""Whether the floor still makes the system calls that namedmap makes: both are run under strace and compared.
 
-This file is also the program that runs under strace. It compares the calls' names and the kinds of lock, with
-the addresses, inode numbers and names left out.
+That is done with the compiled core, where there is one, and without it. This file is also the program that runs under
+strace. The calls' names and the kinds of lock are compared, with the addresses, inode numbers and names left out.
 """
 
 import contextlib
@@ -14,6 +14,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import modes
+
+_OPERATIONS = ("win32 create", "win32 open", "create", "open", "mutex", "semaphore", "event")
+_SIDES = ("namedmap", "floor")
+#: Each is done so often: the core asks a question once in a tick of the clock, which is then not in all of them.
+_TIMES = 5
+#: The status of the program if it should have the core, and there is none.
+_NO_CORE = 3
 _MARK = b"floorcheck "
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= ")
 _DETAIL = re.compile(r"F_OFD_\w+|F_\w+LCK|\bO_\w+|MAP_\w+|l_start=-?\d+|l_len=\d+")
@@ -25,36 +33,55 @@ _NAMED = {str(_GUARD + at): name for at, name in enumerate(("GUARD", "OWNER", "H
 _RANGE = re.compile(r"l_start=(-\d+), l_len=(\d+)")
 
 
-def check() -> int:
-    """Print both sequences; 1 if they differ, 2 if there is no strace."""
+def check(root: Path) -> int:
+    """Print the sequences of both modes; 1 if a floor differs, 2 if there is no strace."""
     if shutil.which("strace") is None:
         print("strace is not installed")
         return 2
-    with tempfile.NamedTemporaryFile(prefix="namedmap-floor-") as output:
-        subprocess.run(["strace", "-o", output.name, sys.executable, __file__], check=True)
-        found = _sections(Path(output.name).read_text(encoding="utf-8", errors="replace"))
     differ = False
-    for operation in ("create", "open", "mutex", "semaphore", "event"):
-        ours, floor = found[f"namedmap {operation}"], found[f"floor {operation}"]
-        differ |= ours != floor
-        differ |= not ours
-        print(f"{operation}: {'the same' if ours == floor else 'DIFFERENT'}, {len(ours)} and {len(floor)} calls")
-        for at in range(max(len(ours), len(floor))):
-            mine, its = (calls[at] if at < len(calls) else "" for calls in (ours, floor))
-            print(f"  {' ' if mine == its else '!'} {mine:70} {its if mine != its else ''}".rstrip())
+    for mode in modes.modes(root):
+        with mode.chosen():
+            found = _traced(mode.name)
+        for operation in _OPERATIONS if found else ():
+            differ |= _compare(f"{mode.name}, {operation}", *(found[f"{side} {operation}"] for side in _SIDES))
     return int(differ)
 
 
+def _traced(mode: str) -> dict[str, list[str]]:
+    """The calls of a process of a mode; none if there is no core to be with."""
+    with tempfile.NamedTemporaryFile(prefix="namedmap-floor-") as output:
+        command = ["strace", "-s", "64", "-o", output.name, sys.executable, __file__, mode]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode == _NO_CORE:
+            print(f"{mode}: not checked, there is none")
+            return {}
+        if done.returncode:
+            raise SystemExit(f"the program under strace has failed: {done.stderr}")
+        return _sections(Path(output.name).read_text(encoding="utf-8", errors="replace"))
+
+
+def _compare(what: str, ours: list[str], floor: list[str]) -> bool:
+    """Print both; whether they differ."""
+    print(f"{what}: {'the same' if ours == floor else 'DIFFERENT'}, {len(ours)} and {len(floor)} calls")
+    for at in range(max(len(ours), len(floor))):
+        mine, its = (calls[at] if at < len(calls) else "" for calls in (ours, floor))
+        print(f"  {' ' if mine == its else '!'} {mine:70} {its if mine != its else ''}".rstrip())
+    return ours != floor
+
+
 def _sections(trace: str) -> dict[str, list[str]]:
+    """The calls between the marks: of the times that a thing was done, those of the shortest."""
     found: dict[str, list[str]] = {}
-    current: list[str] | None = None
+    name, calls = "", list[str]()
     for line in trace.splitlines():
         mark = re.search(r'write\(2, "floorcheck ([\w ]+)\\n"', line)
         call = _CALL.match(line)
-        if mark:
-            current = found.setdefault(mark[1], [])
-        elif call and current is not None:
-            current.append(_summary(call[1], call[2]))
+        if mark and mark[1] == "end":
+            found[name] = min(found.get(name, calls), calls, key=len)
+        elif mark:
+            name, calls = mark[1], []
+        elif call:
+            calls.append(_summary(call[1], call[2]))
     return found
 
 
@@ -72,47 +99,63 @@ def _summary(call: str, arguments: str) -> str:
     return " ".join([call, *details])
 
 
-def _pairs(root: Path, stack: contextlib.ExitStack) -> Iterator[tuple[str, Callable[[], None]]]:
+def _pairs(root: Path, stack: contextlib.ExitStack, mode: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """Taking and giving back what nobody else wants: with namedmap, and the floor of it."""
     import lockpeers
 
     owner, guard = lockpeers.lock_floor(root), lockpeers.guard_floor(root)
     for operation, ours, floor in (
-        ("mutex", lockpeers.locks(root, stack, "check")[0], owner),
-        ("semaphore", lockpeers.semaphores(stack, "check", 1)[0], guard),
-        ("event", lockpeers.events(stack, "check")[0], guard),
+        ("mutex", lockpeers.our_locks("check")[0], owner),
+        ("semaphore", lockpeers.our_semaphores("check", 1)[0], guard),
+        ("event", lockpeers.our_events("check")[0], guard),
     ):
-        for side, peer in (("namedmap", ours), ("floor", floor)):
+        for side, peer in zip(_SIDES, (ours, floor), strict=True):
             (pair,) = stack.enter_context(lockpeers.opened([peer])).values()
 
-            def cycle(pair: lockpeers.Pair = pair, give_first: bool = operation == "event") -> None:
+            def once(pair: lockpeers.Pair = pair, give_first: bool = operation == "event") -> None:
                 for step in (pair.give, pair.take) if give_first else (pair.take, pair.give):
                     step()
 
-            yield f"{side} {operation}", cycle
+            # The core compares and swaps: there is no call.
+            yield f"{side} {operation}", _nothing if side == "floor" and mode == modes.WITH else once
 
 
-def _traced() -> None:
+def _nothing() -> None:
+    """The core asks nothing of the kernel to change an object that nobody waits for."""
+
+
+def _program(mode: str) -> int:
     import crowd
+    import library
+    import namedmap
     import peers
-    from floor import SIZE, Floor
+    from floor import CLASSES, CORE, SIZE, Floor
 
+    if mode == modes.WITH and not namedmap.native:
+        return _NO_CORE
     root = Path(os.environ["NAMEDMAP_ROOT"])
     with contextlib.ExitStack() as stack:
         crowd.answer(stack.enter_context(crowd.child(root, "hold", "held", 1)))
-        floor = Floor(root, "floor", "held0")
-        for name, cycle in (
-            ("namedmap create", peers.namedmap_create("new", SIZE)),
-            ("floor create", floor.create),
-            ("namedmap open", peers.namedmap_open("held0")),
-            ("floor open", floor.open),
-            *_pairs(root, stack),
+        win32 = Floor(root, "floor", "held0")
+        classes = Floor(root, "floor", "held0", CORE if mode == modes.WITH else CLASSES)
+        for name, once in (
+            ("namedmap win32 create", peers.namedmap_create("new", SIZE)),
+            ("floor win32 create", win32.create),
+            ("namedmap win32 open", peers.namedmap_open("held0")),
+            ("floor win32 open", win32.open),
+            ("namedmap create", library.created("new", SIZE)),
+            ("floor create", classes.create),
+            ("namedmap open", library.opened("held0")),
+            ("floor open", classes.open),
+            *_pairs(root, stack, mode),
         ):
-            cycle()
-            os.write(2, _MARK + name.encode() + b"\n")
-            cycle()
-            os.write(2, _MARK + b"end\n")
+            once()
+            for _ in range(_TIMES):
+                os.write(2, _MARK + name.encode() + b"\n")
+                once()
+                os.write(2, _MARK + b"end\n")
+    return 0
 
 
 if __name__ == "__main__":
-    _traced()
+    sys.exit(_program(*sys.argv[1:]))

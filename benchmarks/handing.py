@@ -10,8 +10,10 @@ from multiprocessing.pool import Pool
 from typing import TYPE_CHECKING, Any
 
 import namedmap
-from report import Table, Target, omit
-from rounds import Subject
+import processor
+from processor import Stopwatch
+from report import Table, omit
+from rounds import Subject, Took
 from tables import Effort, compared
 
 if TYPE_CHECKING:
@@ -112,21 +114,18 @@ def handing(effort: Effort, mebibytes: int) -> Iterator[Table]:
         bases = {"pickled": _PICKLED}
         table = compared(title, text, subjects, effort, bases)
     table.picture = "handing"
-    found = {row.name: row for row in table.rows}
     for base in (_PICKLED, _JOBLIB):
-        if base in found:
-            reached = found[_PUBLISHED].ratio(found[base])
-            table.targets.append(Target(f"aim: {_PUBLISHED} at most 1.0x {base}", 1.0, reached))
+        table.judge(_PUBLISHED, base, 1.0, clock=True)
     yield table
 
 
 def _subject(name: str, once: Callable[[], list[float]]) -> Subject:
-    def timed(repeat: int) -> float:
-        start = time.perf_counter()
+    def timed(repeat: int) -> Took:
+        watch, start = Stopwatch(processor.descendants()), time.perf_counter()
         for _ in range(repeat):
             if once() != [2.0] * PROCESSES:
                 raise ValueError(f"{name}: the array did not arrive")
-        return time.perf_counter() - start
+        return Took(time.perf_counter() - start, watch.stop())
 
     return Subject(name, timed)
 

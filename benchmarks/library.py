@@ -4,179 +4,206 @@ import contextlib
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import resource_tracker, shared_memory
-from pathlib import Path
 
-import crowd
 import handing
 import namedmap
+import peers
 import readers
-from report import Table, Target, omit
-from rounds import Series, Subject, subject
-from tables import FULL, FULL_SLOW, QUICK, QUICK_SLOW, SHARED, WHY_NAMING, Effort, compared
+from modes import WITHOUT, Modes, cycle
+from report import Table, omit
+from rounds import Series, Subject, loop, subject
+from tables import NAMEDMAP as WIN32
+from tables import SHARED, WHY_NAMING, Effort, Efforts, compared, held, shared_block
 
 SIZES = {"4 KiB": 4096, "1 MiB": 1 << 20}
 #: The size that the picture shows.
 PICTURED = 4096
-#: How many times as long as the standard library: named blocks, slices.
-BLOCKS, SLICES = 1.2, 1.3
-SLICE = 4096
+#: Creating and opening small blocks against multiprocessing.shared_memory, in each mode; where taking the memory is
+#: most of it, against the same with fallocate; slices against mmap.
+CREATE, OPEN = {True: 0.9, False: 1.6}, {True: 0.9, False: 1.8}
+ALLOCATED, SLICES = 1.1, 1.05
+SLICE = {"64 B": 64, "4 KiB": 4096}
+#: Slices in one time of a loop.
+_TIMES = 100
 QUICK_READERS = 20
-_WHY_SLICES = (
-    "`mmap` and `memoryview` are C. A view is a Python class: a call of one of its methods comes on top of the "
-    "copying, which takes about as long as that."
-)
-_NAMEDMAP, _ALLOCATED = "namedmap.FileMapping", f"{SHARED} + fallocate"
+_WHY_SLICES = {
+    WITHOUT: "`mmap` is C; the frame of a view's method comes on top of copying, which takes about as long as that.",
+}
+#: The processor time of the process alone, to see how much is the tracker's.
+_UNCOUNTED = f"{SHARED}, the tracker not counted"
+_CLASS, _ALLOCATED = "namedmap.FileMapping", f"{SHARED} + fallocate"
 
 
-def all_tables(root: Path, quick: bool, mebibytes: int) -> Iterator[Table]:
+def all_tables(modes: Modes, efforts: Efforts, quick: bool, mebibytes: int) -> Iterator[Table]:
     """Measure and yield one table after the other; `mebibytes` is the size of the array that is handed over."""
-    effort = QUICK if quick else FULL
     resource_tracker.ensure_running()  # before anything is timed
     for words, size in SIZES.items():
-        yield _create(words, size, effort)
-        yield _open(root, words, size, effort)
-    yield _slices(effort)
-    yield from handing.handing(QUICK_SLOW if quick else FULL_SLOW, mebibytes)
+        yield create(modes, words, size, efforts.usual)
+        yield open_existing(modes, words, size, efforts.usual)
+    for words, size in SLICE.items():
+        yield slices(modes, words, size, efforts.usual)
+    yield from handing.handing(efforts.slow, mebibytes)
     yield from _readers(QUICK_READERS if quick else readers.READERS)
+
+
+def _why(mode: str) -> str:
+    return WHY_NAMING if mode == WITHOUT else ""
 
 
 # -- named blocks ------------------------------------------------------------------------------------------------------
 
 
-def _created(name: str, size: int) -> Callable[[], None]:
-    def cycle() -> None:
+def created(name: str, size: int) -> Callable[[], None]:
+    """Making memory, and all that a life of it is."""
+
+    def once() -> None:
         mapping = namedmap.create(name, size)
         view = mapping.view()
         view[0] = 1
         view.close()
         mapping.close()
 
-    return cycle
+    return once
 
 
-def _opened(name: str) -> Callable[[], None]:
-    def cycle() -> None:
+def opened(name: str) -> Callable[[], None]:
+    """Opening memory, and all that a handle's life is."""
+
+    def once() -> None:
         mapping = namedmap.open(name)
         view = mapping.view()
         view[0] = 1
         view.close()
         mapping.close()
 
-    return cycle
+    return once
 
 
-def _create(words: str, size: int, effort: Effort) -> Table:
-    import peers
-
+def create(modes: Modes, words: str, size: int, effort: Effort) -> Table:
+    """Making memory of a size."""
     name = f"bench{os.getpid()}"
-    subjects = [
-        subject(_NAMEDMAP, _created("new", size)),
-        subject("namedmap.win32", peers.namedmap_create("new", size)),
-        subject(SHARED, peers.shared_memory_create(name, size)),
-        subject(_ALLOCATED, peers.shared_memory_create(name, size, allocate=True)),
-    ]
-    text = (
-        "`namedmap.create`, `view`, one store, both closed; with `SharedMemory` creating, one store, closing and "
-        "unlinking, its tracker running already. namedmap allocates all of the memory when it creates it."
-    )
-    bases = {"shared_memory": SHARED, "+ fallocate": _ALLOCATED}
-    table = compared(f"FileMapping: create + view + touch + close, {words}", text, subjects, effort, bases)
-    table.picture = "library" if size == PICTURED else ""
-    for base in bases.values():
-        table.targets.append(_target(table, _NAMEDMAP, base, BLOCKS, WHY_NAMING))
+    with contextlib.ExitStack() as stack:
+        subjects = [
+            *modes.subjects(stack, _CLASS, cycle, partial(created, "new", size)),
+            *modes.subjects(stack, WIN32, cycle, partial(peers.namedmap_create, "new", size)),
+            subject(SHARED, peers.shared_memory_create(name, size)),
+            subject(_UNCOUNTED, peers.shared_memory_create(name, size), tracked=False),
+            subject(_ALLOCATED, peers.shared_memory_create(name, size, allocate=True)),
+        ]
+        text = (
+            "`namedmap.create`, `view`, one store, both closed; with `SharedMemory` creating, one store, closing and "
+            "unlinking, its tracker running already: that process is told of each block, and its processor time "
+            "counts. namedmap allocates all of the memory when it creates it."
+        )
+        bases = {"shared_memory": SHARED, "tracker not counted": _UNCOUNTED, "+ fallocate": _ALLOCATED}
+        table = compared(f"FileMapping: create + view + touch + close, {words}", text, subjects, effort, bases)
+    small = size == PICTURED
+    table.picture = "library" if small else ""
+    for mode in (worker.mode for worker in modes):
+        base, limit = (SHARED, CREATE[mode.name != WITHOUT]) if small else (_ALLOCATED, ALLOCATED)
+        table.judge(mode.row(_CLASS), base, limit, mode=mode.name, why=_why(mode.name))
     return table
 
 
-def _open(root: Path, words: str, size: int, effort: Effort) -> Table:
-    import peers
-
-    name = f"bench{os.getpid()}"
+def open_existing(modes: Modes, words: str, size: int, effort: Effort) -> Table:
+    """Opening memory of a size that another process holds."""
     with contextlib.ExitStack() as stack:
-        holder = stack.enter_context(crowd.child(root, "hold", "kept", 1, size))
-        crowd.answer(holder)
-        block = shared_memory.SharedMemory(name, True, size)
-        stack.callback(block.unlink)
-        stack.callback(block.close)
+        name = shared_block(stack, size)
         subjects = [
-            subject(_NAMEDMAP, _opened("kept0")),
-            subject("namedmap.win32", peers.namedmap_open("kept0")),
+            *modes.subjects(stack, _CLASS, held, partial(opened, "held0"), size),
+            *modes.subjects(stack, WIN32, cycle, partial(peers.namedmap_open, "held0")),
             subject(SHARED, peers.shared_memory_open(name)),
+            subject(_UNCOUNTED, peers.shared_memory_open(name), tracked=False),
         ]
         text = "`namedmap.open`, `view`, one store, both closed, of memory that another process holds."
         title = f"FileMapping: open + view + touch + close, {words}"
-        table = compared(title, text, subjects, effort, {"shared_memory": SHARED})
+        table = compared(title, text, subjects, effort, {"shared_memory": SHARED, "tracker not counted": _UNCOUNTED})
     table.picture = "library" if size == PICTURED else ""
-    table.targets.append(_target(table, _NAMEDMAP, SHARED, BLOCKS, WHY_NAMING))
+    for mode in (worker.mode for worker in modes):
+        limit = OPEN[mode.name != WITHOUT]
+        table.judge(mode.row(_CLASS), SHARED, limit, mode=mode.name, why=_why(mode.name))
     return table
-
-
-def _target(table: Table, row: str, base: str, limit: float, why: str) -> Target:
-    found = {each.name: each for each in table.rows}
-    return Target(f"target: {row} at most {limit}x {base}", limit, found[row].ratio(found[base]), why=why)
 
 
 # -- slices ------------------------------------------------------------------------------------------------------------
 
 
-def _slices(effort: Effort) -> Table:
-    """4 KiB into and out of memory, a hundred times each, at places that move on."""
+def reading(stack: contextlib.ExitStack, name: str, size: int) -> Subject:
+    """Slices of a view, as bytes."""
+    view = _view(stack, size)
+
+    # Each its own loop: a common one would call through a variable, which costs as much as what is measured.
+    def read() -> None:
+        for at in range(0, size * _TIMES, size):
+            view[at : at + size]
+
+    return loop(name, read, _TIMES)
+
+
+def writing(stack: contextlib.ExitStack, name: str, size: int) -> Subject:
+    """Bytes into slices of a view."""
+    view, data = _view(stack, size), os.urandom(size)
+
+    def write() -> None:
+        for at in range(0, size * _TIMES, size):
+            view[at : at + size] = data
+
+    return loop(name, write, _TIMES)
+
+
+def _view(stack: contextlib.ExitStack, size: int) -> namedmap.View:
+    return stack.enter_context(stack.enter_context(namedmap.create(None, size * _TIMES)).view())
+
+
+def slices(modes: Modes, words: str, size: int, effort: Effort) -> Table:
+    """So many bytes into and out of memory, a hundred times each, at places that move on."""
     with contextlib.ExitStack() as stack:
-        size = SLICE * 100
-        view = stack.enter_context(stack.enter_context(namedmap.create("slices", size)).view())
-        memory = stack.enter_context(contextlib.closing(mmap.mmap(-1, size)))
-        block = shared_memory.SharedMemory(create=True, size=size)
+        memory = stack.enter_context(contextlib.closing(mmap.mmap(-1, size * _TIMES)))
+        block = shared_memory.SharedMemory(create=True, size=size * _TIMES)
         stack.callback(block.unlink)
         stack.callback(block.close)
         shared = block.buf
         assert shared is not None
-        data, places = os.urandom(SLICE), range(0, size, SLICE)
-
-        # Each its own loop: a common one would call through a variable, which costs as much as what is measured.
-        def read_view() -> None:
-            for at in places:
-                view[at : at + SLICE]
+        data = os.urandom(size)
 
         def read_mmap() -> None:
-            for at in places:
-                memory[at : at + SLICE]
+            for at in range(0, size * _TIMES, size):
+                memory[at : at + size]
 
         def read_shared() -> None:
-            for at in places:
-                bytes(shared[at : at + SLICE])
-
-        def write_view() -> None:
-            for at in places:
-                view[at : at + SLICE] = data
+            for at in range(0, size * _TIMES, size):
+                bytes(shared[at : at + size])
 
         def write_mmap() -> None:
-            for at in places:
-                memory[at : at + SLICE] = data
+            for at in range(0, size * _TIMES, size):
+                memory[at : at + size] = data
 
         def write_shared() -> None:
-            for at in places:
-                shared[at : at + SLICE] = data
+            for at in range(0, size * _TIMES, size):
+                shared[at : at + size] = data
 
-        loops = (read_view, read_mmap, read_shared, write_view, write_mmap, write_shared)
-        names = [f"{what}, {who}" for what in ("read", "write") for who in ("View", "mmap", "shared_memory.buf")]
-        subjects = [_one_of(name, loop, len(places)) for name, loop in zip(names, loops, strict=True)]
+        subjects = [
+            *modes.subjects(stack, "read, View", reading, size),
+            loop("read, mmap", read_mmap, _TIMES),
+            loop("read, shared_memory.buf", read_shared, _TIMES),
+            *modes.subjects(stack, "write, View", writing, size),
+            loop("write, mmap", write_mmap, _TIMES),
+            loop("write, shared_memory.buf", write_shared, _TIMES),
+        ]
         text = (
-            "`view[a:b]` as bytes, and `view[a:b] = data`, for slices of 4 KiB; with `mmap` the same, with "
+            f"`view[a:b]` as bytes, and `view[a:b] = data`, for slices of {words}; with `mmap` the same, with "
             "`shared_memory` `bytes(buf[a:b])` and `buf[a:b] = data`."
         )
         bases = {"mmap, read": "read, mmap", "mmap, write": "write, mmap"}
-        table = compared("slices of 4 KiB", text, subjects, effort, bases)
+        table = compared(f"slices of {words}", text, subjects, effort, bases)
     table.picture = "library"
-    for what in ("read", "write"):
-        for who in ("mmap", "shared_memory.buf"):
-            table.targets.append(_target(table, f"{what}, View", f"{what}, {who}", SLICES, _WHY_SLICES))
+    for mode in (worker.mode for worker in modes):
+        for what in ("read", "write"):
+            row, why = mode.row(f"{what}, View"), _WHY_SLICES.get(mode.name, "")
+            table.judge(row, f"{what}, mmap", SLICES, mode=mode.name, why=why)
     return table
-
-
-def _one_of(name: str, loop: Callable[[], None], times: int) -> Subject:
-    """A loop as a subject: what it takes for one of its times."""
-    whole = subject(name, loop)
-    return Subject(name, lambda repeat: whole.timed(repeat) / times)
 
 
 # -- many readers ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Locks, semaphores and events to measure: namedmap's, and what people use instead.
 
-A peer can be sent to another process, and opened there. The maker of peers keeps the objects as long as the stack is
-open that was passed in.
+A peer can be sent to another process, and opened there. Those of other packages are made here, and kept as long as the
+stack is open that was passed in; namedmap's are made by the process that opens them first, in its mode.
 """
 
 import contextlib
@@ -44,6 +44,7 @@ except ImportError:
     HAS_PORTALOCKER = False
 
 FLOOR = "floor: the same system calls"
+WIN32 = "namedmap.win32"
 MUTEX, SEMAPHORE, EVENT = "namedmap.Mutex", "namedmap.Semaphore", "namedmap.Event, auto-reset"
 MULTIPROCESSING, POSIX_IPC = "multiprocessing", "posix_ipc.Semaphore"
 FILELOCK, PORTALOCKER = "filelock.FileLock", "portalocker.Lock"
@@ -252,15 +253,17 @@ def _new_posix_ipc(stack: contextlib.ExitStack, label: str, value: int) -> Peer:
     return Peer(POSIX_IPC, _posix_ipc, name)
 
 
-def locks(root: Path, stack: contextlib.ExitStack, label: str) -> list[Peer]:
-    """Locks between processes, free at first. `label` keeps the names apart."""
-    stack.callback(namedmap.Mutex(f"{label}-mutex").close)
-    stack.callback(namedmap.Mutex(f"{label}-win32-mutex").close)
-    peers = [
+def our_locks(label: str) -> list[Peer]:
+    """namedmap's locks, which whoever opens them first makes. `label` keeps the names apart."""
+    return [
         Peer(MUTEX, _mutex, f"{label}-mutex"),
-        Peer("namedmap.win32 mutex", _win32_mutex, f"{label}-win32-mutex"),
-        Peer(f"{MULTIPROCESSING}.Lock", _multiprocessing, spawn.Lock()),
+        Peer(f"{WIN32} mutex", _win32_mutex, f"{label}-win32-mutex"),
     ]
+
+
+def locks(root: Path, stack: contextlib.ExitStack, label: str) -> list[Peer]:
+    """Locks between processes of other packages, free at first."""
+    peers = [Peer(f"{MULTIPROCESSING}.Lock", _multiprocessing, spawn.Lock())]
     if HAS_POSIX_IPC:
         peers.append(_new_posix_ipc(stack, f"{label}-lock", 1))
     if HAS_FILELOCK:
@@ -274,15 +277,17 @@ def lock_floor(root: Path) -> Peer:
     return Peer(FLOOR, _owner_floor, str(root / "lock-floor"))
 
 
-def semaphores(stack: contextlib.ExitStack, label: str, value: int) -> list[Peer]:
-    """Semaphores of a value."""
-    stack.callback(namedmap.Semaphore(f"{label}-semaphore", value).close)
-    stack.callback(namedmap.Semaphore(f"{label}-win32-semaphore", value, 1).close)
-    peers = [
+def our_semaphores(label: str, value: int) -> list[Peer]:
+    """namedmap's semaphores of a value."""
+    return [
         Peer(SEMAPHORE, _semaphore, (f"{label}-semaphore", value)),
-        Peer("namedmap.win32 semaphore", _win32_semaphore, (f"{label}-win32-semaphore", value)),
-        Peer(f"{MULTIPROCESSING}.Semaphore", _multiprocessing, spawn.Semaphore(value)),
+        Peer(f"{WIN32} semaphore", _win32_semaphore, (f"{label}-win32-semaphore", value)),
     ]
+
+
+def semaphores(stack: contextlib.ExitStack, label: str, value: int) -> list[Peer]:
+    """Those of other packages."""
+    peers = [Peer(f"{MULTIPROCESSING}.Semaphore", _multiprocessing, spawn.Semaphore(value))]
     return [*peers, _new_posix_ipc(stack, f"{label}-semaphore", value)] if HAS_POSIX_IPC else peers
 
 
@@ -290,17 +295,15 @@ def guard_floor(root: Path) -> Peer:
     return Peer(FLOOR, _guard_floor, str(root / "guard-floor"))
 
 
-def events(stack: contextlib.ExitStack, label: str) -> list[Peer]:
+def our_events(label: str) -> list[Peer]:
     """namedmap's auto-reset events, clear."""
-    stack.callback(namedmap.Event(f"{label}-event", manual=False).close)
-    stack.callback(namedmap.Event(f"{label}-win32-event", manual=False).close)
     return [
         Peer(EVENT, _event, f"{label}-event"),
-        Peer("namedmap.win32 auto-reset event", _win32_event, f"{label}-win32-event"),
+        Peer(f"{WIN32} auto-reset event", _win32_event, f"{label}-win32-event"),
     ]
 
 
 def signals(stack: contextlib.ExitStack) -> list[Peer]:
-    """An object that is used as an auto-reset event: set by one, consumed by the wait of another."""
-    peers = [*events(stack, "set"), Peer("multiprocessing.Event, cleared", _multiprocessing_event, spawn.Event())]
+    """The objects that serve as an auto-reset event elsewhere: set by one, consumed by the wait of another."""
+    peers = [Peer("multiprocessing.Event, cleared", _multiprocessing_event, spawn.Event())]
     return [*peers, _new_posix_ipc(stack, "set", 0)] if HAS_POSIX_IPC else peers

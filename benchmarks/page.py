@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from modes import WITH, WITHOUT
 from report import Table, Target, as_markdown, filled
 
 
@@ -37,10 +38,16 @@ the ratios are what to look at, and to compare on one's own machine.
 
 - All rows of a table are measured in the same run, in interleaved rounds; a sample is the mean of one round. Medians,
   minima and maxima are over the rounds; a ratio (×) is the median of the ratios within each round.
+- In parentheses: processor time, user and system, of all threads of all processes that take part, peers' trackers
+  included. On a machine that others use it lies less than the clock.
+- namedmap has rows *with the core* and *without the core* (`NAMEDMAP_NATIVE=0`), from processes of their own, whose
+  rounds are interleaved with those of the peers. Where a row says neither, the compiled core has little part in it.
 - Everything is called from Python, as its users call it, namedmap and its peers alike; tools are run as processes.
-- A *target* is what namedmap is meant to reach, an *aim* what it would like to. The lines below a table say whether
-  this run did.
+- A *target* is what namedmap is meant to reach. The lines below a table say whether this run did; what it missed
+  stands [at the end](#what-is-missed-and-why), with the reasons.
 """
+#: The headings of what is missed: for targets of a mode, and for the others.
+_HEADINGS = {"": "Where the core has little part", WITH: "With the core", WITHOUT: "Without the core"}
 
 
 def document(
@@ -50,26 +57,40 @@ def document(
     facts = "\n".join(f"| {what} | {value} |" for what, value in machine)
     pieces = [_INTRODUCTION, f"## The machine\n\n| | |\n|---|---|\n{facts}\n\n{filled(circumstances)}\n"]
     if omitted:
-        pieces.append("Left out of this run:\n\n" + "\n".join(f"- {each}" for each in omitted) + "\n")
+        pieces.append("Left out of this run:\n\n" + "\n".join(filled(f"- {each}", "  ") for each in omitted) + "\n")
     pieces.append(_summary(parts))
     pieces += map(_part, parts)
+    pieces.append(_missed(parts))
     return "\n".join(pieces)
 
 
 def _summary(parts: Sequence[Part]) -> str:
-    """How many targets each part has reached, and all that were missed."""
-    lines = ["## Targets and aims", "", "| | reached | missed |", "|---|---:|---:|"]
-    missed = []
+    """How many targets each part has reached."""
+    lines = ["## Targets", "", "| | reached | missed |", "|---|---:|---:|"]
     for part in parts:
-        wrong = [(table, target) for table, target in part.judged if not target.good]
-        lines.append(f"| {part.title} | {len(part.judged) - len(wrong)} | {len(wrong)} |")
-        missed += wrong
-    if missed:
-        lines += ["", "Missed in this run, with the reasons below the tables:", ""]
-        lines += [f"- *{table.title}*; {target.text}: {target.value}" for table, target in missed]
-    else:
-        lines += ["", "This run has missed none."]
+        wrong = sum(not target.good for _, target in part.judged)
+        lines.append(f"| {part.title} | {len(part.judged) - wrong} | {wrong} |")
     return "\n".join(lines) + "\n"
+
+
+def _missed(parts: Sequence[Part]) -> str:
+    """All that was missed, by modes, and a line why."""
+    lines = ["## What is missed, and why", ""]
+    wrong = [(table, target) for part in parts for table, target in part.judged if not target.good]
+    if not wrong:
+        lines += ["This run has missed nothing.", ""]
+    for mode, heading in _HEADINGS.items():
+        mine = [(table, target) for table, target in wrong if target.mode == mode]
+        if not mine:
+            continue
+        lines += [f"### {heading}", ""]
+        for why in dict.fromkeys(target.why for _, target in mine):
+            lines += [filled(why or "The reason is not known."), ""]
+            for table, target in mine:
+                if target.why == why:
+                    lines.append(f"- *{table.title}*; {target.text}: {target.value}")
+            lines.append("")
+    return "\n".join(lines)
 
 
 def _part(part: Part) -> str:

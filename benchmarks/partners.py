@@ -20,16 +20,24 @@ from lockpeers import Peer, opened, spawn
 from namedmap import win32
 
 COUNTER_SIZE = mmap.PAGESIZE
+#: Seconds that a process has to end by itself.
+_PATIENCE = 10.0
 
 
 class Partner:
     """A process and the connection to it."""
 
-    def __init__(self, work: Callable[..., None], *arguments: object) -> None:
+    def __init__(self, work: Callable[..., None], *arguments: object, daemon: bool = True) -> None:
         self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_run, args=(work, theirs, *arguments), daemon=True)
+        self._process = spawn.Process(target=_run, args=(work, theirs, *arguments), daemon=daemon)
         self._process.start()
         theirs.close()
+
+    @property
+    def pid(self) -> int:
+        found = self._process.pid
+        assert found is not None
+        return found
 
     def send(self, request: object) -> None:
         self._connection.send(request)
@@ -39,6 +47,13 @@ class Partner:
             return self._connection.recv()
         except EOFError:
             raise SystemExit("a child process of the benchmark has failed") from None
+
+    def end(self) -> None:
+        """Let it end, which it does when nobody is left who could send it something."""
+        self._connection.close()
+        self._process.join(_PATIENCE)
+        self._process.kill()
+        self._process.join()
 
     def kill(self) -> None:
         """By SIGKILL."""
@@ -120,6 +135,18 @@ def _fight(
     return times, now - start
 
 
+# -- objects that are to stay ------------------------------------------------------------------------------------------
+
+
+def keep(connection: Connection, peers: Sequence[Peer], taken: bool = False) -> None:
+    """Have them open, or taken as well, until killed."""
+    with opened(peers) as pairs:
+        for pair in pairs.values() if taken else ():
+            pair.take()
+        connection.send(None)
+        connection.recv()
+
+
 # -- death -------------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +169,13 @@ def inherit(connection: Connection, peer: Peer, seconds: float) -> None:
 def idle(connection: Connection, wait: Callable[[Any, float], float], what: object, seconds: float) -> None:
     """Send the processor time that a wait of so many seconds took, in percent of a core."""
     connection.send(wait(what, seconds) / seconds * 100)
+
+
+def crowd(connection: Connection, way: Callable[[int], float]) -> None:
+    """For each number: send the seconds that a way of so many took."""
+    connection.send(None)
+    while True:
+        connection.send(way(connection.recv()))
 
 
 def wait_for_one(peer: Peer, seconds: float) -> float:

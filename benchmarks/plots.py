@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modes import WITHOUT
 from page import Part, Picture
 from report import Table, Target, number
 
@@ -67,7 +68,7 @@ def draw(part: Part, directory: Path, page: Path) -> Iterator[Picture]:
         paint: Callable[[Sequence[Table]], Figure] = _rates if name == "copying" else _panels
         yield _saved(partial(paint, shown), directory / f"{name}.svg", page, _TEXTS[name])
     if part.judged:
-        text = f"Targets and aims, {part.title[0].lower()}{part.title[1:]}: left of the line they were reached."
+        text = f"Targets, {part.title[0].lower()}{part.title[1:]}: left of the line they were reached."
         yield _saved(partial(_targets, part.judged), directory / f"targets-{part.key}.svg", page, text)
 
 
@@ -143,9 +144,12 @@ def _panels(tables: Sequence[Table]) -> "Figure":
         _panel(axes, table)
     names = [row.name for table in tables for row in table.rows]
     keys = [_key(*_looks("namedmap"), "namedmap"), _key(*_looks(""), "others")]
+    if any(WITHOUT in name for name in names):
+        keys.append(_key(*_looks("namedmap"), WITHOUT))
+        keys[-1].set_markerfacecolor("white")
     if any(map(_is_floor, names)):
         keys.append(_key(*_looks("floor"), "floor"))
-    figure.legend(handles=keys, loc="outside upper right", ncols=3, frameon=False)
+    figure.legend(handles=keys, loc="outside upper right", ncols=4, frameon=False)
     return figure
 
 
@@ -156,7 +160,8 @@ def _panel(axes: "Axes", table: Table) -> None:
     for at, row in enumerate(table.rows):
         colour, marker = _looks(row.name)
         axes.plot([row.low, row.high], [at, at], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
-        axes.plot([row.median], [at], color=colour, marker=marker, markersize=8)
+        filling = "white" if WITHOUT in row.name else colour
+        axes.plot([row.median], [at], color=colour, marker=marker, markersize=8, markerfacecolor=filling)
         axes.text(1.02, at, number(row.median), transform=axes.get_yaxis_transform(), va="center", ha="left")
     unit = table.unit
     if min(lows) > 0 and max(medians) / min(medians) > _WIDE:
@@ -224,8 +229,7 @@ def _targets(judged: Sequence[tuple[Table, Target]]) -> "Figure":
         shares.append(share)
         colour, marker = (_BLUE, "o") if target.good else (_VERMILION, "X")
         axes.plot([1, share], [place, place], color=colour, linewidth=1.5, alpha=0.6)
-        filling = "white" if target.text.startswith("aim") else colour
-        axes.plot([share], [place], color=colour, marker=marker, markersize=8, markerfacecolor=filling)
+        axes.plot([share], [place], color=colour, marker=marker, markersize=8)
         axes.text(1.02, place, target.value, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     axes.set_xscale("log")
     low, high = min([*shares, 0.5]) / 1.4, max([*shares, 2]) * 1.4
@@ -243,10 +247,6 @@ def _targets(judged: Sequence[tuple[Table, Target]]) -> "Figure":
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of the limit: 1 is just reached, 2 misses it by a factor of two (logarithmic)")
     handles = [_key(_BLUE, "o", "reached"), _key(_VERMILION, "X", "missed")]
-    if any(target.text.startswith("aim") for _, target in judged):
-        hollow = _key(_GREY, "o", "hollow: an aim")
-        hollow.set_markerfacecolor("white")
-        handles.append(hollow)
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
     return figure
 
@@ -258,7 +258,7 @@ def _lines(judged: Sequence[tuple[Table, Target]]) -> Iterator[tuple[str, Target
         if table is not before:
             yield textwrap.fill(table.title, _WRAP), None
             before = table
-        what = target.text.removeprefix("target: ").removeprefix("aim: ")
+        what = target.text.removeprefix("target: ")
         yield textwrap.fill(what, _WRAP), target
 
 

@@ -10,7 +10,8 @@ from rounds import Series
 class Target:
     """A ratio, or another number, to be reached, and what it is: at most the limit, or at `least`.
 
-    `why` says what stands in the way of it, for a run that misses it.
+    `mode` is the one of namedmap's that it is of, if there are two; `why` says in a line what stands in the way of it,
+    for a run that misses it.
     """
 
     text: str
@@ -19,6 +20,7 @@ class Target:
     unit: str = "x"
     least: bool = False
     why: str = ""
+    mode: str = ""
 
     @property
     def good(self) -> bool:
@@ -50,15 +52,61 @@ class Table:
     picture: str = ""
     size: int = 0
 
+    def row(self, name: str) -> Series | None:
+        """The row of a name, if there is one."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    @property
+    def by_processor(self) -> bool:
+        """Whether the processor time of all rows is known."""
+        return all(row.processor for row in self.rows)
+
+    def judge(
+        self,
+        name: str,
+        base: str,
+        limit: float,
+        *,
+        clock: bool = False,
+        faster: bool = False,
+        why: str = "",
+        mode: str = "",
+    ) -> None:
+        """A target of a row against a peer, if both are there: in processor time or by the clock.
+
+        It is to take at most `limit` times as long, or to be so many times `faster`; rates are to be so many times
+        the peer's at least.
+        """
+        row, other = self.row(name), self.row(base)
+        if row is None or other is None:
+            return
+        rate = self.unit.startswith("/")
+        clock = clock or rate or not self.by_processor
+        one, two = (other, row) if faster else (row, other)
+        reached = one.ratio(two) if clock else one.processor_ratio(two)
+        how = "at least" if faster or rate else "at most"
+        what = f"{limit:g}x {'faster than ' if faster else ''}{base}"
+        ending = "" if rate else ", by the clock" if clock else ", in processor time"
+        text = f"target: {name}: {how} {what}{ending}"
+        self.targets.append(Target(text, limit, reached, least=faster or rate, why=why, mode=mode))
+
     def cells(self) -> list[list[str]]:
-        ratios = [f"× {label}" for label, _ in self.bases]
-        head = ["", f"median {self.unit}", f"min – max {self.unit}", *ratios, *self.more]
+        known = " (processor)" if self.by_processor else ""
+        ratios = [f"× {label}{known}" for label, _ in self.bases]
+        head = ["", f"median {self.unit}{known}", f"min – max {self.unit}", *ratios, *self.more]
         return [head, *(self._row(row) for row in self.rows)]
 
     def _row(self, row: Series) -> list[str]:
+        median = number(row.median)
         ratios = [f"{row.ratio(base):.2f}" for _, base in self.bases]
+        if self.by_processor:
+            median += f" ({number(row.processor_median)})"
+            ratios = [
+                f"{ratio} ({row.processor_ratio(base):.2f})"
+                for ratio, (_, base) in zip(ratios, self.bases, strict=True)
+            ]
         more = [column.get(row.name, "") for column in self.more.values()]
-        return [row.name, number(row.median), f"{number(row.low)} – {number(row.high)}", *ratios, *more]
+        return [row.name, median, f"{number(row.low)} – {number(row.high)}", *ratios, *more]
 
 
 def number(value: float) -> str:
@@ -87,15 +135,12 @@ def as_markdown(table: Table) -> str:
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if table.targets:
         lines += ["", *(f"- {target}" for target in table.targets)]
-    reasons = dict.fromkeys(target.why for target in table.targets if target.why and not target.good)
-    for reason in reasons:
-        lines += ["", filled(f"Why: {reason}")]
     return "\n".join(lines) + "\n"
 
 
-def filled(text: str) -> str:
-    """A paragraph in lines."""
-    return textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False)
+def filled(text: str, following: str = "") -> str:
+    """A paragraph in lines; those after the first begin with `following`."""
+    return textwrap.fill(text, 120, subsequent_indent=following, break_on_hyphens=False, break_long_words=False)
 
 
 #: Ways that this run could not measure, and why.

@@ -3,8 +3,8 @@
 Big files, copied, searched and summed, against the tools of the system. Creating and opening named blocks against
 multiprocessing.shared_memory, posix_ipc and the bare system calls; growth with 10,000 live objects; large sections; the
 Python library. Locks, semaphores and events against multiprocessing, posix_ipc, filelock and portalocker: alone,
-between processes, idle, and when their owner dies. Everything happens in directories of its own in /dev/shm and, for
-files, /var/tmp, which are removed.
+between processes, idle, and when their owner dies. All of it with the compiled core and without it, by the clock and in
+processor time. Everything happens in directories of its own in /dev/shm and, for files, /var/tmp, which are removed.
 """
 
 import argparse
@@ -23,7 +23,8 @@ _SHM = Path("/dev/shm")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure namedmap against what people use instead.")
-    parser.add_argument("--quick", action="store_true", help="a glance, about a minute; otherwise about 8 minutes")
+    parser.add_argument("--quick", action="store_true", help="a glance, about a minute; otherwise some 10 minutes")
+    parser.add_argument("--rounds", type=int, metavar="N", help="no more rounds than that, for a look at the tables")
     parser.add_argument("--only", choices=["files", "sections", "library", "waiting"], help="only the tables of these")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where the files are put (/var/tmp)")
     parser.add_argument("--largest", type=int, metavar="MIB", help="the largest file (4096; with --quick 64)")
@@ -34,7 +35,10 @@ def _arguments() -> argparse.Namespace:
         "--write", type=Path, metavar="FILE", help="also write a page, and pictures into a directory of its name"
     )
     parser.add_argument("--check-floor", action="store_true", help="only compare the floor with namedmap by strace")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.rounds is not None and found.rounds < 1:
+        parser.error("--rounds: 1 or more")
+    return found
 
 
 @contextlib.contextmanager
@@ -56,7 +60,7 @@ def main() -> int:
         if arguments.check_floor:
             import floorcheck
 
-            return floorcheck.check()
+            return floorcheck.check(root)
         return _run(root, arguments)
 
 
@@ -74,11 +78,12 @@ def _run(root: Path, arguments: argparse.Namespace) -> int:
         print(f"{what}: {value}")
     print(f"with {priority}\n")
     done = []
-    for part, tables in parts.all_parts(root, _root, arguments):
-        for table in tables:
-            print(report.as_text(table), flush=True)
-            part.tables.append(table)
-        done.append(part)
+    with contextlib.closing(parts.all_parts(root, _root, arguments)) as found:
+        for part, tables in found:
+            for table in tables:
+                print(report.as_text(table), flush=True)
+                part.tables.append(table)
+            done.append(part)
     took = f"{time.monotonic() - started:.0f} s"
     print(took)
     if arguments.write is not None:
