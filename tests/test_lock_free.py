@@ -347,6 +347,28 @@ class TestCalls:
         assert child.wait() == 0
         mutex.close()
 
+    @pytest.mark.parametrize("wait", ["Semaphore(n, 0).acquire", "Event(n, manual=False).wait"])
+    def test_a_signal_ends_a_wait_for_a_count(self, spawn: Spawn, wait: str) -> None:
+        """The exception of the handler arrives as it is, and the object is nobody's to wait for any more."""
+        child = spawn(f"""
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            n = {NAME!r}
+            wait = namedmap.{wait}
+            wait(0)
+            for _ in range(10):
+                try: say("waiting"); wait()
+                except BaseException as error: say(type(error).__name__)
+            wait(0)
+            hear()
+            """)
+        for _ in range(10):
+            assert child.line() == "waiting"
+            eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+            os.kill(child.pid, signal.SIGINT)
+            assert child.line() == "KeyboardInterrupt"
+        child.send("")
+        assert child.wait() == 0
+
     @pytest.mark.parametrize("use", ["m.acquire(), m.release()", "s.acquire(), s.release()", "e.set(), e.wait()"])
     def test_handlers_that_use_it(self, spawn: Spawn, use: str) -> None:
         """A handler of signals uses the object in the middle of any call for it: nothing is lost or doubled."""

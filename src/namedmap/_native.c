@@ -1167,6 +1167,7 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
     count_in(counted);
     int32_t generation = words[GENERATION], seen;
     int result = NOT_THERE, interrupted = 0;
+    PyObject *type = NULL, *value = NULL, *traceback = NULL; /* of a signal handler */
     for (;;) {
         seen = words[SEQUENCE];
         result = collect(counted, words, generation);
@@ -1178,8 +1179,10 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
         struct timespec limit = {left / 1000000000, left % 1000000000};
         interrupted = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
         Py_END_ALLOW_THREADS
-        if (interrupted && PyErr_CheckSignals())
+        if (interrupted && PyErr_CheckSignals()) {
             result = -1;
+            PyErr_Fetch(&type, &value, &traceback);
+        }
         for (int attempt = 0; !(mutex = enter(counted, words)) && attempt < 1000; attempt++) {
             if (address_of(counted) != words || !*ours)
                 break;
@@ -1202,6 +1205,8 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
             wake(words, 1); /* the wake may have been for this one */
     } else
         count_out(counted);
+    if (result < 0)
+        PyErr_Restore(type, value, traceback);
     return result;
 }
 
