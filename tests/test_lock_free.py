@@ -369,6 +369,38 @@ class TestCalls:
         child.send("")
         assert child.wait() == 0
 
+    @pytest.mark.parametrize("fork", ["os.fork", "ctypes.CDLL(None).fork"])
+    @pytest.mark.parametrize("kind", ["Mutex", "Semaphore"])
+    def test_a_handler_that_forks(self, spawn: Spawn, kind: str, fork: str) -> None:
+        """Parent and child go on waiting, though the child has neither the memory of the mutex nor the parent's locks."""
+        made = namedmap.Mutex(NAME) if kind == "Mutex" else namedmap.Semaphore(NAME, 1)
+        child = spawn(f"""
+            made = namedmap.{kind}.open({NAME!r})
+            made.acquire(0), made.release(), made.acquire(0), made.release()
+            parent, pid = os.getpid(), 0
+            def handler(*_):
+                global pid
+                pid = {fork}()
+            signal.signal(signal.SIGUSR1, handler)
+            say("ready")
+            hear()
+            waited = made.acquire(0.09)  # for so long the core waits by itself
+            if os.getpid() != parent: os._exit(17 if waited is False else 1)
+            say(pid, waited)
+            say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            """)
+        assert child.line() == "ready"
+        assert made.acquire(5)
+        child.send("")
+        eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+        os.kill(child.pid, signal.SIGUSR1)
+        pid, waited = child.line().split()
+        assert (pid == "0", waited) == (False, "False")
+        assert child.line() == "17"
+        assert child.wait() == 0
+        made.release()
+        made.close()
+
     @pytest.mark.parametrize("use", ["m.acquire(), m.release()", "s.acquire(), s.release()", "e.set(), e.wait()"])
     def test_handlers_that_use_it(self, spawn: Spawn, use: str) -> None:
         """A handler of signals uses the object in the middle of any call for it: nothing is lost or doubled."""

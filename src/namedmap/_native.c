@@ -1010,6 +1010,7 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
     PyObject *kept = Py_NewRef(mutex->mapping); /* another thread may close the handle */
     int64_t now = nanoseconds(), until = now + (seconds < SLICE / 1e9 ? (int64_t)(seconds * 1e9) : SLICE);
     int slept = 0, result = NOT_THERE, interrupted = 0;
+    pid_t here = getpid();
     while (result == NOT_THERE && nanoseconds() < until) {
         Py_BEGIN_ALLOW_THREADS
         interrupted = 0;
@@ -1025,7 +1026,7 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
         else
             result = take_mutex(mutex, words, me);
     }
-    if (slept) {
+    if (slept && getpid() == here) { /* a child that a signal handler has forked has no such memory */
         if (result == TAKEN)
             words[WAITING] = 1; /* others may sleep as well */
         else
@@ -1130,8 +1131,8 @@ static void count_in(State *counted) {
 }
 
 static void count_out(State *counted) {
-    if (!counted->queued || !counted->sleepers)
-        return; /* a child that was forked meanwhile */
+    if (!*ours || !counted->queued || !counted->sleepers)
+        return; /* a child that was forked meanwhile: the locks are the parent's */
     counted->sleepers--;
     counted->queued--;
     lock(counted->quick_fd, F_UNLCK, WAITERS + (slot - LIVENESS) + counted->queued, (1 << 20) - counted->queued);
