@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 import signal
 import struct
 import threading
@@ -16,13 +17,14 @@ from calls.core import NONE_HERE
 from calls.kernel import controlpage, locks
 from child import Child, Spawn, eventually, forked, program
 from namedmap import inspection
+from programs.interleavings import SCENARIOS
 
 pytestmark = pytest.mark.skipif(not namedmap.native, reason=NONE_HERE)
 
 NAME = "lock-free.object"
 SCALE = float(os.environ.get("NAMEDMAP_TEST_SCALE", "1"))
 #: Words by their number, and what stands in them: see docs/design.md, section 13.
-COUNT, WAITING, OWNER = 0, 6, 10
+COUNT, SEQUENCE, WAITING, OWNER = 0, 5, 6, 10
 SLOW, BUSY, ABANDONED = -(1 << 31), 1 << 30, 1 << 29
 SEATS = 2**62 - 2**32
 NOBODY, SOMEBODY = 77, 78
@@ -215,6 +217,34 @@ class TestMixed:
         assert "no violation" in program("lock_free", kind, str(int(3 * SCALE)))
 
 
+@modes
+def test_interleavings(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutex has one owner, who is told so, and what is abandoned stays so, whatever comes in the middle of a call."""
+    made = namedmap.Mutex("interleavings")
+    monkeypatch.setenv("NAMEDMAP_NATIVE", native)
+    lines = program("interleavings").splitlines()
+    places = [re.fullmatch(r"(.+): (\d+) places", line) for line in lines]
+    assert [found[1] for found in places if found] == list(SCENARIOS), "\n".join(lines)
+    assert all(found and int(found[2]) > 5 for found in places), "\n".join(lines)
+    made.close()
+
+
+def test_a_wait_for_all_wakes_who_saw_it(other: Child) -> None:
+    """A process that has had the mutex for a moment, and not all, wakes one that sleeps because of that."""
+    mutex, missing = namedmap.Mutex(NAME), namedmap.Event()
+    words = Words()
+    other.run(f"m, e = namedmap.Mutex({NAME!r}), namedmap.Event()")
+    for attempt in (
+        lambda: namedmap.wait_all([mutex, missing], 0),
+        lambda: other.value("namedmap.wait_all([m, e], 0)"),
+    ):
+        words[WAITING], before = 1, words[SEQUENCE]
+        assert attempt() is False
+        assert (words[WAITING], words[SEQUENCE]) == (0, before + 1)
+    mutex.close()
+    missing.close()
+
+
 class TestOwners:
     def test_a_fork_takes_no_seat_with_it(self, spawn: Spawn) -> None:
         """An owner that dies is noticed although its forked child lives on, whether Python or C has forked it."""
@@ -372,7 +402,7 @@ class TestCalls:
     @pytest.mark.parametrize("fork", ["os.fork", "ctypes.CDLL(None).fork"])
     @pytest.mark.parametrize("kind", ["Mutex", "Semaphore"])
     def test_a_handler_that_forks(self, spawn: Spawn, kind: str, fork: str) -> None:
-        """Parent and child go on waiting, though the child has neither the memory of the mutex nor the parent's locks."""
+        """Parent and child go on waiting; the child has neither the memory of the mutex nor the parent's locks."""
         made = namedmap.Mutex(NAME) if kind == "Mutex" else namedmap.Semaphore(NAME, 1)
         child = spawn(f"""
             made = namedmap.{kind}.open({NAME!r})
