@@ -21,7 +21,7 @@ from typing import Any
 
 import namedmap
 from calls import object_files
-from calls.kernel import controlpage, locks
+from calls.kernel import Entry, controlpage, locks, notifier
 
 NAME = "interleavings"
 SEATS = 2**62 - 2**32
@@ -106,6 +106,12 @@ class World:
         self.words = Words()
         #: What another thread does, which may have to wait for the end of the call.
         self.other: queue.SimpleQueue[object] | None = None
+        held: Any = self.mutex._held
+        self.held, self.entry = held, Entry(held)
+        self.again = self.mutex
+
+    def open_again(self) -> None:
+        self.again = namedmap.Mutex(NAME)
 
     def slowly(self, name: str, *arguments: object) -> object:
         """A method as it is in Python."""
@@ -122,6 +128,7 @@ class World:
 
     def close(self) -> None:
         self.mutex.close()
+        self.again.close()
         self.event.close()
         os.close(self.words.fd)
 
@@ -188,6 +195,12 @@ def give_up_and_end(world: World) -> None:
         world.words.end()
 
 
+def begin_to_wait(world: World) -> None:
+    """As a task does."""
+    world.other = second.begin(lambda: notifier.join(world.held, world.entry, lambda: None, every=False))
+    time.sleep(0.002)
+
+
 # -- what has to be true then ------------------------------------------------------------------------------------------
 
 
@@ -235,6 +248,14 @@ def stays_abandoned(world: World, result: object) -> Iterator[str]:
     yield from is_nobodys(world, result)
 
 
+def the_core_is_off(world: World, result: object) -> Iterator[str]:
+    """Who changes it has to tell the task."""
+    done = world.other is not None and world.other.get()
+    if isinstance(result, Exception) or done is not None or world.held.quick:
+        yield "the core would change it by itself"
+    notifier.leave(world.held, world.entry, every=False)
+
+
 def nothing(_: World) -> None:
     pass
 
@@ -266,6 +287,7 @@ SCENARIOS: dict[str, tuple[Step, Step, Step, Callable[[World, object], Iterator[
         leave_it_dead, World.wait_for_all, raise_stop, stays_abandoned),
     "take over, another one does": (leave_it_dead, World.take, be_taken_over_and_again, is_the_others),
     "take, the owner ends": (have_it_owned, World.take, give_up_and_end, was_not_abandoned),
+    "open, a task waits": (nothing, World.open_again, begin_to_wait, the_core_is_off),
 }  # fmt: skip
 
 

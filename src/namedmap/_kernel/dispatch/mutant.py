@@ -51,8 +51,6 @@ class Mutant(Dispatcher):
     all_access = 0x1F0001
 
     seated = True
-    # Without a handle, but kept by its owner.
-    _kept = False
     # Of a lock-free one: whether it was abandoned when this process got it.
     _found = TAKEN
 
@@ -279,8 +277,8 @@ class Mutant(Dispatcher):
                 self.line_for_all.changed()
             if self.line is not None:
                 self.line.stir()
-            if self._kept:
-                self._kept = False
+            if self.kept_by_owner:
+                self.kept_by_owner = False
                 self.arm()
                 self.release()
 
@@ -404,6 +402,7 @@ class Mutant(Dispatcher):
 
     def _last_handle(self) -> None:
         with self.mutex:
+            self.arm()
             if self.pinned and not locks.intact(self.fd):
                 self.owner, self.recursion = None, 0  # the lock went with the descriptor
             if self.pinned:
@@ -411,21 +410,17 @@ class Mutant(Dispatcher):
         super()._last_handle()
         with self.mutex, kernelobject.lock:
             # Two references: what its owner keeps, and the handle that goes. Nobody else can ever come to it again.
-            if self._kept and self._references == 2 and not self.handle_count and not locks.object_is_alive(self.fd):
-                self.owner, self.recursion, self._kept = None, 0, False
+            last = self.kept_by_owner and self._references == 2 and not self.handle_count
+            if last and not locks.object_is_alive(self.fd):
+                self.owner, self.recursion, self.kept_by_owner = None, 0, False
                 named.forget(self)
                 self.release()
 
     def _keep(self) -> None:
         """The owner keeps the object until it lets go, or ends: others may have handles, or wait."""
-        if not self._kept:
-            self._kept, self.quick = True, 0
+        if not self.kept_by_owner:
+            self.kept_by_owner, self.quick = True, 0
             self.retain()
-
-    def arm(self) -> None:
-        super().arm()
-        if self._kept:  # its release ends more than that
-            self.quick = 0
 
     def _is_last(self) -> bool:
         # A pinned mutex can be found again, and have a handle, while its last handle goes.
@@ -445,7 +440,7 @@ class Mutant(Dispatcher):
 
     def forked(self) -> None:
         super().forked()
-        self.owner, self.recursion, self._kept = None, 0, False
+        self.owner, self.recursion, self.kept_by_owner = None, 0, False
         self.turn += 1  # a take that was interrupted by the fork looks anew
 
 
