@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 import signal
 import struct
 import threading
@@ -16,13 +17,14 @@ from calls.core import NONE_HERE
 from calls.kernel import controlpage, locks
 from child import Child, Spawn, eventually, forked, program
 from namedmap import inspection
+from programs.interleavings import SCENARIOS
 
 pytestmark = pytest.mark.skipif(not namedmap.native, reason=NONE_HERE)
 
 NAME = "lock-free.object"
 SCALE = float(os.environ.get("NAMEDMAP_TEST_SCALE", "1"))
 #: Words by their number, and what stands in them: see docs/design.md, section 13.
-COUNT, WAITING, OWNER = 0, 6, 10
+COUNT, SEQUENCE, WAITING, OWNER = 0, 5, 6, 10
 SLOW, BUSY, ABANDONED = -(1 << 31), 1 << 30, 1 << 29
 SEATS = 2**62 - 2**32
 NOBODY, SOMEBODY = 77, 78
@@ -215,6 +217,34 @@ class TestMixed:
         assert "no violation" in program("lock_free", kind, str(int(3 * SCALE)))
 
 
+@modes
+def test_interleavings(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutex has one owner, who is told so, and what is abandoned stays so, whatever comes in the middle of a call."""
+    made = namedmap.Mutex("interleavings")
+    monkeypatch.setenv("NAMEDMAP_NATIVE", native)
+    lines = program("interleavings").splitlines()
+    places = [re.fullmatch(r"(.+): (\d+) places", line) for line in lines]
+    assert [found[1] for found in places if found] == list(SCENARIOS), "\n".join(lines)
+    assert all(found and int(found[2]) > 5 for found in places), "\n".join(lines)
+    made.close()
+
+
+def test_a_wait_for_all_wakes_who_saw_it(other: Child) -> None:
+    """A process that has had the mutex for a moment, and not all, wakes one that sleeps because of that."""
+    mutex, missing = namedmap.Mutex(NAME), namedmap.Event()
+    words = Words()
+    other.run(f"m, e = namedmap.Mutex({NAME!r}), namedmap.Event()")
+    for attempt in (
+        lambda: namedmap.wait_all([mutex, missing], 0),
+        lambda: other.value("namedmap.wait_all([m, e], 0)"),
+    ):
+        words[WAITING], before = 1, words[SEQUENCE]
+        assert attempt() is False
+        assert (words[WAITING], words[SEQUENCE]) == (0, before + 1)
+    mutex.close()
+    missing.close()
+
+
 class TestOwners:
     def test_a_fork_takes_no_seat_with_it(self, spawn: Spawn) -> None:
         """An owner that dies is noticed although its forked child lives on, whether Python or C has forked it."""
@@ -346,6 +376,60 @@ class TestCalls:
         assert child.line() == "True None"
         assert child.wait() == 0
         mutex.close()
+
+    @pytest.mark.parametrize("wait", ["Semaphore(n, 0).acquire", "Event(n, manual=False).wait"])
+    def test_a_signal_ends_a_wait_for_a_count(self, spawn: Spawn, wait: str) -> None:
+        """The exception of the handler arrives as it is, and the object is nobody's to wait for any more."""
+        child = spawn(f"""
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            n = {NAME!r}
+            wait = namedmap.{wait}
+            wait(0)
+            for _ in range(10):
+                try: say("waiting"); wait()
+                except BaseException as error: say(type(error).__name__)
+            wait(0)
+            hear()
+            """)
+        for _ in range(10):
+            assert child.line() == "waiting"
+            eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+            os.kill(child.pid, signal.SIGINT)
+            assert child.line() == "KeyboardInterrupt"
+        child.send("")
+        assert child.wait() == 0
+
+    @pytest.mark.parametrize("fork", ["os.fork", "ctypes.CDLL(None).fork"])
+    @pytest.mark.parametrize("kind", ["Mutex", "Semaphore"])
+    def test_a_handler_that_forks(self, spawn: Spawn, kind: str, fork: str) -> None:
+        """Parent and child go on waiting; the child has neither the memory of the mutex nor the parent's locks."""
+        made = namedmap.Mutex(NAME) if kind == "Mutex" else namedmap.Semaphore(NAME, 1)
+        child = spawn(f"""
+            made = namedmap.{kind}.open({NAME!r})
+            made.acquire(0), made.release(), made.acquire(0), made.release()
+            parent, pid = os.getpid(), 0
+            def handler(*_):
+                global pid
+                pid = {fork}()
+            signal.signal(signal.SIGUSR1, handler)
+            say("ready")
+            hear()
+            waited = made.acquire(0.09)  # for so long the core waits by itself
+            if os.getpid() != parent: os._exit(17 if waited is False else 1)
+            say(pid, waited)
+            say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            """)
+        assert child.line() == "ready"
+        assert made.acquire(5)
+        child.send("")
+        eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+        os.kill(child.pid, signal.SIGUSR1)
+        pid, waited = child.line().split()
+        assert (pid == "0", waited) == (False, "False")
+        assert child.line() == "17"
+        assert child.wait() == 0
+        made.release()
+        made.close()
 
     @pytest.mark.parametrize("use", ["m.acquire(), m.release()", "s.acquire(), s.release()", "e.set(), e.wait()"])
     def test_handlers_that_use_it(self, spawn: Spawn, use: str) -> None:

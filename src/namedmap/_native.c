@@ -835,7 +835,8 @@ typedef struct {
     unsigned long long quick; /* where the state words lie, or 0 */
     PyObject *mapping;        /* what keeps them */
     PyObject *owner;          /* of a mutex: who in this process has it, and how often */
-    int recursion, turn, seat, quick_fd;
+    long long turn;
+    int recursion, seat, quick_fd;
     int depth, queued, sleepers; /* of the guard; threads of this process that are counted in WAITERS, here or there */
     char manual;
     int64_t looked; /* when the descriptor was found to be intact */
@@ -934,8 +935,8 @@ static int release_mutex(State *mutex, word *words) {
     mutex->recursion = 0;
     atomic_store_explicit(&words[COUNT], 1, memory_order_relaxed);
     atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
-    atomic_fetch_and(&words[OWNER], ~SEAT_MASK); /* then look who waits: see dispatcher.py */
-    if (atomic_load_explicit(&words[WAITING], memory_order_relaxed)) {
+    atomic_fetch_and(&words[OWNER], ~SEAT_MASK);
+    if (words[WAITING]) { /* a relaxed load could come before, where processors have weak order: see dispatcher.py */
         words[WAITING] = 0;
         wake(words, 1);
     }
@@ -1010,6 +1011,7 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
     PyObject *kept = Py_NewRef(mutex->mapping); /* another thread may close the handle */
     int64_t now = nanoseconds(), until = now + (seconds < SLICE / 1e9 ? (int64_t)(seconds * 1e9) : SLICE);
     int slept = 0, result = NOT_THERE, interrupted = 0;
+    pid_t here = getpid();
     while (result == NOT_THERE && nanoseconds() < until) {
         Py_BEGIN_ALLOW_THREADS
         interrupted = 0;
@@ -1025,7 +1027,7 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
         else
             result = take_mutex(mutex, words, me);
     }
-    if (slept) {
+    if (slept && getpid() == here) { /* a child that a signal handler has forked has no such memory */
         if (result == TAKEN)
             words[WAITING] = 1; /* others may sleep as well */
         else
@@ -1054,13 +1056,13 @@ static int64_t count_locks(int fd, int64_t start, int64_t end, int64_t enough, i
     return total;
 }
 
-static int32_t count_waiters(const State *counted, int32_t enough) {
+static int64_t count_waiters(const State *counted, int64_t enough) {
     int looks = 0;
     int64_t others = enough > counted->queued
         ? count_locks(counted->quick_fd, WAITERS, WAITERS_END, enough - counted->queued, &looks)
         : 0;
     int64_t all = counted->queued + others;
-    return all < 1 << 30 ? (int32_t)all : 1 << 30;
+    return all < 1 << 30 ? all : 1 << 30;
 }
 
 /* Take the object's `mutex` and its guard, unless that would have to be waited for: see dispatcher.under_guard. */
@@ -1130,8 +1132,8 @@ static void count_in(State *counted) {
 }
 
 static void count_out(State *counted) {
-    if (!counted->queued || !counted->sleepers)
-        return; /* a child that was forked meanwhile */
+    if (!*ours || !counted->queued || !counted->sleepers)
+        return; /* a child that was forked meanwhile: the locks are the parent's */
     counted->sleepers--;
     counted->queued--;
     lock(counted->quick_fd, F_UNLCK, WAITERS + (slot - LIVENESS) + counted->queued, (1 << 20) - counted->queued);
@@ -1167,6 +1169,7 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
     count_in(counted);
     int32_t generation = words[GENERATION], seen;
     int result = NOT_THERE, interrupted = 0;
+    PyObject *type = NULL, *value = NULL, *traceback = NULL; /* of a signal handler */
     for (;;) {
         seen = words[SEQUENCE];
         result = collect(counted, words, generation);
@@ -1178,8 +1181,10 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
         struct timespec limit = {left / 1000000000, left % 1000000000};
         interrupted = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
         Py_END_ALLOW_THREADS
-        if (interrupted && PyErr_CheckSignals())
+        if (interrupted && PyErr_CheckSignals()) {
             result = -1;
+            PyErr_Fetch(&type, &value, &traceback);
+        }
         for (int attempt = 0; !(mutex = enter(counted, words)) && attempt < 1000; attempt++) {
             if (address_of(counted) != words || !*ours)
                 break;
@@ -1202,6 +1207,8 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
             wake(words, 1); /* the wake may have been for this one */
     } else
         count_out(counted);
+    if (result < 0)
+        PyErr_Restore(type, value, traceback);
     return result;
 }
 
@@ -1349,7 +1356,7 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ss
         int overflow = 0;
         long long number = count ? PyLong_AsLongLongAndOverflow(given[0], &overflow) : 1;
         int64_t before = overflow ? -1 : add_count(words, number);
-        if (before < 0 && number > 0 && !overflow && !semaphore->manual)
+        if (before < 0 && number > 0 && !overflow)
             before = post(semaphore, words, number, 1);
         if (before >= 0)
             return PyLong_FromLongLong(before);
@@ -1472,9 +1479,9 @@ static word *parsed_word(PyObject *const *given, Py_ssize_t count, Py_ssize_t wa
 static PyObject *exchange(PyObject *module, PyObject *const *given, Py_ssize_t count) {
     long long numbers[2];
     word *address = parsed_word(given, count, 3, numbers);
-    int32_t expected = (int32_t)numbers[0];
     if (!address)
         return NULL;
+    int32_t expected = (int32_t)numbers[0];
     atomic_compare_exchange_strong(address, &expected, (int32_t)numbers[1]);
     return PyLong_FromLong(expected);
 }
@@ -1703,7 +1710,7 @@ static PyMemberDef state_members[] = {
     {"_mapping", T_OBJECT, offsetof(State, mapping), 0, NULL},
     {"owner", T_OBJECT, offsetof(State, owner), 0, NULL},
     {"recursion", T_INT, offsetof(State, recursion), 0, NULL},
-    {"turn", T_INT, offsetof(State, turn), 0, NULL},
+    {"turn", T_LONGLONG, offsetof(State, turn), 0, NULL},
     {"seat", T_INT, offsetof(State, seat), 0, NULL},
     {"depth", T_INT, offsetof(State, depth), 0, NULL},
     {"queued", T_INT, offsetof(State, queued), 0, NULL},

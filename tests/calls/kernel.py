@@ -35,6 +35,7 @@ from namedmap._kernel.objects import owners as owners
 from namedmap._kernel.objects.named import NamedObject as NamedObject
 from namedmap._kernel.objects.owners import thread as thread
 from namedmap._kernel.objects.table import table as table
+from namedmap._kernel.objects.waitable import Entry as Entry
 from namedmap._kernel.processes import handover as handover
 from namedmap._kernel.processes import inbox as inbox
 
@@ -44,6 +45,7 @@ __all__ = [
     "PERMITS",
     "Control",
     "Dispatcher",
+    "Entry",
     "KernelError",
     "Kind",
     "Line",

@@ -186,6 +186,8 @@ class Dispatcher(State, NamedObject):
 
     #: Whether changes may come without the guard: see `state`.
     lock_free = False
+    #: Of a mutex: without a handle, but kept by its owner, whose release ends more than that.
+    kept_by_owner = False
     #: Whether a forked child must not have the mapping of the words.
     seated: ClassVar[bool] = False
 
@@ -256,10 +258,11 @@ class Dispatcher(State, NamedObject):
 
     def arm(self) -> None:
         """Let the compiled core change the words by itself, or not: while that needs to be told to nobody."""
-        told = self.line is not None or self.line_for_all is not None
+        # No call, and so no other thread that does the same, comes in between.
+        told = self.line is not None or self.line_for_all is not None or self.kept_by_owner
         ready = self.lock_free and self.glimpse is not None and self.handle_count and not told
         self.quick_fd = self.fd
-        self.quick = self.address(0) if ready else 0
+        self.quick = self._mapping.base + self.control.page_at + STATE_OFFSET if ready and self._mapping else 0
 
     def keep_away(self) -> None:
         """The guard was taken: no change may come without it."""
@@ -325,7 +328,8 @@ class Dispatcher(State, NamedObject):
             self.quick = 0
             self.quick_words = self.glimpse = self.pairs = None
             super()._free()
-            self.fd, self._mapping = locks.GONE, None
+            self.fd = self.quick_fd = locks.GONE
+            self._mapping = None
 
     def forked(self) -> None:
         super().forked()
@@ -343,14 +347,13 @@ class Dispatcher(State, NamedObject):
         super().add_handle()
         self.arm()
 
-    def drop_handle(self) -> None:
-        if self.handle_count == 1:
-            self.quick = 0
-        super().drop_handle()
+    def _last_handle(self) -> None:
+        self.arm()
+        super()._last_handle()
 
     def descriptor_lost(self) -> None:
         super().descriptor_lost()
-        self.quick = 0
+        self.quick, self.quick_fd = 0, locks.GONE
 
     # -- who waits ----------------------------------------------------------------------------------------------------
 
@@ -461,8 +464,8 @@ class Dispatcher(State, NamedObject):
     def tell_all_waiters(self) -> None:
         """Let those look who wait for all of their objects, if any do: it was released by the core."""
         with self.mutex:
-            words = self.words
-            if words[WAITING_ALL]:
+            words = self.quick_words
+            if words is not None and words[WAITING_ALL]:
                 words[WAITING_ALL] = 0
                 self.wake_all_waiters()
 

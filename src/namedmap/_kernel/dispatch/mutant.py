@@ -51,8 +51,6 @@ class Mutant(Dispatcher):
     all_access = 0x1F0001
 
     seated = True
-    # Without a handle, but kept by its owner.
-    _kept = False
     # Of a lock-free one: whether it was abandoned when this process got it.
     _found = TAKEN
 
@@ -90,12 +88,12 @@ class Mutant(Dispatcher):
         return self._try(owner)
 
     def _try(self, owner: Owner) -> int | None:
+        words = self.quick_words or self.words
+        # No call from here on to where the owner is stored: another thread may take it in the core.
         if self.recursion:
             return self._again(owner)
-        words = self.quick_words or self.words
-        turn = self.turn
         # The owner comes first: an interrupt right after the lock must not leave it without one.
-        self.owner = owner
+        turn, self.owner = self.turn, owner
         try:
             result = self._seize(words)
         except BaseException:
@@ -110,7 +108,7 @@ class Mutant(Dispatcher):
         if self.turn != turn:
             return self._try(owner)
         words[COUNT] = 0
-        self.recursion = 1
+        self.recursion, self._found = 1, TAKEN
         self.turn = turn + 1
         if not self.handle_count:
             self._keep_taken()
@@ -132,33 +130,31 @@ class Mutant(Dispatcher):
         self.require_descriptor()
         if not self.direct:
             return self._seize_with_guard(words) if self.depth else None
-        while True:
-            value = self.exchange(OWNER, 0, self.seat)
-            if value & SEAT_MASK == self.seat:
-                return self._found
-            if not value:
-                self._found = TAKEN
-                words[OWNER_PID] = os.getpid()
-                return TAKEN
-            if value & BUSY:
-                if not self.depth:
-                    return None
-                self.clear_bits(OWNER, BUSY)  # of a process that died, since the guard is here
-            elif self._is_held(value):
+        value = 0
+        while words[OWNER] & SEAT_MASK != self.seat:
+            self._found = ABANDONED if value else TAKEN
+            before, value = value, self.exchange(OWNER, value, self.seat)
+            if value == before or value & SEAT_MASK == self.seat:
+                break
+            if not self.depth:  # with the guard nobody else takes over what is abandoned, or has taken it by now
                 return None
-            elif self.exchange(OWNER, value, self.seat) == value:
-                words[OWNER_PID] = os.getpid()
-                self._found = ABANDONED
-                return ABANDONED
+            if value & BUSY:  # of a process that died, since the guard is here
+                self.clear_bits(OWNER, BUSY)
+                value &= ~BUSY
+            if self._is_held(value):
+                return None
+        words[OWNER_PID] = os.getpid()
+        return self._found
 
     def _seize_with_guard(self, words: Words) -> int | None:
         """The same without the core."""
         self.set_bits(OWNER, BUSY)
-        value = words[OWNER] & ~BUSY
+        value = words[OWNER]
         if value & SEAT_MASK == self.seat or self._is_held(value):
             self.clear_bits(OWNER, BUSY)
             return self._found if value & SEAT_MASK == self.seat else None
-        self._found = ABANDONED if value else TAKEN
+        # The owner may have released it meanwhile, and ended then.
+        self._found = ABANDONED if words[OWNER] & ~BUSY else TAKEN
         words[OWNER_PID] = os.getpid()
         words[OWNER] = self.seat
         return self._found
@@ -169,17 +165,21 @@ class Mutant(Dispatcher):
         return seat == self.seat or (seat > 0 and locks.held_elsewhere(self.fd, locks.SEATS + seat))
 
     def _unseize(self, *, abandoned: bool = False) -> None:
-        """Give it up for this process."""
+        """Give it up for this process, and its owner with it: before, an exception of a signal handler may end this."""
         if not self.lock_free:
+            self.owner = None
             self.call(self.fd, locks.SET, locks.OWNER_OFF)
             return
         lost = not locks.intact(self.fd)
         words, give_up = self.words, self._way_to_give_up()
         if (abandoned or lost) and words[OWNER] & SEAT_MASK == self.seat:
             self.set_bits(OWNER, ABANDONED_BIT)
-        # No function of Python is called from here on, and so no signal handler, which may release it as well.
-        if words[OWNER] & SEAT_MASK == self.seat:
-            give_up()
+        # No function of Python is called from here on, and so no signal handler, which may release it as well; and no
+        # other thread, which may have it by now, and is its owner then.
+        if not self.recursion:
+            self.owner = None
+            if words[OWNER] & SEAT_MASK == self.seat:
+                give_up()
         if lost:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
@@ -266,13 +266,10 @@ class Mutant(Dispatcher):
                         raise
 
     def _let_go(self, words: Words, *, abandoned: bool = False) -> None:
-        self.owner = None
         try:
             self._unseize(abandoned=abandoned)
         finally:
-            if words[WAITING]:
-                words[WAITING] = 0
-                self.wake(1)
+            self._wake_one(words)
             if words[WAITING_ALL]:
                 words[WAITING_ALL] = 0
                 self.wake_all_waiters()
@@ -280,10 +277,15 @@ class Mutant(Dispatcher):
                 self.line_for_all.changed()
             if self.line is not None:
                 self.line.stir()
-            if self._kept:
-                self._kept = False
+            if self.kept_by_owner:
+                self.kept_by_owner = False
                 self.arm()
                 self.release()
+
+    def _wake_one(self, words: Words) -> None:
+        if words[WAITING]:
+            words[WAITING] = 0
+            self.wake(1)
 
     @under_guard
     def query(self, owner: Owner) -> tuple[int, bool, bool]:
@@ -333,14 +335,17 @@ class Mutant(Dispatcher):
 
     def claim(self, entry: Entry, owner: Owner) -> bool:
         self.settle_old()
+        words = self.words
+        # As in _try: no call from here on to where the owner is stored, and a look at `turn` after each.
         if self.recursion:
             return self.owner == owner
-        self.require_usable()
-        self.owner = owner
-        if self._seize(self.words) is None:
+        turn, self.owner = self.turn, owner
+        result = self._seize(words)
+        if self.turn != turn:
+            return self.claim(entry, owner)
+        if result is None:
             self.owner = None
-            return False
-        return True
+        return result is not None
 
     def accept(self, entry: Entry, owner: Owner) -> int:
         result = self._try(owner)
@@ -352,12 +357,12 @@ class Mutant(Dispatcher):
         if not self.recursion and self.owner is not None:
             try:
                 self._unseize(abandoned=self._found == ABANDONED)
+                # The core looks without the guard: it may have seen this process as the owner, and sleep.
+                self._wake_one(self.words)
             except OSError as error:
                 require_ours(error)
                 self.require_descriptor()
                 raise
-            finally:
-                self.owner = None
 
     def watch(self, entry: Entry, owner: Owner) -> bool:
         self.prepare_to_watch(entry)
@@ -397,6 +402,7 @@ class Mutant(Dispatcher):
 
     def _last_handle(self) -> None:
         with self.mutex:
+            self.arm()
             if self.pinned and not locks.intact(self.fd):
                 self.owner, self.recursion = None, 0  # the lock went with the descriptor
             if self.pinned:
@@ -404,21 +410,17 @@ class Mutant(Dispatcher):
         super()._last_handle()
         with self.mutex, kernelobject.lock:
             # Two references: what its owner keeps, and the handle that goes. Nobody else can ever come to it again.
-            if self._kept and self._references == 2 and not self.handle_count and not locks.object_is_alive(self.fd):
-                self.owner, self.recursion, self._kept = None, 0, False
+            last = self.kept_by_owner and self._references == 2 and not self.handle_count
+            if last and not locks.object_is_alive(self.fd):
+                self.owner, self.recursion, self.kept_by_owner = None, 0, False
                 named.forget(self)
                 self.release()
 
     def _keep(self) -> None:
         """The owner keeps the object until it lets go, or ends: others may have handles, or wait."""
-        if not self._kept:
-            self._kept, self.quick = True, 0
+        if not self.kept_by_owner:
+            self.kept_by_owner, self.quick = True, 0
             self.retain()
-
-    def arm(self) -> None:
-        super().arm()
-        if self._kept:  # its release ends more than that
-            self.quick = 0
 
     def _is_last(self) -> bool:
         # A pinned mutex can be found again, and have a handle, while its last handle goes.
@@ -438,7 +440,7 @@ class Mutant(Dispatcher):
 
     def forked(self) -> None:
         super().forked()
-        self.owner, self.recursion, self._kept = None, 0, False
+        self.owner, self.recursion, self.kept_by_owner = None, 0, False
         self.turn += 1  # a take that was interrupted by the fork looks anew
 
 
