@@ -25,8 +25,8 @@ PATIENCE = 2.0
 SURVIVES = "survives the death of an owner"
 
 _WHY_SEMAPHORE = {
-    WITH: "What is given back goes to one who sleeps, as on Windows, and Python code serves it.",
-    WITHOUT: "What is given back goes to one who sleeps, as on Windows; Python code does all of it.",
+    WITH: "A unit that is given back goes to a waiter that sleeps, as on Windows, by locks that the core takes.",
+    WITHOUT: "A unit that is given back goes to a waiter that sleeps, as on Windows; Python code does all of it.",
 }
 _WHY_MUTEX = {WITHOUT: "Each change is a system call or two, and Python code."}
 
