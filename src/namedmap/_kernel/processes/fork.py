@@ -43,14 +43,18 @@ from namedmap._kernel.processes.inheritance import handles, synchronise_inherita
 _BRIEF = 0.01
 
 
+#: The identifier of no thread. (One that is just being started has 0, from Python 3.13 on.)
+_NO_THREAD = 2**64 - 1
+
+
 class _Late:
     """An exception of a signal handler that waits for the end of the fork."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
         self._pid = 0
-        # The arguments of PyThreadState_SetAsyncExc. No thread has the id 0: then it does nothing.
-        self._thread = ctypes.c_ulong(0)
+        # The arguments of PyThreadState_SetAsyncExc.
+        self._thread = ctypes.c_ulong(_NO_THREAD)
         self._class: ctypes.py_object[object] = ctypes.py_object(None)
         #: Makes the thread that has forked raise the exception at its next instruction.
         self.deliver = functools.partial(libc.set_asynchronous_exception, self._thread, self._class)
@@ -64,7 +68,7 @@ class _Late:
 
     def _given(self) -> BaseException | None:
         error, self._error = self._error, None
-        self._thread.value = 0
+        self._thread.value = _NO_THREAD
         return error
 
     def leave_to_parent(self) -> None:
