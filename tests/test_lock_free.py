@@ -1,12 +1,15 @@
 """Mutexes, semaphores and events that are changed by compare-and-swap, next to processes that take the guard for it."""
 
+import ctypes
 import functools
 import inspect
 import os
+import random
 import re
 import signal
 import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -486,6 +489,51 @@ class TestCalls:
             assert not semaphore.acquire(timeout)
             assert left[-1] is not None
             assert left[-1] < timeout
+        semaphore.close()
+
+    def test_a_long_wait_is_one_wait(self, spawn: Spawn) -> None:
+        """A pulse releases who waits, also at the moment when the core's first sleep is over."""
+        event = namedmap.Event(NAME, manual=False)
+        child = spawn(f"e = namedmap.Event({NAME!r}); e.wait(0)\nfor _ in range(15): say(e.wait(5))")
+        for _ in range(15):
+            eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+            time.sleep(0.095 + random.random() / 100)
+            event.pulse()
+            assert child.line() == "True"
+        assert child.wait() == 0
+        event.close()
+
+    def test_greenlets_run_meanwhile(self, spawn: Spawn) -> None:
+        """Where only `time` is patched, a wait sleeps by that, and another greenlet can give what is waited for."""
+        child = spawn("""
+            semaphore = namedmap.Semaphore(None, 0)
+            semaphore.acquire(0)
+            def sleep(seconds): semaphore.release()
+            sleep.__module__ = "gevent.hub"
+            time.sleep = sleep
+            say(semaphore.acquire(20))
+            """)
+        assert child.line() == "True"
+        assert child.wait() == 0
+
+    def test_an_exception_that_a_thread_is_sent(self) -> None:
+        """It ends a wait for a count, as it ends one in Python."""
+        semaphore, errors = namedmap.Semaphore(NAME, 0), []
+
+        def work() -> None:
+            try:
+                semaphore.acquire(0)
+                semaphore.acquire()
+            except InterruptedError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+        ident = ctypes.c_ulong(thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(InterruptedError))
+        thread.join()
+        assert len(errors) == 1
         semaphore.close()
 
     def test_arguments(self) -> None:

@@ -850,8 +850,9 @@ typedef struct {
 } Latch;
 
 static PyTypeObject *StateType, *LatchType;
-static PyObject *threading_names, *get_ident_name, *get_ident; /* natives.py: who has replaced threading.get_ident? */
-static __thread PyObject *this_thread;                         /* owners.thread.owner, if this thread was asked before */
+/* natives.py: has anybody replaced threading.get_ident, or time.sleep? */
+static PyObject *threading_names, *get_ident_name, *get_ident, *time_names, *sleep_name, *sleep_;
+static __thread PyObject *this_thread; /* owners.thread.owner, if this thread was asked before */
 
 static word *address_of(const State *state) {
     return (word *)(uintptr_t)state->quick;
@@ -880,9 +881,14 @@ static PyObject *caller(void) {
     return PyDict_GetItemWithError(threading_names, get_ident_name) == get_ident ? this_thread : NULL;
 }
 
-static void wake(word *words, int number) {
-    atomic_fetch_add(&words[SEQUENCE], 1);
-    syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAKE, number, NULL, NULL, 0);
+/* Whether no greenlet has to run while this thread sleeps. */
+static int may_sleep(void) {
+    return PyDict_GetItemWithError(time_names, sleep_name) == sleep_;
+}
+
+static void wake(word *sequence, int number) {
+    atomic_fetch_add(sequence, 1);
+    syscall(SYS_futex, sequence, FUTEX_WAKE, number, NULL, NULL, 0);
 }
 
 static void relax(void) {
@@ -938,7 +944,7 @@ static int release_mutex(State *mutex, word *words) {
     atomic_fetch_and(&words[OWNER], ~SEAT_MASK);
     if (words[WAITING]) { /* a relaxed load could come before, where processors have weak order: see dispatcher.py */
         words[WAITING] = 0;
-        wake(words, 1);
+        wake(&words[SEQUENCE], 1);
     }
     Py_XDECREF(before);
     return words[WAITING_ALL] != 0;
@@ -968,8 +974,12 @@ static int64_t add_count(word *words, int64_t number) {
 /* -- waiting a little */
 
 /* How long a waiter looks again and again while the giver runs on another processor, in ns: a sleep and the wake take
-   longer. And how long it sleeps before it leaves the rest to the Python code, which looks for deaths. */
-enum { SPIN = 40000, LOOKS = 32, SLICE = 100000000 };
+   longer. And how long it sleeps at first, until it looks for deaths, which it leaves to the Python code for a mutex. */
+enum { SPIN = 40000, LOOKS = 32, SLICE = 100000000, SECOND = 1000000000 };
+
+static int64_t at_most(int64_t number, int64_t most) {
+    return number < most ? number : most;
+}
 
 /* Look, without the interpreter's lock, until it seems to be there; 0 if it does not. */
 static int spin(word *words, int index, int is_mutex, int64_t until) {
@@ -1031,7 +1041,7 @@ static int wait_for_mutex(State *mutex, PyObject *me, double seconds) {
         if (result == TAKEN)
             words[WAITING] = 1; /* others may sleep as well */
         else
-            wake(words, 1); /* the wake may have been for this one */
+            wake(&words[SEQUENCE], 1); /* the wake may have been for this one */
     }
     Py_DECREF(kept);
     return result;
@@ -1120,7 +1130,7 @@ static int64_t post(State *counted, word *words, int64_t number, int limited) {
     }
     leave(counted, words, mutex);
     if (granted)
-        wake(words, (int)granted);
+        wake(&words[SEQUENCE], (int)granted);
     return possible ? before : -1;
 }
 
@@ -1161,30 +1171,37 @@ static int collect(State *counted, word *words, int32_t generation) {
     return TAKEN;
 }
 
-/* Wait for a count that is not there, for a moment; TAKEN, NOT_THERE, TAKES_THOUGHT, or -1 for an exception. */
+/* Wait for a count that is not there, without leaving those who wait: what is given meanwhile may be for this one.
+   TAKEN, NOT_THERE, TAKES_THOUGHT, or -1 for an exception. */
 static int wait_for_count(State *counted, word *words, int64_t until) {
     PyObject *mutex = enter(counted, words);
     if (!mutex)
         return TAKES_THOUGHT;
     count_in(counted);
     int32_t generation = words[GENERATION], seen;
-    int result = NOT_THERE, interrupted = 0;
+    int result = NOT_THERE, early;
+    int64_t began = nanoseconds();
     PyObject *type = NULL, *value = NULL, *traceback = NULL; /* of a signal handler */
     for (;;) {
+        int64_t now = nanoseconds(), waited = now - began, share = at_most(waited / 10, SECOND);
         seen = words[SEQUENCE];
-        result = collect(counted, words, generation);
-        int64_t left = until - nanoseconds();
-        if (result == TAKEN || left <= 0 || words[WAITING_ALL])
+        /* Patient after a while: see Counted._attempt. */
+        result = collect(counted, words, waited > SLICE ? words[GENERATION] - 1 : generation);
+        if (result == TAKEN || now >= until)
             break;
         leave(counted, words, mutex);
+        int64_t left = at_most(until - now, share > SLICE ? share : SLICE);
         Py_BEGIN_ALLOW_THREADS
-        struct timespec limit = {left / 1000000000, left % 1000000000};
-        interrupted = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
+        struct timespec limit = {left / SECOND, left % SECOND};
+        early = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) != 0;
         Py_END_ALLOW_THREADS
-        if (interrupted && PyErr_CheckSignals()) {
+        /* A Python function, where handlers run, and exceptions that others send to this thread. */
+        PyObject *looked = early ? PyObject_CallFunctionObjArgs(look, NULL) : NULL;
+        if (early && !looked) {
             result = -1;
             PyErr_Fetch(&type, &value, &traceback);
         }
+        Py_XDECREF(looked);
         for (int attempt = 0; !(mutex = enter(counted, words)) && attempt < 1000; attempt++) {
             if (address_of(counted) != words || !*ours)
                 break;
@@ -1199,12 +1216,16 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
         count_out(counted);
         if (result == TAKEN && words[PERMITS] < 1 && !count_waiters(counted, 1))
             words[WAITING] = 0;
-        int rest = result != TAKEN && (words[PERMITS] > 0 || (words[COUNT] & INT32_MAX) > 0);
+        int there = (words[COUNT] & INT32_MAX) > 0, rest = result != TAKEN && (words[PERMITS] > 0 || there);
         if (rest && words[PERMITS] > 0)
             words[GENERATION] = (words[GENERATION] + 1) & INT32_MAX;
+        if (rest && there && words[WAITING_ALL]) {
+            words[WAITING_ALL] = 0;
+            wake(&words[SEQUENCE_ALL], INT_MAX);
+        }
         leave(counted, words, mutex);
         if (rest)
-            wake(words, 1); /* the wake may have been for this one */
+            wake(&words[SEQUENCE], 1); /* the wake may have been for this one */
     } else
         count_out(counted);
     if (result < 0)
@@ -1215,7 +1236,7 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
 static int await_count(State *counted, double seconds) {
     word *words = address_of(counted);
     PyObject *kept = Py_NewRef(counted->mapping);
-    int64_t until = nanoseconds() + (seconds < 1 ? (int64_t)(seconds * 1e9) : 1000000000);
+    int64_t until = nanoseconds() + (int64_t)((seconds < SECOND ? seconds : SECOND) * 1e9); /* 30 years at most */
     int found;
     Py_BEGIN_ALLOW_THREADS
     found = spin(words, COUNT, 0, until);
@@ -1223,10 +1244,8 @@ static int await_count(State *counted, double seconds) {
     int result = TAKES_THOUGHT;
     if (address_of(counted) == words && *ours) {
         result = found ? take_count(counted, words) : NOT_THERE;
-        if (result != TAKEN && !counted->manual && seconds > 0) {
-            int64_t now = nanoseconds(), most = now + SLICE;
-            result = wait_for_count(counted, words, seconds < 1 && until < most ? until : most);
-        }
+        if (result != TAKEN && !counted->manual)
+            result = wait_for_count(counted, words, until);
     }
     Py_DECREF(kept);
     return result;
@@ -1291,7 +1310,7 @@ static PyObject *mutex_acquire(PyObject *self, PyObject *const *given, Py_ssize_
         Latch *latch = (Latch *)self;
         latch->abandoned = 0;
         int result = take_mutex(mutex, words, me);
-        if (result == NOT_THERE && seconds > 0) {
+        if (result == NOT_THERE && seconds > 0 && may_sleep()) {
             int64_t began = nanoseconds();
             Py_INCREF((PyObject *)mutex);
             result = wait_for_mutex(mutex, me, seconds);
@@ -1325,7 +1344,7 @@ static PyObject *take_counted(
     double seconds;
     if (words && (seconds = patience(given, count, names)) >= 0) {
         int result = take_count(counted, words);
-        if (result != TAKEN && seconds > 0 && caller()) {
+        if (result != TAKEN && seconds > 0 && caller() && may_sleep()) {
             int64_t began = nanoseconds();
             Py_INCREF((PyObject *)counted);
             result = await_count(counted, seconds);
@@ -1513,14 +1532,17 @@ static PyObject *know_thread(PyObject *module, PyObject *owner) {
     Py_RETURN_NONE;
 }
 
-/* know_threads(names of the module threading, its own get_ident) */
+/* know_threads(names of the module threading, its own get_ident, names of the module time, its own sleep) */
 static PyObject *know_threads(PyObject *module, PyObject *const *given, Py_ssize_t count) {
-    if (count != 2 || !PyDict_Check(given[0]))
-        return PyErr_Format(PyExc_TypeError, "know_threads takes a dictionary and a function");
+    if (count != 4 || !PyDict_Check(given[0]) || !PyDict_Check(given[2]))
+        return PyErr_Format(PyExc_TypeError, "know_threads takes dictionaries and functions");
     if (!threading_names) {
         threading_names = Py_NewRef(given[0]);
         get_ident = Py_NewRef(given[1]);
         get_ident_name = PyUnicode_InternFromString("get_ident");
+        time_names = Py_NewRef(given[2]);
+        sleep_ = Py_NewRef(given[3]);
+        sleep_name = PyUnicode_InternFromString("sleep");
     }
     Py_RETURN_NONE;
 }

@@ -67,8 +67,8 @@ class Core(Protocol):
     def know_thread(self, owner: object, /) -> None:
         """The owner that the calling thread is; None: it ends."""
 
-    def know_threads(self, names: dict[str, object], get_ident: object, /) -> None:
-        """The names of the module `threading`, and the function that it has while threads are threads."""
+    def know_threads(self, *names_and_functions: object) -> None:
+        """The names of the modules `threading` and `time`, and the functions they have while threads are threads."""
 
     def exchange(self, address: int, expected: int, new: int, /) -> int:
         """Compare and swap; returns the value before."""

@@ -27,6 +27,8 @@ def _native(function: object) -> bool:
 
 #: The interpreter's own threading.get_ident. While `threading` has another, threads are greenlets.
 get_ident = threading.get_ident if _native(threading.get_ident) else None
+#: The same for time.sleep.
+own_sleep = time.sleep if _native(time.sleep) else None
 
 
 def threads_are_greenlets() -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +58,7 @@ class _Thread(threading.local):
 
 
 if compiled.core is not None:
-    compiled.core.know_threads(vars(threading), natives.get_ident)
+    compiled.core.know_threads(vars(threading), natives.get_ident, vars(time), natives.own_sleep)
 _thread = _Thread()
 
 
