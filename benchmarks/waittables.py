@@ -27,7 +27,7 @@ _WHY_PAIRS = {
     WITHOUT: "A peer changes a word in memory; Python cannot, with others there, and makes one or two system calls.",
 }
 _WHY_TRIPS = {
-    WITH: "The core changes what nobody waits for; a waiter that sleeps is woken and served by Python code.",
+    WITH: "A wait and a gift to a waiter take locks of the file, so that a killed waiter is noticed: ten system calls.",
     WITHOUT: "Every change is made by Python code, between two system calls.",
 }
 
