@@ -1,4 +1,4 @@
-"""What others do to a mutex at each place of a call where the interpreter may let them:
+"""Threads, handlers and processes use a mutex at each place of a call where the interpreter may let them:
 
     NAMEDMAP_ROOT=… PYTHONPATH=tests python -m programs.interleavings [SCENARIO…]
 
@@ -104,7 +104,7 @@ class World:
             self.mutex.acquire(0)
             self.mutex.release()
         self.words = Words()
-        #: What another thread does, which may have to wait for the end of the call.
+        #: The result of the other thread, which may have to wait for the end of the call.
         self.other: queue.SimpleQueue[object] | None = None
         held: Any = self.mutex._held
         self.held, self.entry = held, Entry(held)
@@ -230,7 +230,7 @@ def has_one_owner(world: World, result: object) -> Iterator[str]:
 
 
 def is_the_others(world: World, result: object) -> Iterator[str]:
-    """Who had the seat by then has the mutex, and nobody else."""
+    """The mutex belongs to the process that had the seat by then."""
     if result is True and world.words.lives:
         yield "it was taken from its owner"
 
@@ -249,7 +249,7 @@ def stays_abandoned(world: World, result: object) -> Iterator[str]:
 
 
 def the_core_is_off(world: World, result: object) -> Iterator[str]:
-    """Who changes it has to tell the task."""
+    """Each change has to be told to the task."""
     done = world.other is not None and world.other.get()
     if isinstance(result, Exception) or done is not None or world.held.quick:
         yield "the core would change it by itself"
@@ -272,7 +272,7 @@ def have_it_owned(world: World) -> None:
 
 
 Step = Callable[[World], object]
-#: What comes before, the call, what others do in its middle, and what has to be true then.
+#: The steps before, the call, the others' steps in its middle, and the check of what is true then.
 SCENARIOS: dict[str, tuple[Step, Step, Step, Callable[[World, object], Iterator[str]]]] = {
     "take, other thread": (nothing, World.take, take_in_another_thread, has_one_owner),
     "release, other thread": (World.own, lambda w: w.slowly("release"), take_in_another_thread, has_one_owner),
