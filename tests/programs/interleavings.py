@@ -1,4 +1,4 @@
-"""The things that others do to a mutex at each place of a call where the interpreter may let them:
+"""Threads, handlers and processes use a mutex at each place of a call where the interpreter may let them:
 
     NAMEDMAP_ROOT=… PYTHONPATH=tests python -m programs.interleavings [SCENARIO…]
 
@@ -9,6 +9,7 @@ handlers run when a Python function begins, and when one of C has returned; a pr
 import itertools
 import os
 import queue
+import signal
 import struct
 import sys
 import threading
@@ -99,16 +100,19 @@ class World:
     """A mutex that the core has been used for, if there is one, and an event that is missing."""
 
     def __init__(self) -> None:
-        self.mutex, self.event = namedmap.Mutex(NAME), namedmap.Event()
+        self.event = namedmap.Event()
+        self.open()
         for _ in range(2):
             self.mutex.acquire(0)
             self.mutex.release()
         self.words = Words()
-        #: The part of another thread, which may have to wait for the end of the call.
+        #: The result of the other thread, which may have to wait for the end of the call.
         self.other: queue.SimpleQueue[object] | None = None
+
+    def open(self) -> None:
+        self.again = self.mutex = namedmap.Mutex(NAME)
         held: Any = self.mutex._held
         self.held, self.entry = held, Entry(held)
-        self.again = self.mutex
 
     def open_again(self) -> None:
         self.again = namedmap.Mutex(NAME)
@@ -201,6 +205,21 @@ def begin_to_wait(world: World) -> None:
     time.sleep(0.002)
 
 
+def fork(world: World) -> None:
+    """The child lives until it is killed."""
+
+    def begin() -> int:
+        pid = os.fork()
+        while not pid:
+            signal.pause()
+        return pid
+
+    world.other = second.begin(begin)
+    for _ in range(5):
+        if world.other.empty():
+            time.sleep(0.001)
+
+
 # -- what has to be true then ------------------------------------------------------------------------------------------
 
 
@@ -230,7 +249,7 @@ def has_one_owner(world: World, result: object) -> Iterator[str]:
 
 
 def is_the_others(world: World, result: object) -> Iterator[str]:
-    """The process that had the seat by then has the mutex, and nobody else."""
+    """The mutex belongs to the process that had the seat by then."""
     if result is True and world.words.lives:
         yield "it was taken from its owner"
 
@@ -249,11 +268,31 @@ def stays_abandoned(world: World, result: object) -> Iterator[str]:
 
 
 def the_core_is_off(world: World, result: object) -> Iterator[str]:
-    """A process that changes it has to tell the task."""
+    """Each change has to be told to the task."""
     done = world.other is not None and world.other.get()
     if isinstance(result, Exception) or done is not None or world.held.quick:
         yield "the core would change it by itself"
     notifier.leave(world.held, world.entry, every=False)
+
+
+def the_seat_ends(world: World, result: object) -> Iterator[str]:
+    """Without the process, whose forked child has not got it."""
+    pid = world.other.get() if world.other is not None else None
+    seat = world.held.seat
+    world.mutex.release()
+    world.mutex.close()
+    if result is not True or locks.held_elsewhere(world.words.fd, SEATS + seat):
+        yield "the child has the seat"
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    world.open()
+
+
+def use_it_anew(world: World) -> None:
+    """The next take is the first."""
+    world.mutex.close()
+    world.open()
 
 
 def nothing(_: World) -> None:
@@ -272,7 +311,7 @@ def have_it_owned(world: World) -> None:
 
 
 Step = Callable[[World], object]
-#: The preparation, the call, the things that others do in its middle, and what has to be true then.
+#: The steps before, the call, the others' steps in its middle, and the check of what is true then.
 SCENARIOS: dict[str, tuple[Step, Step, Step, Callable[[World, object], Iterator[str]]]] = {
     "take, other thread": (nothing, World.take, take_in_another_thread, has_one_owner),
     "release, other thread": (World.own, lambda w: w.slowly("release"), take_in_another_thread, has_one_owner),
@@ -287,6 +326,7 @@ SCENARIOS: dict[str, tuple[Step, Step, Step, Callable[[World, object], Iterator[
         leave_it_dead, World.wait_for_all, raise_stop, stays_abandoned),
     "take over, another one does": (leave_it_dead, World.take, be_taken_over_and_again, is_the_others),
     "take, the owner ends": (have_it_owned, World.take, give_up_and_end, was_not_abandoned),
+    "first take, a fork": (use_it_anew, World.take, fork, the_seat_ends),
     "open, a task waits": (nothing, World.open_again, begin_to_wait, the_core_is_off),
 }  # fmt: skip
 

@@ -271,24 +271,29 @@ class Dispatcher(State, NamedObject):
         """The guard is about to be dropped: changes may come again, unless somebody waits who has to be told."""
 
     def _map(self) -> _Mapping:
-        length = self.control.page_at + CONTROL_SIZE
+        # With the lock, because a child that another thread forks in the middle would have the seat's description.
+        with kernelobject.lock:
+            fd = self.reopen(share=True)
+            try:
+                return self._map_from(fd)
+            finally:
+                os.close(fd)
+
+    def _map_from(self, fd: int) -> _Mapping:
         # A mapping keeps the description that it was made from, with its locks, even in forked children: so it is made
         # from one without locks, where that can be had.
-        fd = self.reopen(share=True)
-        try:
-            info = os.fstat(fd)
-            if info.st_size < length:
-                raise truncated(self)
-            # Nobody else can cut it off.
-            self._trusted = self.path is None or (info.st_uid == os.geteuid() and not info.st_mode & 0o022)
-            mapping, seat = _Mapping(fd, length, self), 0
-            if self.lock_free and self.seated:
-                mapping.keep_from_children()
-                seat = take_seat(fd, self, functools.partial(self._owner_in, fd))
-            if self._mapping is None:  # else a signal handler has used the object meanwhile
-                self._mapping, self.seat = mapping, seat
-        finally:
-            os.close(fd)
+        length = self.control.page_at + CONTROL_SIZE
+        info = os.fstat(fd)
+        if info.st_size < length:
+            raise truncated(self)
+        # Nobody else can cut it off.
+        self._trusted = self.path is None or (info.st_uid == os.geteuid() and not info.st_mode & 0o022)
+        mapping, seat = _Mapping(fd, length, self), 0
+        if self.lock_free and self.seated:
+            mapping.keep_from_children()
+            seat = take_seat(fd, self, functools.partial(self._owner_in, fd))
+        if self._mapping is None:  # else a signal handler has used the object meanwhile
+            self._mapping, self.seat = mapping, seat
         return self._mapping or mapping
 
     def _owner_in(self, fd: int) -> int:
