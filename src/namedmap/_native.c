@@ -858,13 +858,11 @@ static word *address_of(const State *state) {
     return (word *)(uintptr_t)state->quick;
 }
 
-/* The words of what a Mutex, Semaphore or Event stands for; NULL where the Python code has to do it. Whether other code
-   has closed the descriptor is asked once in a tick of the clock: the call would take longer than all the rest. */
-static word *words_of(PyObject *self, State **state) {
-    PyObject *held = ((Latch *)self)->held;
-    if (!held || !PyObject_TypeCheck(held, StateType) || !ours || !*ours || !((State *)held)->quick)
+/* The words of an object; NULL where the Python code has to do it. Whether other code has closed the descriptor is asked
+   once in a tick of the clock: the call would take longer than all the rest. */
+static word *usable_words(State *found) {
+    if (!ours || !*ours || !found->quick)
         return NULL;
-    State *found = *state = (State *)held;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t tick = now.tv_sec * 1000000000LL + now.tv_nsec;
@@ -874,6 +872,15 @@ static word *words_of(PyObject *self, State **state) {
         found->looked = tick;
     }
     return address_of(found);
+}
+
+/* The same of the object that a Mutex, Semaphore or Event stands for. */
+static word *words_of(PyObject *self, State **state) {
+    PyObject *held = ((Latch *)self)->held;
+    if (!held || !PyObject_TypeCheck(held, StateType))
+        return NULL;
+    *state = (State *)held;
+    return usable_words(*state);
 }
 
 /* The calling thread as an owner; NULL where it may be a greenlet, or has not been seen yet. */
@@ -1383,19 +1390,63 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ss
     return call_slow(self, "_release", given, count, names);
 }
 
+/* Whether it was done. */
+static int set_event(State *event, word *words) {
+    int32_t count = 0;
+    if (atomic_compare_exchange_strong(&words[COUNT], &count, 1))
+        atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+    return count >= 0 || (!event->manual && post(event, words, 1, 0) >= 0);
+}
+
 static PyObject *event_set(PyObject *self, PyObject *unused) {
     State *event;
     word *words = words_of(self, &event);
-    if (words) {
-        int32_t count = 0;
-        if (atomic_compare_exchange_strong(&words[COUNT], &count, 1))
-            atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
-        if (count >= 0)
-            Py_RETURN_NONE;
-        if (!event->manual && post(event, words, 1, 0) >= 0)
-            Py_RETURN_NONE;
-    }
+    if (words && set_event(event, words))
+        Py_RETURN_NONE;
     return PyObject_CallMethod(self, "_set", NULL);
+}
+
+/* -- the same for the Python code, which the functions of namedmap.win32 use: whether it was done */
+
+static PyObject *state_take_for(PyObject *self, PyObject *owner) {
+    word *words = usable_words((State *)self);
+    return PyBool_FromLong(words && take_mutex((State *)self, words, owner) == TAKEN);
+}
+
+static PyObject *state_give_for(PyObject *self, PyObject *owner) {
+    State *mutex = (State *)self;
+    word *words = usable_words(mutex);
+    if (!words || mutex->owner != owner || !mutex->recursion)
+        Py_RETURN_FALSE;
+    if (release_mutex(mutex, words)) {
+        PyObject *told = PyObject_CallMethod(self, "tell_all_waiters", NULL);
+        if (!told)
+            return NULL;
+        Py_DECREF(told);
+    }
+    Py_RETURN_TRUE;
+}
+
+static PyObject *state_take_one(PyObject *self, PyObject *unused) {
+    word *words = usable_words((State *)self);
+    return PyBool_FromLong(words && take_count((State *)self, words) == TAKEN);
+}
+
+/* The count before, or -1. */
+static PyObject *state_give(PyObject *self, PyObject *number) {
+    word *words = usable_words((State *)self);
+    long long wanted = PyLong_AsLongLong(number);
+    if (wanted == -1 && PyErr_Occurred())
+        return NULL;
+    int64_t before = words ? add_count(words, wanted) : -1;
+    if (words && before < 0 && wanted > 0)
+        before = post((State *)self, words, wanted, 1);
+    return PyLong_FromLongLong(before);
+}
+
+static PyObject *state_set(PyObject *self, PyObject *unused) {
+    word *words = usable_words((State *)self);
+    return PyBool_FromLong(words && set_event((State *)self, words));
 }
 
 /* The classes whose methods were taken over; their subclasses may have methods of their own. */
@@ -1740,7 +1791,16 @@ static PyMemberDef state_members[] = {
     {"manual", T_BOOL, offsetof(State, manual), 0, NULL},
     {0},
 };
+static PyMethodDef state_methods[] = {
+    {"core_take_for", state_take_for, METH_O, NULL},
+    {"core_give_for", state_give_for, METH_O, NULL},
+    {"core_take_one", state_take_one, METH_NOARGS, NULL},
+    {"core_give", state_give, METH_O, NULL},
+    {"core_set", state_set, METH_NOARGS, NULL},
+    {0},
+};
 static PyType_Slot state_slots[] = {
+    {Py_tp_methods, state_methods},
     {Py_tp_dealloc, state_dealloc}, {Py_tp_traverse, state_traverse}, {Py_tp_clear, state_clear},
     {Py_tp_members, state_members}, {0, NULL},
 };

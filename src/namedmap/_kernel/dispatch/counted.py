@@ -47,6 +47,8 @@ class Counted(Dispatcher):
             words[COUNT] &= MOST
 
     def take(self, owner: Owner) -> int | None:
+        if self.quick and self.core_take_one():
+            return TAKEN
         words = self.glimpse
         if words is None:
             return self._take()
@@ -255,6 +257,8 @@ class Semaphore(Counted):
 
     def add(self, number: int) -> int:
         """Release; returns the count before."""
+        if self.quick and (before := self.core_give(number)) >= 0:
+            return before
         count, wake = self._add(number)
         if wake:
             self._tell(wake)
@@ -292,6 +296,8 @@ class Event(Counted):
 
     def set(self) -> None:
         """Release all who wait and stay set; or release one, and be set only if nobody waits."""
+        if self.quick and self.core_set():
+            return
         wake = self._set()
         if wake:
             self._tell(wake)

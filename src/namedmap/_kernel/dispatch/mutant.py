@@ -75,6 +75,8 @@ class Mutant(Dispatcher):
         return not self.recursion and words is not None and words[COUNT] > 0
 
     def take(self, owner: Owner) -> int | None:
+        if self.quick and self.core_take_for(owner):
+            return TAKEN
         if not ours[0]:
             look()
         with self.mutex:
@@ -222,6 +224,9 @@ class Mutant(Dispatcher):
 
     def release_by(self, owner: Owner) -> int:
         """Give up one ownership; returns the count before, 1 - (times it was owned)."""
+        count = 1 - self.recursion
+        if self.quick and self.core_give_for(owner):
+            return count
         if not ours[0]:
             look()
         with self.mutex:

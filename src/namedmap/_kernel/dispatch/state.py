@@ -54,6 +54,26 @@ class State:
     #: Of an event: whether it stays set.
     manual = False
 
+    def core_take_for(self, owner: Owner) -> bool:
+        """Take a mutex in one step; whether that was done. These are for objects with `quick`."""
+        raise NotImplementedError
+
+    def core_give_for(self, owner: Owner) -> bool:
+        """Give up one ownership of a mutex in one step."""
+        raise NotImplementedError
+
+    def core_take_one(self) -> bool:
+        """Take from a count in one step."""
+        raise NotImplementedError
+
+    def core_give(self, number: int) -> int:
+        """Add to a count, or give to those who wait; the count before, or -1 if that was not done."""
+        raise NotImplementedError
+
+    def core_set(self) -> bool:
+        """Set an event."""
+        raise NotImplementedError
+
 
 if compiled.core is not None:
     globals()["State"] = compiled.core.State
