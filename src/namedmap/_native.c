@@ -1322,13 +1322,11 @@ static PyObject *mutex_acquire(PyObject *self, PyObject *const *given, Py_ssize_
             Py_INCREF((PyObject *)mutex);
             result = wait_for_mutex(mutex, me, seconds);
             Py_DECREF((PyObject *)mutex);
-            if (result == NOT_THERE || result == TAKES_THOUGHT)
-                return go_on_waiting(self, "_acquire", seconds, began);
+            if (result != TAKEN)
+                return result < 0 ? NULL : go_on_waiting(self, "_acquire", seconds, began);
         }
         if (result == TAKEN)
             Py_RETURN_TRUE;
-        if (result < 0)
-            return NULL;
     }
     return call_slow(self, "_acquire", given, count, names);
 }
@@ -1356,13 +1354,11 @@ static PyObject *take_counted(
             Py_INCREF((PyObject *)counted);
             result = await_count(counted, seconds);
             Py_DECREF((PyObject *)counted);
-            if (result == NOT_THERE || result == TAKES_THOUGHT)
-                return go_on_waiting(self, slow, seconds, began);
+            if (result != TAKEN)
+                return result < 0 ? NULL : go_on_waiting(self, slow, seconds, began);
         }
         if (result == TAKEN)
             Py_RETURN_TRUE;
-        if (result < 0)
-            return NULL;
     }
     return call_slow(self, slow, given, count, names);
 }
