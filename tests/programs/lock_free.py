@@ -62,6 +62,7 @@ def main(kind: str, kills: int) -> None:
     for number in range(WORKERS, WORKERS + kills):
         before = numbers[0]
         while numbers[0] < before + 500:  # the others go on
+            assert all(worker.poll() is None for worker in workers)
             time.sleep(0.001)
         time.sleep(random.random() / 1000)
         victim = workers.pop(random.randrange(WORKERS))

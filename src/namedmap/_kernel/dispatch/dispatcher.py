@@ -260,7 +260,8 @@ class Dispatcher(State, NamedObject):
         """Let the compiled core change the words by itself, or not: while that needs to be told to nobody."""
         # No call, and so no other thread that does the same, comes in between.
         told = self.line is not None or self.line_for_all is not None or self.kept_by_owner
-        ready = self.lock_free and self.glimpse is not None and self.handle_count and not told
+        able = compiled.core is not None and self.lock_free and self.glimpse is not None
+        ready = able and self.handle_count and not told
         self.quick_fd = self.fd
         self.quick = self._mapping.base + self.control.page_at + STATE_OFFSET if ready and self._mapping else 0
 
