@@ -1431,10 +1431,11 @@ static PyObject *state_take_one(PyObject *self, PyObject *unused) {
 /* The count before, or -1. */
 static PyObject *state_give(PyObject *self, PyObject *number) {
     word *words = usable_words((State *)self);
-    long long wanted = PyLong_AsLongLong(number);
+    int overflow;
+    long long wanted = PyLong_AsLongLongAndOverflow(number, &overflow);
     if (wanted == -1 && PyErr_Occurred())
         return NULL;
-    int64_t before = words ? add_count(words, wanted) : -1;
+    int64_t before = words && !overflow ? add_count(words, wanted) : -1;
     if (words && before < 0 && wanted > 0)
         before = post((State *)self, words, wanted, 1);
     return PyLong_FromLongLong(before);

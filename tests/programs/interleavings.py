@@ -113,6 +113,8 @@ class World:
         self.again = self.mutex = namedmap.Mutex(NAME)
         held: Any = self.mutex._held
         self.held, self.entry = held, Entry(held)
+        # A call in Python is made of many steps, whether or not the core could do it in one.
+        held.core_take_for = held.core_give_for = lambda _: False
 
     def open_again(self) -> None:
         self.again = namedmap.Mutex(NAME)
