@@ -694,12 +694,17 @@ static int window_traverse(PyObject *self, visitproc visit, void *arg) {
     return 0;
 }
 
-static void window_dealloc(PyObject *self) {
+/* The end of an object of a class whose base is one of Window, State and Latch. */
+static void base_dealloc(PyObject *self, inquiry clear) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    window_clear(self);
+    clear(self);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
+}
+
+static void window_dealloc(PyObject *self) {
+    base_dealloc(self, window_clear);
 }
 
 static PyObject *window_look_at(PyObject *self, PyObject *memory) {
@@ -912,6 +917,11 @@ static int64_t nanoseconds(void) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Who waits spins while the giver's processor is another than its own. */
+static void note_giver(word *words) {
+    atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+}
+
 /* -- mutexes */
 
 static int take_mutex(State *mutex, word *words, PyObject *me) {
@@ -947,7 +957,7 @@ static int release_mutex(State *mutex, word *words) {
     mutex->owner = NULL;
     mutex->recursion = 0;
     atomic_store_explicit(&words[COUNT], 1, memory_order_relaxed);
-    atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+    note_giver(words);
     atomic_fetch_and(&words[OWNER], ~SEAT_MASK);
     if (words[WAITING]) { /* a relaxed load could come before, where processors have weak order: see dispatcher.py */
         words[WAITING] = 0;
@@ -974,7 +984,7 @@ static int64_t add_count(word *words, int64_t number) {
         if (count < 0 || number < 1 || number > (int64_t)most - count)
             return -1;
     while (!atomic_compare_exchange_weak(&words[COUNT], &count, count + (int32_t)number));
-    atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+    note_giver(words);
     return count;
 }
 
@@ -993,9 +1003,7 @@ static int spin(word *words, int index, int is_mutex, int64_t until) {
     int32_t giver = atomic_load_explicit(&words[GIVER], memory_order_relaxed);
     if (!giver || giver == sched_getcpu() + 1)
         return 0;
-    int64_t end = nanoseconds() + SPIN;
-    if (end > until)
-        end = until;
+    int64_t end = at_most(nanoseconds() + SPIN, until);
     do
         for (int look = 0; look < LOOKS; look++) {
             int32_t value = atomic_load_explicit(&words[index], memory_order_relaxed);
@@ -1009,6 +1017,12 @@ static int spin(word *words, int index, int is_mutex, int64_t until) {
     return 0;
 }
 
+/* Sleep until a word has not the value any more, or for so many ns; 0: it was woken. */
+static int sleep_on(word *sequence, int32_t seen, int64_t left) {
+    struct timespec limit = {left / SECOND, left % SECOND};
+    return syscall(SYS_futex, sequence, FUTEX_WAIT, seen, &limit, NULL, 0) ? errno : 0;
+}
+
 /* Sleep until a mutex seems to be free, without the interpreter's lock; whether to look for signals first. */
 static int sleep_for_mutex(word *words, int64_t until) {
     int32_t seen = atomic_load(&words[SEQUENCE]);
@@ -1016,10 +1030,7 @@ static int sleep_for_mutex(word *words, int64_t until) {
     if (!(atomic_load(&words[OWNER]) & SEAT_MASK))
         return 0;
     int64_t left = until - nanoseconds();
-    if (left <= 0)
-        return 0;
-    struct timespec limit = {left / 1000000000, left % 1000000000};
-    return syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) && errno == EINTR;
+    return left > 0 && sleep_on(&words[SEQUENCE], seen, left) == EINTR;
 }
 
 /* Wait for a mutex that is not there; the result as of take_mutex, or -1 for an exception. */
@@ -1141,6 +1152,12 @@ static int64_t post(State *counted, word *words, int64_t number, int limited) {
     return possible ? before : -1;
 }
 
+/* Add to a count, or give to those who wait; the count before, or -1: the Python code does it. */
+static int64_t give_count(State *counted, word *words, int64_t number) {
+    int64_t before = add_count(words, number);
+    return before < 0 && number > 0 ? post(counted, words, number, 1) : before;
+}
+
 /* How a thread of this process is counted among those who wait, with the guard. */
 static void count_in(State *counted) {
     counted->queued++;
@@ -1199,8 +1216,7 @@ static int wait_for_count(State *counted, word *words, int64_t until) {
         leave(counted, words, mutex);
         int64_t left = at_most(until - now, share > SLICE ? share : SLICE);
         Py_BEGIN_ALLOW_THREADS
-        struct timespec limit = {left / SECOND, left % SECOND};
-        early = syscall(SYS_futex, &words[SEQUENCE], FUTEX_WAIT, seen, &limit, NULL, 0) != 0;
+        early = sleep_on(&words[SEQUENCE], seen, left) != 0;
         Py_END_ALLOW_THREADS
         /* A Python function, where handlers run, and exceptions that others send to this thread. */
         PyObject *looked = early ? PyObject_CallFunctionObjArgs(look, NULL) : NULL;
@@ -1377,9 +1393,7 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ss
     if (words && !names && (!count || (count == 1 && PyLong_CheckExact(given[0])))) {
         int overflow = 0;
         long long number = count ? PyLong_AsLongLongAndOverflow(given[0], &overflow) : 1;
-        int64_t before = overflow ? -1 : add_count(words, number);
-        if (before < 0 && number > 0 && !overflow)
-            before = post(semaphore, words, number, 1);
+        int64_t before = overflow ? -1 : give_count(semaphore, words, number);
         if (before >= 0)
             return PyLong_FromLongLong(before);
     }
@@ -1390,7 +1404,7 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *given, Py_ss
 static int set_event(State *event, word *words) {
     int32_t count = 0;
     if (atomic_compare_exchange_strong(&words[COUNT], &count, 1))
-        atomic_store_explicit(&words[GIVER], sched_getcpu() + 1, memory_order_relaxed);
+        note_giver(words);
     return count >= 0 || (!event->manual && post(event, words, 1, 0) >= 0);
 }
 
@@ -1435,10 +1449,7 @@ static PyObject *state_give(PyObject *self, PyObject *number) {
     long long wanted = PyLong_AsLongLongAndOverflow(number, &overflow);
     if (wanted == -1 && PyErr_Occurred())
         return NULL;
-    int64_t before = words && !overflow ? add_count(words, wanted) : -1;
-    if (words && before < 0 && wanted > 0)
-        before = post((State *)self, words, wanted, 1);
-    return PyLong_FromLongLong(before);
+    return PyLong_FromLongLong(words && !overflow ? give_count((State *)self, words, wanted) : -1);
 }
 
 static PyObject *state_set(PyObject *self, PyObject *unused) {
@@ -1619,14 +1630,6 @@ static int latch_traverse(PyObject *self, visitproc visit, void *arg) {
 static int latch_clear(PyObject *self) {
     Py_CLEAR(((Latch *)self)->held);
     return 0;
-}
-
-static void base_dealloc(PyObject *self, inquiry clear) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    clear(self);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
 }
 
 static void state_dealloc(PyObject *self) {
