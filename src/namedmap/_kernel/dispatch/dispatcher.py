@@ -237,24 +237,18 @@ class Dispatcher(State, NamedObject):
         return self.quick_words
 
     @property
-    def direct(self) -> bool:
-        """Whether the words can be changed by instructions of the processor."""
-        return compiled.core is not None and self.glimpse is not None
-
-    def exchange(self, word: int, expected: int, new: int) -> int:
-        """Store a new value if a word has the expected one; returns the one that it had. Only where it is `direct`."""
-        if compiled.core is None:
-            raise NotImplementedError
-        return compiled.core.exchange(self.address(word), expected, new)
+    def core(self) -> compiled.Core | None:
+        """The compiled core, where the words can be changed by instructions of the processor."""
+        return compiled.core if self.glimpse is not None else None
 
     def set_bits(self, word: int, bits: int) -> None:
         """Set bits of a word, atomically (see `futex.set_bits`). With `mutex` held."""
         self.words  # noqa: B018 - which maps it
-        (compiled.core if self.direct and compiled.core else futex).set_bits(self.address(word), bits)
+        (self.core or futex).set_bits(self.address(word), bits)
 
     def clear_bits(self, word: int, bits: int) -> None:
         """Clear bits of a word, atomically. With `mutex` held."""
-        (compiled.core if self.direct and compiled.core else futex).clear_bits(self.address(word), bits)
+        (self.core or futex).clear_bits(self.address(word), bits)
 
     def arm(self) -> None:
         """Let the compiled core change the words by itself, or not: while that needs to be told to nobody."""

@@ -19,7 +19,7 @@ from namedmap._kernel.dispatch.dispatcher import (
     under_guard,
 )
 from namedmap._kernel.dispatch.state import ABANDONED_BIT, BUSY, LOCK_FREE, SEAT_MASK, lock_free_for
-from namedmap._kernel.linux import compiled, futex, locks
+from namedmap._kernel.linux import futex, locks
 from namedmap._kernel.linux.lineage import look, ours
 from namedmap._kernel.names.controlpage import Control, Kind
 from namedmap._kernel.names.names import ObjectName
@@ -130,12 +130,13 @@ class Mutant(Dispatcher):
 
     def _seize_word(self, words: Words) -> int | None:
         self.require_descriptor()
-        if not self.direct:
+        core, address = self.core, self.address(OWNER)
+        if core is None:
             return self._seize_with_guard(words) if self.depth else None
         value = 0
         while words[OWNER] & SEAT_MASK != self.seat:
             self._found = ABANDONED if value else TAKEN
-            before, value = value, self.exchange(OWNER, value, self.seat)
+            before, value = value, core.exchange(address, value, self.seat)
             if value == before or value & SEAT_MASK == self.seat:
                 break
             if not self.depth:  # with the guard nobody else takes over what is abandoned, or has taken it by now
@@ -187,9 +188,10 @@ class Mutant(Dispatcher):
 
     def _way_to_give_up(self) -> Callable[[], object]:
         """The call that clears the seat in OWNER."""
-        if self.direct and compiled.core is not None:
-            return functools.partial(compiled.core.clear_bits, self.address(OWNER), self.seat)
-        return futex.clearing(self.address(OWNER), self.seat)
+        core, address = self.core, self.address(OWNER)
+        if core is None:
+            return futex.clearing(address, self.seat)
+        return functools.partial(core.clear_bits, address, self.seat)
 
     def _seems_owned(self) -> bool:
         """Whether some process has it."""

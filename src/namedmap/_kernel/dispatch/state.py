@@ -54,25 +54,27 @@ class State:
     #: Of an event: whether it stays set.
     manual = False
 
+    # Steps of the core; whether they were done. Without it they are not.
+
     def core_take_for(self, owner: Owner) -> bool:
-        """Take a mutex in one step; whether that was done. These are for objects with `quick`."""
-        raise NotImplementedError
+        """Take a mutex for an owner."""
+        return False
 
     def core_give_for(self, owner: Owner) -> bool:
-        """Give up one ownership of a mutex in one step."""
-        raise NotImplementedError
+        """Give up one ownership of a mutex."""
+        return False
 
     def core_take_one(self) -> bool:
-        """Take from a count in one step."""
-        raise NotImplementedError
+        """Take from a count."""
+        return False
 
     def core_give(self, number: int) -> int:
-        """Add to a count, or give to those who wait; the count before, or -1 if that was not done."""
-        raise NotImplementedError
+        """Add to a count, or give to those who wait; the count before, or -1."""
+        return -1
 
     def core_set(self) -> bool:
         """Set an event."""
-        raise NotImplementedError
+        return False
 
 
 if compiled.core is not None:
