@@ -29,8 +29,7 @@ _committed, _credit = 0, 0
 def require(size: int, what: object) -> None:
     """Raise KernelError if `size` bytes of memory are more than this process can get."""
     global _committed, _credit
-    _committed += size
-    if _committed < _credit and size < LARGE:
+    if within_credit(size):
         return
     _committed, _credit, credit = 0, 0, MOST_CREDIT
     for limit, available, remedy in limits():
