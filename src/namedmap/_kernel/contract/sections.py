@@ -5,7 +5,7 @@ import operator
 import os
 
 from namedmap import _contract
-from namedmap._contract import Permissions
+from namedmap._contract import NOBODY_ELSE, Permissions
 from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._kernel.contract import quick
 from namedmap._kernel.contract.sectionhandle import SectionHandle
@@ -19,8 +19,6 @@ from namedmap._kernel.objects.table import table
 from namedmap._kernel.processes import handover
 from namedmap.access import Access
 
-_NOBODY_ELSE = _contract.NOBODY_ELSE
-
 
 def create(
     name: str | None,
@@ -28,15 +26,15 @@ def create(
     access: Access,
     *,
     reserve: bool = False,
-    permissions: Permissions = _NOBODY_ELSE,
+    permissions: Permissions = NOBODY_ELSE,
     inheritable: bool = False,
 ) -> tuple[_contract.SectionHandle, bool]:
-    if quick.there and permissions is _NOBODY_ELSE and name is not None and not reserve and not inheritable:
+    if quick.there and permissions is NOBODY_ELSE and name is not None and not reserve and not inheritable:
         hold = quick.create(name, size, access.protection, protection.TABLE[access.protection].section_access)
         if hold is not None:
             return hold, True
     kind, parsed = SEC_RESERVE if reserve else SEC_COMMIT, names.of_new(name)
-    wanted = security.DEFAULT if permissions is _NOBODY_ELSE else security.of_object(permissions, parsed)
+    wanted = security.DEFAULT if permissions is NOBODY_ELSE else security.of_object(permissions, parsed)
     section.check_arguments(size, access.protection, kind, False)
     held, existed = section.create(parsed, size, access.protection, kind, None, wanted)
     handle = SectionHandle(held, protection.TABLE[access.protection].section_access)

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from namedmap._contract import Permissions
+from namedmap._contract import NOBODY_ELSE, Permissions
 from namedmap._kernel.dispatch import counted
 from namedmap._kernel.dispatch.counted import Event, Semaphore
 from namedmap._kernel.dispatch.dispatcher import Dispatcher
@@ -11,11 +11,10 @@ from namedmap._kernel.names import names, security
 from namedmap._kernel.objects.table import Handle, table
 
 Kind = TypeVar("Kind", bound=Dispatcher)
-_NOBODY_ELSE = Permissions()
 
 
 def create_mutex(
-    name: str | None, *, owned: bool = False, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, *, owned: bool = False, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Handle[Mutant], bool]:
     parsed = names.of_new(name)
     held, existed = create_mutant(parsed, owned, security.of_object(permissions, parsed))
@@ -27,7 +26,7 @@ def open_mutex(name: str) -> Handle[Mutant]:
 
 
 def create_semaphore(
-    name: str | None, value: int, maximum: int, *, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, value: int, maximum: int, *, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Handle[Semaphore], bool]:
     parsed = names.of_new(name)
     held, existed = counted.create_semaphore(parsed, value, maximum, security.of_object(permissions, parsed))
@@ -39,7 +38,7 @@ def open_semaphore(name: str) -> Handle[Semaphore]:
 
 
 def create_event(
-    name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Handle[Event], bool]:
     parsed = names.of_new(name)
     held, existed = counted.create_event(parsed, manual, signaled, security.of_object(permissions, parsed))

@@ -8,7 +8,7 @@ import weakref
 from typing import Any, NamedTuple
 
 from namedmap import types as t
-from namedmap._contract import Permissions
+from namedmap._contract import NOBODY_ELSE, Permissions
 from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._mapped import MappedMemory
 from namedmap._windows import calling, dll
@@ -16,7 +16,6 @@ from namedmap._windows.contract import naming
 from namedmap._windows.handles import Handle
 from namedmap.access import Access
 
-_NOBODY_ELSE = Permissions()
 _PAGE = 4096
 #: Offsets and addresses of views are multiples of this.
 GRANULARITY = 0x10000
@@ -124,7 +123,7 @@ def create(
     access: Access,
     *,
     reserve: bool = False,
-    permissions: Permissions = _NOBODY_ELSE,
+    permissions: Permissions = NOBODY_ELSE,
     inheritable: bool = False,
 ) -> tuple[SectionHandle, bool]:
     kind = _SEC_RESERVE if reserve else _SEC_COMMIT
@@ -137,7 +136,7 @@ def create_over(
     size: int,
     access: Access,
     kind: int = _SEC_COMMIT,
-    permissions: Permissions = _NOBODY_ELSE,
+    permissions: Permissions = NOBODY_ELSE,
     inheritable: bool = False,
 ) -> tuple[SectionHandle, bool]:
     """A section over a file, by the number of its handle, or over the paging file (None)."""

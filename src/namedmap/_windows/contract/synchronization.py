@@ -7,13 +7,12 @@ import ctypes
 from typing import Any, Self, TypeVar
 
 from namedmap import types as t
-from namedmap._contract import Owner, Permissions
+from namedmap._contract import NOBODY_ELSE, Owner, Permissions
 from namedmap._convention.status import NTSTATUS, KernelError
 from namedmap._windows import calling, dll
 from namedmap._windows.contract import agents, naming
 from namedmap._windows.contract.agents import Waited
 
-_NOBODY_ELSE = Permissions()
 _ALREADY_EXISTS = 183
 #: SYNCHRONIZE, the right to query, and the one to change: what the methods of the classes need.
 _MUTEX_ACCESS, _SEMAPHORE_ACCESS, _EVENT_ACCESS = 0x100001, 0x100003, 0x100003
@@ -107,7 +106,7 @@ class Mutex(_Object):
 
 
 def create_mutex(
-    name: str | None, *, owned: bool = False, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, *, owned: bool = False, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Mutex, bool]:
     return _create(Mutex, name, permissions, dll.CreateMutexW, owned)
 
@@ -138,7 +137,7 @@ class Semaphore(_Object):
 
 
 def create_semaphore(
-    name: str | None, value: int, maximum: int, *, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, value: int, maximum: int, *, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Semaphore, bool]:
     if not 0 <= value <= maximum < _LIMIT or not maximum:
         text = (
@@ -179,7 +178,7 @@ class Event(_Object):
 
 
 def create_event(
-    name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = _NOBODY_ELSE
+    name: str | None, *, manual: bool, signaled: bool, permissions: Permissions = NOBODY_ELSE
 ) -> tuple[Event, bool]:
     return _create(Event, name, permissions, dll.CreateEventW, manual, signaled)
 
