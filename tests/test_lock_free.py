@@ -7,7 +7,6 @@ import os
 import random
 import re
 import signal
-import struct
 import threading
 import time
 from pathlib import Path
@@ -15,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import namedmap
-from calls import object_files
 from calls.core import NONE_HERE
-from calls.kernel import controlpage, locks
+from calls.kernel import locks
+from calls.words import ABANDONED, BUSY, COUNT, OWNER, SEATS, SEQUENCE, SLOW, WAITING, Words
 from child import Child, Spawn, eventually, forked, program
 from namedmap import inspection
 from programs.interleavings import SCENARIOS
@@ -26,38 +25,17 @@ pytestmark = pytest.mark.skipif(not namedmap.native, reason=NONE_HERE)
 
 NAME = "lock-free.object"
 SCALE = float(os.environ.get("NAMEDMAP_TEST_SCALE", "1"))
-#: Words by their number, and what stands in them: see docs/design.md, section 13.
-COUNT, SEQUENCE, WAITING, OWNER = 0, 5, 6, 10
-SLOW, BUSY, ABANDONED = -(1 << 31), 1 << 30, 1 << 29
-SEATS = 2**62 - 2**32
 NOBODY, SOMEBODY = 77, 78
 
 #: With the core, and without.
 modes = pytest.mark.parametrize("native", ["1", "0"])
 
 
-class Words:
-    """The state words of the only object, as another program would change them."""
-
-    def __init__(self) -> None:
-        self._path = Path(next(path for path in object_files() if path.endswith(NAME)))
-
-    def __getitem__(self, index: int) -> int:
-        with self._path.open("rb") as file:
-            file.seek(controlpage.STATE_OFFSET + 4 * index)
-            found: int = struct.unpack("i", file.read(4))[0]
-            return found
-
-    def __setitem__(self, index: int, value: int) -> None:
-        with self._path.open("r+b") as file:
-            file.seek(controlpage.STATE_OFFSET + 4 * index)
-            file.write(struct.pack("i", value))
-
-    def sit(self, seat: int) -> int:
-        """Lock the byte of a seat; the descriptor."""
-        fd = os.open(self._path, os.O_RDWR)
-        assert locks.try_lock(fd, SEATS + seat, exclusive=True)
-        return fd
+def sit(words: Words, seat: int) -> int:
+    """Lock the byte of a seat; the descriptor."""
+    fd = os.open(words.path, os.O_RDWR)
+    assert locks.try_lock(fd, SEATS + seat, exclusive=True)
+    return fd
 
 
 @pytest.fixture
@@ -100,7 +78,7 @@ class TestWhatDeathsLeave:
     def test_a_mutex(self, spawn: Spawn, native: str, word: int, abandoned: bool) -> None:
         """The next one gets it, is told whether an owner had it, and leaves nothing of that behind."""
         made = namedmap.Mutex(NAME)
-        Words()[OWNER] = word
+        Words(NAME)[OWNER] = word
         child = using(spawn, native)
         child.run(f"m = namedmap.Mutex.open({NAME!r})")
         assert child.value("m.acquire(5), m.abandoned, m.acquire(5), m.release(), m.release()") == (
@@ -109,17 +87,17 @@ class TestWhatDeathsLeave:
         assert child.value("m.acquire(0), m.abandoned, m.release()") == (True, False, None)
         assert made.acquire(5)
         made.release()
-        assert Words()[OWNER] == 0
+        assert Words(NAME)[OWNER] == 0
         made.close()
 
     @modes
     def test_a_seat_that_is_taken(self, spawn: Spawn, native: str) -> None:
         """Nobody takes a mutex whose owner lives, whatever marks stand beside the seat; its death is noticed."""
         made = namedmap.Mutex(NAME)
-        words = Words()
+        words = Words(NAME)
         child = using(spawn, native)
         child.run(f"m = namedmap.Mutex.open({NAME!r})")
-        fd = words.sit(SOMEBODY)
+        fd = sit(words, SOMEBODY)
         for word in (SOMEBODY, SOMEBODY | BUSY, SOMEBODY | ABANDONED):
             words[OWNER] = word
             assert child.value("m.acquire(0), m.acquire(0.05), m.locked()") == (False, False, True)
@@ -132,8 +110,8 @@ class TestWhatDeathsLeave:
     def test_a_seat_is_not_taken_over(self, spawn: Spawn, native: str) -> None:
         """A newcomer never gets the seat of an owner that died: the mutex would seem to be the newcomer's."""
         made = namedmap.Mutex(NAME)
-        words = Words()
-        fds = [words.sit(seat) for seat in range(1, 2048) if seat != NOBODY]
+        words = Words(NAME)
+        fds = [sit(words, seat) for seat in range(1, 2048) if seat != NOBODY]
         words[OWNER] = NOBODY
         child = using(spawn, native)
         child.run(f"m = namedmap.Mutex.open({NAME!r})")
@@ -153,7 +131,7 @@ class TestWhatDeathsLeave:
     def test_a_semaphore(self, spawn: Spawn, native: str, count: int) -> None:
         """The mark that somebody has the guard or waits is cleared by the next one, who finds the count beside it."""
         made = namedmap.Semaphore(NAME, count, 5)
-        words = Words()
+        words = Words(NAME)
         words[COUNT], words[WAITING] = SLOW + count, 1
         child = using(spawn, native)
         child.run(f"s = namedmap.Semaphore.open({NAME!r})")
@@ -169,7 +147,7 @@ class TestWhatDeathsLeave:
     def test_an_event(self, spawn: Spawn, native: str, manual: bool) -> None:
         """The same for events of both kinds."""
         made = namedmap.Event(NAME, manual=manual)
-        words = Words()
+        words = Words(NAME)
         words[COUNT], words[WAITING] = SLOW, 1
         child = using(spawn, native)
         child.run(f"e = namedmap.Event.open({NAME!r})")
@@ -235,7 +213,7 @@ def test_interleavings(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wait_for_all_wakes_who_saw_it(other: Child) -> None:
     """A process that has had the mutex for a moment, and not all, wakes one that sleeps because of that."""
     mutex, missing = namedmap.Mutex(NAME), namedmap.Event()
-    words = Words()
+    words = Words(NAME)
     other.run(f"m, e = namedmap.Mutex({NAME!r}), namedmap.Event()")
     for attempt in (
         lambda: namedmap.wait_all([mutex, missing], 0),
@@ -396,7 +374,7 @@ class TestCalls:
             """)
         for _ in range(10):
             assert child.line() == "waiting"
-            eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+            eventually(lambda: Words(NAME)[WAITING] == 1, "a sleeper")
             os.kill(child.pid, signal.SIGINT)
             assert child.line() == "KeyboardInterrupt"
         child.send("")
@@ -425,7 +403,7 @@ class TestCalls:
         assert child.line() == "ready"
         assert made.acquire(5)
         child.send("")
-        eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+        eventually(lambda: Words(NAME)[WAITING] == 1, "a sleeper")
         os.kill(child.pid, signal.SIGUSR1)
         pid, waited = child.line().split()
         assert (pid == "0", waited) == (False, "False")
@@ -496,7 +474,7 @@ class TestCalls:
         event = namedmap.Event(NAME, manual=False)
         child = spawn(f"e = namedmap.Event({NAME!r}); e.wait(0)\nfor _ in range(15): say(e.wait(5))")
         for _ in range(15):
-            eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+            eventually(lambda: Words(NAME)[WAITING] == 1, "a sleeper")
             time.sleep(0.095 + random.random() / 100)
             event.pulse()
             assert child.line() == "True"
@@ -529,7 +507,7 @@ class TestCalls:
 
         thread = threading.Thread(target=work)
         thread.start()
-        eventually(lambda: Words()[WAITING] == 1, "a sleeper")
+        eventually(lambda: Words(NAME)[WAITING] == 1, "a sleeper")
         ident = ctypes.c_ulong(thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(InterruptedError))
         thread.join()
@@ -590,5 +568,5 @@ def test_eventually_the_mark_goes(other: Child) -> None:
     semaphore = namedmap.Semaphore(NAME, 0)
     assert not semaphore.acquire(0.01)
     semaphore.release()
-    eventually(lambda: Words()[COUNT] == 1, "the end of the mark")
+    eventually(lambda: Words(NAME)[COUNT] == 1, "the end of the mark")
     semaphore.close()

@@ -10,7 +10,6 @@ import itertools
 import os
 import queue
 import signal
-import struct
 import sys
 import threading
 import time
@@ -21,13 +20,10 @@ from types import FrameType
 from typing import Any
 
 import namedmap
-from calls import object_files
-from calls.kernel import Entry, controlpage, locks, notifier
+from calls.kernel import Entry, locks, notifier
+from calls.words import BUSY, COUNT, OWNER, SEAT_MASK, SEATS, Words
 
 NAME = "interleavings"
-SEATS = 2**62 - 2**32
-COUNT, OWNER = 0, 10
-SEAT_MASK, BUSY = 2047, 1 << 30
 _PACKAGE = str(Path(namedmap.__file__).parent)
 _FINALIZERS = ("__del__", "finalize")
 
@@ -36,21 +32,14 @@ class Stop(Exception):
     """Of a signal handler."""
 
 
-class Words:
-    """The state words of the mutex, as another process has them."""
+class Others(Words):
+    """The state words of the mutex, and the process that changes them."""
 
     def __init__(self) -> None:
-        path = next(path for path in object_files() if path.endswith(NAME))
-        self.fd = os.open(path, os.O_RDWR)
+        super().__init__(NAME)
+        self.fd = os.open(self.path, os.O_RDWR)
         #: A seat that this process has not.
         self.theirs = next(seat for seat in (77, 78) if not locks.held_elsewhere(self.fd, SEATS + seat))
-
-    def __getitem__(self, index: int) -> int:
-        found: int = struct.unpack("i", os.pread(self.fd, 4, controlpage.STATE_OFFSET + 4 * index))[0]
-        return found
-
-    def __setitem__(self, index: int, value: int) -> None:
-        os.pwrite(self.fd, struct.pack("i", value), controlpage.STATE_OFFSET + 4 * index)
 
     def sit(self) -> None:
         """Begin to live."""
@@ -105,7 +94,7 @@ class World:
         for _ in range(2):
             self.mutex.acquire(0)
             self.mutex.release()
-        self.words = Words()
+        self.words = Others()
         #: The result of the other thread, which may have to wait for the end of the call.
         self.other: queue.SimpleQueue[object] | None = None
 
