@@ -58,7 +58,7 @@ sanitize: $(VENV)/installed-test  ## the tests and the fuzzer of the compiled co
 	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
 
 clean:  ## remove .venv, caches and built files
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/namedmap/*.so .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The installation compiles it the first time. Where that is not possible the tests are of the package without it.
